@@ -1,0 +1,132 @@
+"""One frozen settings object: built-in defaults < ``config.json`` < environment.
+
+Every field can be set in ``config.json`` under its own name and in the environment under its
+name in capitals (``gpu_fraction`` -> ``GPU_FRACTION``). An empty variable counts as unset.
+
+``pydantic-settings`` would do the merging, but its import costs more than the whole of this
+package's, at every cold start.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from age_gender.errors import SettingsError
+
+FUNCTION_DIR = Path(__file__).resolve().parent.parent
+DEFAULT_USERNAME = "sugar"
+DEFAULT_PASSWORD = "kubes"  # noqa: S105 - published on purpose; warned about at every start
+
+MiB = 1024 * 1024
+
+
+class Settings(BaseModel):
+    """All that can be configured. Sizes in bytes, times in seconds, unless a name says otherwise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = "0.0.0.0"  # noqa: S104 - a container has to listen on every interface
+    port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    log: Literal["debug", "info", "warning", "error"] = "info"
+
+    auth: Literal["basic", "off"] = "basic"
+    basic_auth_username: Annotated[str, Field(min_length=1)] = DEFAULT_USERNAME
+    basic_auth_password: Annotated[str, Field(min_length=1, repr=False)] = DEFAULT_PASSWORD
+    require_strong_auth: bool = False
+
+    engine: Literal["litert", "tensorflow"] = "litert"
+    gpu: bool = False
+    gpu_fraction: Annotated[float, Field(gt=0, le=1)] = 0.25
+    models_dir: Path = FUNCTION_DIR / "age_gender" / "models"
+    attribute_model: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")] = "faceres"
+    inference_threads: Annotated[int, Field(ge=0, le=256)] = 0
+    """0: as many as there are CPUs to use."""
+
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 32 * MiB
+    max_picture_bytes: Annotated[int, Field(ge=1024)] = 20 * MiB
+    max_pixels: Annotated[int, Field(ge=1024)] = 50_000_000
+
+    max_in_flight: Annotated[int, Field(ge=0)] = 0
+    """Predictions worked on at the same time; 0: one for each CPU and one more."""
+    max_queue: Annotated[int, Field(ge=0)] = 32
+    queue_timeout: Annotated[float, Field(gt=0)] = 20.0
+
+    url_timeout: Annotated[float, Field(gt=0, le=300)] = 10.0
+    url_max_redirects: Annotated[int, Field(ge=0, le=20)] = 3
+    allow_private_urls: bool = False
+    gcs_buckets: tuple[str, ...] = ()
+    """Buckets that ``gs://`` addresses may name; none by default, ``*`` for all."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_lists(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("gcs_buckets"), str):
+            names = values["gcs_buckets"].split(",")
+            values = {**values, "gcs_buckets": tuple(n.strip() for n in names if n.strip())}
+        return values
+
+    @model_validator(mode="after")
+    def _no_default_password_where_refused(self) -> Self:
+        if self.require_strong_auth and (self.auth == "off" or self.uses_default_password):
+            raise ValueError(
+                "require_strong_auth is set: give basic_auth_password a value of your own "
+                "(and leave auth at basic)"
+            )
+        return self
+
+    @property
+    def uses_default_password(self) -> bool:
+        """Whether anyone who has read the documentation can get in."""
+        return self.basic_auth_password == DEFAULT_PASSWORD
+
+
+def load_settings(
+    config_file: Path = FUNCTION_DIR / "config.json", environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Merge defaults, ``config_file`` (may be missing) and the environment.
+
+    Raises:
+        SettingsError: one line that names the setting, its value and what is allowed. The
+            password's value is never in it.
+    """
+    environ = os.environ if environ is None else environ
+    values = _read_config(config_file)
+    for name in Settings.model_fields:
+        if environ.get(name.upper(), "") != "":
+            values[name] = environ[name.upper()]
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_one_line(error)) from None
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """Return the process-wide settings, read once."""
+    return load_settings()
+
+
+def _read_config(config_file: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(config_file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{config_file.name} cannot be read as JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise SettingsError(f"{config_file.name} must hold one JSON object")
+    return values
+
+
+def _one_line(error: ValidationError) -> str:
+    parts = []
+    for item in error.errors(include_url=False, include_context=False):
+        name = ".".join(str(p) for p in item["loc"]).upper()
+        shown = "" if "PASSWORD" in name or not name else f" (got {item['input']!r})"
+        parts.append(f"{name + ': ' if name else ''}{item['msg']}{shown}")
+    return "; ".join(parts)
