@@ -2,8 +2,17 @@
 
 The story of one request, module by module, in the order in which data flows:
 
-``http`` -> ``schema``/``auth`` -> ``sources`` -> ``imaging`` -> ``detectors`` -> ``geometry``
-(alignment) -> ``attributes`` -> ``pipeline`` (which ties the middle together) -> ``http``.
+``http`` -> ``schema``/``auth`` -> ``sources`` -> ``picture`` -> ``detectors`` -> ``geometry``
+(alignment) -> ``attributes`` -> ``pipeline`` (which ties the middle together) -> ``render`` ->
+``http``.
 """
 
+import os
+
 __version__ = "0.1.0"
+
+# OpenCV reads this once, at its import. The picture's header is checked against the setting
+# `max_pixels` before; this is the second line, for headers that lie.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))
+# Messages about damaged pictures, which are the sender's problem, would flood the log.
+os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")

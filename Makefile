@@ -1,0 +1,57 @@
+# Every target does its own set-up, and no work twice. Only Python 3.11, make and git are needed.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --require-hashes
+MODELS := function/age_gender/models/manifest.json
+
+.DEFAULT_GOAL := help
+.PHONY: help serve models test lint bench evaluate lock clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+serve: $(MODELS) ## Serve on port 8080 (PORT=… for another)
+	@$(BIN)/python local_runner.py serve
+
+models: $(VENV)/.build ## Fetch, verify and convert the networks
+	@$(BIN)/python local_runner.py models
+
+test: $(VENV)/.dev models ## Run every check: lint, types, unit, contract and end-to-end tests
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## Lint, formatting and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy function
+	@$(BIN)/mypy training benchmarks local_runner.py
+
+bench: $(VENV)/.dev $(MODELS) ## Measure speed, memory and detection; writes docs/benchmarks.md
+	@$(BIN)/python -m benchmarks
+
+lock: $(VENV)/.dev ## Pin the requirements anew, with hashes
+	@PATH="$(abspath $(BIN)):$$PATH" requirements/lock
+
+clean: ## Remove the virtual environment and the models built
+	rm -rf $(VENV) build
+	git clean -fdxq function/age_gender/models
+
+$(MODELS): training/thirdparty/*.py function/age_gender/models/models.toml | $(VENV)/.build
+	@$(BIN)/python local_runner.py models
+
+$(VENV)/.base: function/requirements.txt requirements/local.txt
+	@test -x $(BIN)/python || { echo "Making the virtual environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing what the service needs"
+	@$(PIP) -r function/requirements.txt -r requirements/local.txt
+	@touch $@
+
+$(VENV)/.build: requirements/build.txt $(VENV)/.base
+	@echo "Installing what converts the networks (TensorFlow: a minute or two)"
+	@$(PIP) -r requirements/build.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.build
+	@echo "Installing what checks and tests need"
+	@$(PIP) -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,126 @@
+"""The ``accurate`` detector: RetinaFace with a MobileNetV2 backbone, run by an `Engine`.
+
+Deng et al., "RetinaFace: Single-shot Multi-level Face Localisation in the Wild", CVPR 2020.
+The network gives, for each anchor, offsets of the box and of five landmarks and a score;
+decoding them here, for the few anchors above the threshold only, costs far less than in the
+graph for all of them.
+"""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from age_gender.detectors.base import Detections, working_scale
+from age_gender.engine import Engine
+from age_gender.geometry import Float, Image
+
+STRIDES = (8, 16, 32)
+ANCHOR_SIDES = ((16, 32), (64, 128), (256, 512))
+"""Sides of the two square anchors at every cell of each stride, in input pixels."""
+CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
+"""Factors by which offsets were multiplied in training (as in SSD, Liu et al. 2016)."""
+MOST_CANDIDATES = 1000
+"""Boxes that go into non-maximum suppression, whose cost is quadratic."""
+
+SHAPES = tuple(
+    (round(height / 32) * 32, round(width / 32) * 32)
+    for long_side in (320, 640, 1024)
+    for width, height in (
+        (long_side, long_side * 9 // 16),
+        (long_side, long_side * 3 // 4),
+        (long_side, long_side),
+        (long_side * 3 // 4, long_side),
+        (long_side * 9 // 16, long_side),
+    )
+)
+"""Input shapes (height, width) kept prepared: three sizes in the common aspect ratios."""
+
+
+class RetinaFaceDetector:
+    """See the module's docstring; implements `Detector`."""
+
+    name = "accurate"
+    default_min_face = 16
+    smallest_seen = 12.0
+    default_long_side = 1024
+    most_long_side = 2048
+
+    def __init__(self, engine: Engine):
+        """Wrap a loaded network.
+
+        Args:
+            engine: input ``[1, H, W, 3]`` with sides that are multiples of 32; outputs
+                ``boxes`` ``[1, A, 4]``, ``landmarks`` ``[1, A, 10]``, ``scores`` ``[1, A, 2]``.
+        """
+        self._engine = engine
+
+    def detect(
+        self, image: Image, confidence: float, nms: float, min_face: int | None = None
+    ) -> Detections:
+        """See `Detector.detect`."""
+        height, width = image.shape[:2]
+        scale = working_scale(
+            width,
+            height,
+            min_face,
+            default_min_face=self.default_min_face,
+            smallest_seen=self.smallest_seen,
+            default_long_side=self.default_long_side,
+            most_long_side=self.most_long_side,
+        )
+        batch, (scale_x, scale_y) = _letterbox(image, scale)
+        outputs = self._engine.run(batch)
+        scores = outputs["scores"][0, :, 1]
+        chosen = np.flatnonzero(scores >= confidence)
+        if len(chosen) > MOST_CANDIDATES:
+            chosen = chosen[np.argpartition(-scores[chosen], MOST_CANDIDATES)[:MOST_CANDIDATES]]
+        anchors = _anchors(batch.shape[1], batch.shape[2])[chosen]
+        shrink = np.array([scale_x, scale_y], np.float32)
+        boxes = _decode_boxes(outputs["boxes"][0, chosen], anchors) / np.tile(shrink, 2)
+        landmarks = _decode_landmarks(outputs["landmarks"][0, chosen], anchors) / shrink
+        found = Detections(boxes, scores[chosen], landmarks)
+        return found.suppressed(nms).inside(width, height)
+
+
+def _letterbox(image: Image, scale: float) -> tuple[Float, tuple[float, float]]:
+    """Resize and pad at the right and bottom to the smallest prepared shape that holds it."""
+    height, width = image.shape[:2]
+    target = (max(1, round(height * scale)), max(1, round(width * scale)))
+    shape = _shape_for(*target)
+    if target != (height, width):
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        image = cv2.resize(image, target[::-1], interpolation=method)
+    batch = np.zeros((1, *shape, 3), np.float32)
+    batch[0, : target[0], : target[1]] = image
+    return batch, (target[1] / width, target[0] / height)
+
+
+def _shape_for(height: int, width: int) -> tuple[int, int]:
+    fitting = [s for s in SHAPES if s[0] >= height and s[1] >= width]
+    if fitting:
+        return min(fitting, key=lambda s: s[0] * s[1])
+    return -(-height // 32) * 32, -(-width // 32) * 32
+
+
+@lru_cache(maxsize=16)
+def _anchors(height: int, width: int) -> Float:
+    """Anchors of an input of ``height`` x ``width`` as float32 ``[A, 3]``: centre x, y, side."""
+    levels = []
+    for stride, sides in zip(STRIDES, ANCHOR_SIDES, strict=True):
+        rows, columns = -(-height // stride), -(-width // stride)
+        y, x, k = np.meshgrid(np.arange(rows), np.arange(columns), (0, 1), indexing="ij")
+        side = np.asarray(sides, np.float32)[k]
+        levels.append(np.stack([(x + 0.5) * stride, (y + 0.5) * stride, side], -1).reshape(-1, 3))
+    return np.concatenate(levels).astype(np.float32)
+
+
+def _decode_boxes(offsets: Float, anchors: Float) -> Float:
+    centres = anchors[:, :2] + offsets[:, :2] * CENTRE_VARIANCE * anchors[:, 2:]
+    sides = anchors[:, 2:] * np.exp(offsets[:, 2:] * SIZE_VARIANCE)
+    return np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
+
+
+def _decode_landmarks(offsets: Float, anchors: Float) -> Float:
+    points = offsets.reshape(-1, 5, 2)
+    return np.asarray(anchors[:, None, :2] + points * CENTRE_VARIANCE * anchors[:, None, 2:])

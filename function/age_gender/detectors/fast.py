@@ -1,0 +1,99 @@
+"""The ``fast`` detector: dlib's HOG sliding window, with its real score.
+
+Dalal and Triggs, "Histograms of Oriented Gradients for Human Detection", CVPR 2005; the five
+linear filters (frontal, two half profiles, two rolled) are the ones built into dlib (King 2009).
+Its window is 80 pixels, so the picture is scaled until the smallest face wanted fills it.
+"""
+
+import threading
+
+import cv2
+import dlib
+import numpy as np
+
+from age_gender.detectors.base import Detections, working_scale
+from age_gender.geometry import Float, Image
+
+CONFIDENCE_MIDPOINT = -0.3
+CONFIDENCE_SLOPE = 4.0
+"""The logistic curve from dlib's score (a distance from the hyperplane) to 0-1."""
+LEAST_SCORE = -1.0
+"""Windows below this are noise, whatever confidence is asked for; asking costs time."""
+
+BOX_SHIFT = (0.0, -0.06)
+BOX_SCALE = (0.93, 1.21)
+"""dlib's square window to a box of the face as `accurate` draws it: shift of the centre and
+factors of the sides, both in window sides."""
+
+
+class HogDetector:
+    """See the module's docstring; implements `Detector`."""
+
+    name = "fast"
+    default_min_face = 40
+    smallest_seen = 80.0
+    default_long_side = 1280
+    most_long_side = 4096
+
+    def __init__(self) -> None:
+        # One detector object used by several threads crashes the process.
+        self._local = threading.local()
+
+    def detect(
+        self, image: Image, confidence: float, nms: float, min_face: int | None = None
+    ) -> Detections:
+        """See `Detector.detect`."""
+        height, width = image.shape[:2]
+        scale = working_scale(
+            width,
+            height,
+            min_face,
+            default_min_face=self.default_min_face,
+            smallest_seen=self.smallest_seen,
+            default_long_side=self.default_long_side,
+            most_long_side=self.most_long_side,
+        )
+        grey = _scaled_grey(image, scale)
+        rectangles, scores, _ = self._detector().run(grey, 0, score_for(confidence))
+        windows = np.array(
+            [(r.left(), r.top(), r.right() + 1, r.bottom() + 1) for r in rectangles], np.float32
+        ).reshape(-1, 4)
+        shrink = np.array([grey.shape[1] / width, grey.shape[0] / height] * 2, np.float32)
+        found = Detections(_face_boxes(windows / shrink), confidence_of(np.array(scores)))
+        return found.suppressed(nms).inside(width, height)
+
+    def _detector(self) -> dlib.fhog_object_detector:
+        if not hasattr(self._local, "detector"):
+            self._local.detector = dlib.get_frontal_face_detector()
+        return self._local.detector
+
+
+def confidence_of(scores: Float) -> Float:
+    """dlib's scores ``[N]`` to confidences 0-1, monotonically."""
+    return np.asarray(
+        1 / (1 + np.exp(-CONFIDENCE_SLOPE * (np.asarray(scores) - CONFIDENCE_MIDPOINT))), np.float32
+    )
+
+
+def score_for(confidence: float) -> float:
+    """The inverse of `confidence_of`, at least `LEAST_SCORE`."""
+    inside = min(max(confidence, 1e-6), 1 - 1e-6)
+    score = CONFIDENCE_MIDPOINT + float(np.log(inside / (1 - inside))) / CONFIDENCE_SLOPE
+    return max(score, LEAST_SCORE)
+
+
+def _scaled_grey(image: Image, scale: float) -> Image:
+    height, width = image.shape[:2]
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    target = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if target == (width, height):
+        return grey
+    return cv2.resize(grey, target, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+
+
+def _face_boxes(windows: Float) -> Float:
+    centres = (windows[:, :2] + windows[:, 2:]) / 2
+    sides = windows[:, 2:] - windows[:, :2]
+    centres = centres + sides * np.array(BOX_SHIFT, np.float32)
+    half = sides * np.array(BOX_SCALE, np.float32) / 2
+    return np.concatenate([centres - half, centres + half], axis=1)

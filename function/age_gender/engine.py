@@ -1,0 +1,192 @@
+"""Runs a network on arrays: LiteRT by default, TensorFlow beside it, behind one protocol.
+
+An engine takes one float32 batch and gives named arrays; nothing above it knows which library
+does the work. Engines may be used by several threads at once.
+"""
+
+import logging
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from age_gender.errors import ModelUnavailable
+
+log = logging.getLogger(__name__)
+
+Arrays = Mapping[str, NDArray[np.float32]]
+
+
+class Engine(Protocol):
+    """A network that has been loaded."""
+
+    def run(self, batch: NDArray[np.float32]) -> Arrays:
+        """Run the network.
+
+        Args:
+            batch: float32 ``[N, H, W, 3]``, RGB, 0-255 (the networks normalise inside).
+
+        Returns:
+            Output name -> float32 array whose first dimension is ``N``.
+        """
+        ...
+
+
+class LiteRTEngine:
+    """TensorFlow Lite's interpreter with XNNPACK.
+
+    An interpreter is prepared for one input shape; changing the shape costs milliseconds and
+    frees nothing. So one interpreter is kept for each shape, the least recently used ones are
+    dropped, and shapes too large to keep are dropped after use.
+    """
+
+    def __init__(self, path: Path, threads: int, *, keep_shapes: int = 4, keep_pixels: int = 1 << 20):
+        """Load nothing yet but the library.
+
+        Args:
+            path: a ``.tflite`` file with the signature ``serving_default``.
+            threads: threads per run.
+            keep_shapes: how many input shapes stay prepared.
+            keep_pixels: inputs of more pixels than this (over the batch) are not kept prepared,
+                since their activations take some 100 bytes a pixel.
+
+        Raises:
+            ModelUnavailable: the file is missing.
+        """
+        if not path.is_file():
+            raise ModelUnavailable(f"model file {path.name} is missing: run `make models`")
+        self._path = path
+        self._threads = threads
+        self._keep_shapes = keep_shapes
+        self._keep_pixels = keep_pixels
+        self._prepared: OrderedDict[tuple[int, ...], _Prepared] = OrderedDict()
+        # One run at a time: each already uses all threads, and an interpreter's buffers hold
+        # one input only.
+        self._lock = threading.Lock()
+
+    def run(self, batch: NDArray[np.float32]) -> Arrays:
+        """See `Engine.run`."""
+        with self._lock:
+            prepared = self._prepared.pop(batch.shape, None)
+            if prepared is None:
+                while len(self._prepared) >= self._keep_shapes:
+                    self._prepared.popitem(last=False)
+                prepared = _Prepared(self._path, batch.shape, self._threads)
+            outputs = prepared.run(batch)
+            if batch.shape[0] * batch.shape[1] * batch.shape[2] <= self._keep_pixels:
+                self._prepared[batch.shape] = prepared
+        return outputs
+
+
+class _Prepared:
+    """One interpreter with its tensors allocated for one input shape."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...], threads: int):
+        # Imported here: the TensorFlow engine does not need it.
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            self._input, self._outputs = _tensor_indices(self._interpreter)
+            self._interpreter.resize_tensor_input(self._input, shape)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ModelUnavailable(
+                f"model file {path.name} is damaged or made for another version: "
+                "delete it and run `make models`"
+            ) from error
+
+    def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        self._interpreter.set_tensor(self._input, batch)
+        self._interpreter.invoke()
+        return {name: self._interpreter.get_tensor(i) for name, i in self._outputs.items()}
+
+
+def _tensor_indices(interpreter: Any) -> tuple[int, dict[str, int]]:
+    """Index of the input tensor, and of each output by its name in the signature.
+
+    A function of its own because the runner must be gone before the input can be resized.
+    """
+    signature = interpreter.get_signature_runner()
+    (input_details,) = signature.get_input_details().values()
+    outputs = signature.get_output_details()
+    return int(input_details["index"]), {name: int(d["index"]) for name, d in outputs.items()}
+
+
+class TensorFlowEngine:
+    """A SavedModel run by TensorFlow: the reference in parity tests, and the route to a GPU."""
+
+    def __init__(self, path: Path, threads: int, *, gpu: bool, gpu_fraction: float):
+        """Import TensorFlow and load the model.
+
+        Args:
+            path: a SavedModel folder with the signature ``serving_default``.
+            threads: CPU threads per run.
+            gpu: whether to use a GPU, if there is one.
+            gpu_fraction: most of the GPU's memory to take, 0-1.
+
+        Raises:
+            ModelUnavailable: the folder is missing or damaged, or TensorFlow is not installed.
+        """
+        if not (path / "saved_model.pb").is_file():
+            raise ModelUnavailable(f"SavedModel {path.name}/ is missing: run `make models`")
+        tf = _import_tensorflow(threads, gpu=gpu, gpu_fraction=gpu_fraction)
+        try:
+            self._model = tf.saved_model.load(str(path))
+            self._run = self._model.signatures["serving_default"]
+        except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+            raise ModelUnavailable(f"SavedModel {path.name}/ is damaged: run `make models`") from error
+        (self._input,) = self._run.structured_input_signature[1]
+        self._constant = tf.constant
+
+    def run(self, batch: NDArray[np.float32]) -> Arrays:
+        """See `Engine.run`."""
+        outputs = self._run(**{self._input: self._constant(batch)})
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+
+_tensorflow_lock = threading.Lock()
+_tensorflow: Any = None
+
+
+def _import_tensorflow(threads: int, *, gpu: bool, gpu_fraction: float) -> Any:
+    """Import and configure TensorFlow once per process; devices cannot be changed later."""
+    global _tensorflow
+    with _tensorflow_lock:
+        if _tensorflow is None:
+            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+            try:
+                import tensorflow as tf
+            except ImportError as error:
+                raise ModelUnavailable(
+                    "ENGINE=tensorflow needs tensorflow-cpu (or tensorflow, for a GPU): "
+                    "pip install -r function/requirements-tensorflow.txt"
+                ) from error
+            _configure(tf, threads, gpu=gpu, gpu_fraction=gpu_fraction)
+            _tensorflow = tf
+    return _tensorflow
+
+
+def _configure(tf: Any, threads: int, *, gpu: bool, gpu_fraction: float) -> None:
+    """Set threads and, for a GPU, memory growth with a cap.
+
+    The ``tf.config`` functions give growth or a cap, not both; the options of TensorFlow 1,
+    which eager mode still takes, give both.
+    """
+    v1 = tf.compat.v1
+    options = v1.GPUOptions(allow_growth=True, per_process_gpu_memory_fraction=gpu_fraction)
+    v1.enable_eager_execution(
+        config=v1.ConfigProto(
+            intra_op_parallelism_threads=threads,
+            inter_op_parallelism_threads=1,
+            device_count={} if gpu else {"GPU": 0},
+            gpu_options=options,
+        )
+    )
+    if gpu and not tf.config.list_physical_devices("GPU"):
+        log.warning("GPU=True, but TensorFlow finds no GPU: going on with the CPU")

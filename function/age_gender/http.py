@@ -1,0 +1,153 @@
+"""The HTTP edge: routes a request, lets the pipeline work, and answers, whatever happens."""
+
+import base64
+import json
+import logging
+import re
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flask import Request, Response
+
+from age_gender import __version__, auth, body, inputs
+from age_gender.admission import Gate
+from age_gender.cpus import usable_cpus
+from age_gender.errors import AgeGenderError
+from age_gender.model_spec import load_spec
+from age_gender.pipeline import Stopwatch
+from age_gender.problems import Problem
+from age_gender.runtime import Runtime, get_runtime
+from age_gender.schema import response_body
+from age_gender.settings import Settings
+
+log = logging.getLogger(__name__)
+
+PAGE = Path(__file__).parent / "web" / "index.html"
+BODY_SECONDS = 30.0
+"""Time that a client has to send its body."""
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' blob: data:; connect-src 'self'; media-src 'self' blob:; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+Handler = Callable[["Edge", Request], Response]
+
+
+class Edge:
+    """Answers requests with one set of settings."""
+
+    def __init__(self, settings: Settings, runtime: Callable[[], Runtime] = get_runtime):
+        """Load no model.
+
+        Args:
+            settings: the service's.
+            runtime: gives the models of this process; called at the first prediction.
+        """
+        self._settings = settings
+        self._runtime = runtime
+        self._gate = Gate(
+            settings.max_in_flight or usable_cpus() + 1, settings.max_queue, settings.queue_timeout
+        )
+
+    def __call__(self, request: Request) -> Response:
+        """Answer one request; never raises."""
+        request_id = _request_id(request)
+        try:
+            response = self._route(request)
+        except Problem as problem:
+            response = problem.response(request_id)
+        except AgeGenderError as error:
+            response = Problem.of(error).response(request_id)
+        except Exception:
+            log.exception("unexpected failure", extra={"fields": {"request_id": request_id}})
+            detail = f"something went wrong on our side; the log has it under {request_id}"
+            response = Problem("internal", detail).response(request_id)
+        body.abandon(request, self._settings.max_body_bytes, BODY_SECONDS)
+        response.headers["X-Request-Id"] = request_id
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    def _route(self, request: Request) -> Response:
+        methods = ROUTES.get(request.path)
+        if methods is None:
+            raise Problem("not-found", f"there is no {request.path[:100]}; POST /predict predicts")
+        handler = methods.get("GET" if request.method == "HEAD" else request.method)
+        if handler is None:
+            allowed = ", ".join([*methods, *(["HEAD"] if "GET" in methods else [])])
+            raise Problem(
+                "method-not-allowed",
+                f"{request.path} takes {allowed}",
+                headers={"Allow": allowed},
+            )
+        return handler(self, request)
+
+    def _index(self, request: Request) -> Response:
+        best = request.accept_mimetypes.best_match(["application/json", "text/html"])
+        if best == "text/html":
+            return _file(PAGE, "text/html")
+        return self._health(request)
+
+    def _health(self, request: Request) -> Response:
+        return _json({"status": "ok", "version": __version__})
+
+    def _model(self, request: Request) -> Response:
+        spec = load_spec(self._settings.models_dir, self._settings.attribute_model)
+        return _json(spec.model_dump())
+
+    def _predict(self, request: Request) -> Response:
+        auth.check(request.headers.get("Authorization"), self._settings)
+        watch = Stopwatch()
+        with watch.stage("receive"):
+            data = body.read(request, self._settings.max_body_bytes, BODY_SECONDS)
+        with self._gate.enter():
+            with watch.stage("fetch"):
+                fields, picture = inputs.read_request(request, data, self._settings)
+            del data
+            options = fields.options
+            runtime = self._runtime()
+            result = runtime.pipeline.run(picture, options)
+        spec = runtime.estimator().spec if options.get_attributes else None
+        answer = response_body(result, options, spec, self._settings.engine)
+        if result.jpeg is not None:
+            answer["image"] = base64.b64encode(result.jpeg).decode("ascii")
+        response = _json(answer)
+        stages = watch.stages | dict(result.stages)
+        response.headers["Server-Timing"] = ", ".join(
+            f"{name};dur={ms:.1f}" for name, ms in stages.items()
+        )
+        log.info(
+            "predicted",
+            extra={"fields": {"faces": len(result.faces), "size": result.size, "ms": stages}},
+        )
+        return response
+
+
+ROUTES: dict[str, dict[str, Handler]] = {
+    "/": {"GET": Edge._index},
+    "/health": {"GET": Edge._health},
+    "/healthz": {"GET": Edge._health},
+    "/model": {"GET": Edge._model},
+    "/predict": {"POST": Edge._predict},
+}
+
+
+def _json(value: dict[str, Any]) -> Response:
+    return Response(json.dumps(value, separators=(",", ":")), mimetype="application/json")
+
+
+def _file(path: Path, mimetype: str) -> Response:
+    response = Response(path.read_bytes(), mimetype=mimetype)
+    response.headers.update(PAGE_HEADERS)
+    return response
+
+
+def _request_id(request: Request) -> str:
+    """The caller's id if it is harmless, else a new one."""
+    given = request.headers.get("X-Request-Id", "")
+    return given if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", given) else secrets.token_hex(8)

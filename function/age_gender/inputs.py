@@ -1,0 +1,113 @@
+"""The three ways to send a picture: a JSON body, a form, or the picture as the body itself."""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Request
+from pydantic import ValidationError
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import MultiPartParser
+
+from age_gender import sources
+from age_gender.problems import Problem
+from age_gender.schema import PredictRequest
+from age_gender.settings import Settings
+
+MOST_FORM_PARTS = 50
+ACCEPTED = "application/json, multipart/form-data or image/*"
+
+
+def read_request(request: Request, body: bytes, settings: Settings) -> tuple[PredictRequest, bytes]:
+    """Get the options and the picture's bytes out of a request.
+
+    Args:
+        request: its headers and query count; its body has been read.
+        body: that body.
+        settings: limits, and which addresses may be fetched.
+
+    Raises:
+        Problem: 400, 415 or 422.
+        AgeGenderError: the picture cannot be had from where it is said to be.
+    """
+    kind = request.mimetype
+    if kind.startswith("image/") or kind == "application/octet-stream":
+        if not body:
+            raise Problem("no-picture", "the body is empty: send the picture as the body")
+        return _validated(request.args.to_dict()), body
+    if kind == "multipart/form-data":
+        return _from_form(request, body, settings)
+    # What `curl -d` says of a JSON body unless told otherwise is accepted too.
+    if kind in ("application/json", "", "text/plain", "application/x-www-form-urlencoded") or (
+        kind.endswith("+json")
+    ):
+        fields = _validated_json(body)
+        return fields, _picture_of(fields, settings)
+    raise Problem("unsupported-media-type", f"Content-Type {kind} is not read: send {ACCEPTED}")
+
+
+def _from_form(
+    request: Request, body: bytes, settings: Settings
+) -> tuple[PredictRequest, bytes]:
+    boundary = request.mimetype_params.get("boundary", "")
+    if not boundary:
+        raise Problem("malformed-form", "the form's Content-Type has no boundary")
+    parser = MultiPartParser(
+        # In memory: the body's size is limited already, and a full disk must not matter.
+        stream_factory=lambda *_: io.BytesIO(),
+        max_form_memory_size=settings.max_body_bytes,
+        max_form_parts=MOST_FORM_PARTS,
+    )
+    try:
+        fields, files = parser.parse(io.BytesIO(body), boundary.encode("latin-1"), len(body))
+    except RequestEntityTooLarge:
+        raise Problem("malformed-form", f"the form has over {MOST_FORM_PARTS} parts") from None
+    except ValueError:
+        raise Problem("malformed-form", "the body is not multipart/form-data") from None
+    fields_read = _validated({**request.args.to_dict(), **fields.to_dict()})
+    upload = files.get("image")
+    given = [upload is not None, fields_read.url is not None, fields_read.b64 is not None]
+    if sum(given) != 1:
+        code, what = ("two-pictures", "several") if any(given) else ("no-picture", "none")
+        raise Problem(code, f"{what} of `image` (a file), `url` and `b64` given: send exactly one")
+    if upload is None:
+        return fields_read, _picture_of(fields_read, settings)
+    return fields_read, upload.stream.read()
+
+
+def _picture_of(fields: PredictRequest, settings: Settings) -> bytes:
+    if fields.url is not None and fields.b64 is not None:
+        raise Problem("two-pictures", "both `url` and `b64` given: send exactly one of them")
+    if fields.url is not None:
+        return sources.from_url(fields.url, settings)
+    if fields.b64 is not None:
+        return sources.from_base64(fields.b64, settings.max_picture_bytes)
+    raise Problem("no-picture", "no picture given: send `url` or `b64`")
+
+
+def _validated_json(body: bytes) -> PredictRequest:
+    if not body.strip():
+        raise Problem("no-picture", "the body is empty: send JSON with `url` or `b64`")
+    try:
+        return PredictRequest.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            raise Problem("malformed-json", f"the body is not valid JSON: {first['msg']}") from None
+        raise _invalid(error) from None
+
+
+def _validated(fields: Mapping[str, Any]) -> PredictRequest:
+    try:
+        return PredictRequest.model_validate(fields)
+    except ValidationError as error:
+        raise _invalid(error) from None
+
+
+def _invalid(error: ValidationError) -> Problem:
+    errors = [
+        {"field": ".".join(str(part) for part in item["loc"]) or "body", "message": item["msg"]}
+        for item in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors)
+    return Problem("invalid-field", detail, errors=errors)

@@ -1,0 +1,148 @@
+"""Bytes to an upright RGB picture: the header is read first, so that nothing huge is decoded."""
+
+import struct
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from age_gender.errors import PictureError, PictureTooLarge
+from age_gender.geometry import Image
+
+FORMATS = ("JPEG", "PNG", "WebP", "GIF", "BMP")
+"""What is accepted; OpenCV's other decoders never see a byte from outside."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a picture's first bytes say of it, before rotation.
+
+    Attributes:
+        format: one of `FORMATS`.
+        width: pixels.
+        height: pixels.
+    """
+
+    format: str
+    width: int
+    height: int
+
+
+def decode(data: bytes, *, max_bytes: int, max_pixels: int) -> Image:
+    """Decode a picture and turn it upright as its EXIF orientation says.
+
+    Grey, palette, 16-bit and CMYK pictures become 8-bit RGB, transparency is dropped, and of an
+    animation the first frame is taken.
+
+    Args:
+        data: the whole file.
+        max_bytes: larger files are refused unread.
+        max_pixels: pictures whose header announces more are refused undecoded.
+
+    Returns:
+        uint8 ``[H, W, 3]``, RGB.
+
+    Raises:
+        PictureError: not a picture that we read, or a damaged one.
+        PictureTooLarge: more bytes or pixels than allowed.
+    """
+    if len(data) > max_bytes:
+        raise PictureTooLarge(
+            f"the picture has {len(data):,} bytes; at most {max_bytes:,} are accepted"
+        )
+    header = read_header(data)
+    if header.width * header.height > max_pixels:
+        raise PictureTooLarge(
+            f"the picture has {header.width} x {header.height} pixels; "
+            f"at most {max_pixels:,} are accepted: send a smaller one"
+        )
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise PictureError(f"the {header.format} file is damaged or incomplete")
+    return image
+
+
+def read_header(data: bytes) -> Header:
+    """Tell format and size from a file's first bytes.
+
+    Raises:
+        PictureError: none of `FORMATS`, or the header is cut off or says nonsense.
+    """
+    if not data:
+        raise PictureError("the picture is empty (0 bytes)")
+    for name, (matches, size_of) in _READERS.items():
+        if matches(data):
+            try:
+                width, height = size_of(data)
+            except (struct.error, IndexError):
+                raise PictureError(f"the {name} file ends within its header") from None
+            if width <= 0 or height <= 0:
+                raise PictureError(f"the {name} file says it has no pixels ({width} x {height})")
+            return Header(name, width, height)
+    raise PictureError(f"this is not a picture that we read; send one of {', '.join(FORMATS)}")
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """Walk the marker segments to the frame header (ITU-T T.81, annex B)."""
+    position = 2
+    while True:
+        if data[position] != 0xFF:
+            raise PictureError("the JPEG file is damaged: a marker is missing")
+        marker = data[position + 1]
+        if marker == 0xFF:  # fill byte
+            position += 1
+            continue
+        if marker in (0x01, *range(0xD0, 0xD9)):  # markers without a segment
+            position += 2
+            continue
+        if marker in (0xD9, 0xDA):
+            raise PictureError("the JPEG file is damaged: it has no frame header")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", data, position + 5)
+            return width, height
+        (length,) = struct.unpack_from(">H", data, position + 2)
+        position += 2 + max(length, 2)
+
+
+def _png_size(data: bytes) -> tuple[int, int]:
+    if data[12:16] != b"IHDR":
+        raise PictureError("the PNG file is damaged: its header chunk is missing")
+    return struct.unpack_from(">II", data, 16)
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """The three kinds of WebP (RFC 9649, sections 2.5 to 2.7)."""
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    raise PictureError("the WebP file is damaged: its first chunk is unknown")
+
+
+def _gif_size(data: bytes) -> tuple[int, int]:
+    return struct.unpack_from("<HH", data, 6)
+
+
+def _bmp_size(data: bytes) -> tuple[int, int]:
+    (header_size,) = struct.unpack_from("<I", data, 14)
+    if header_size == 12:
+        return struct.unpack_from("<HH", data, 18)
+    width, height = struct.unpack_from("<ii", data, 18)
+    return width, abs(height)  # negative: rows run from top to bottom
+
+
+_READERS = {
+    "JPEG": (lambda d: d.startswith(b"\xff\xd8\xff"), _jpeg_size),
+    "PNG": (lambda d: d.startswith(b"\x89PNG\r\n\x1a\n"), _png_size),
+    "WebP": (lambda d: d.startswith(b"RIFF") and d[8:12] == b"WEBP", _webp_size),
+    "GIF": (lambda d: d.startswith((b"GIF87a", b"GIF89a")), _gif_size),
+    "BMP": (lambda d: d.startswith(b"BM") and len(d) > 26, _bmp_size),
+}

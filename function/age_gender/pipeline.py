@@ -1,0 +1,236 @@
+"""The whole story of one picture: decode, detect, align, estimate, render."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from age_gender import picture, render
+from age_gender.attributes import AttributeEstimator, Attributes
+from age_gender.detectors import Detections, Detector
+from age_gender.geometry import Image, chip_transforms, clip_boxes, warp_chips
+from age_gender.quality import Quality, assess
+
+DetectorName = Literal["fast", "accurate"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the caller wants; see the request's schema for the meaning of each field."""
+
+    confidence: float = 0.5
+    nms: float = 0.5
+    face_detector: DetectorName = "fast"
+    min_face: int | None = None
+    max_faces: int | None = None
+    get_attributes: bool = True
+    return_image: bool = True
+    draw: bool = True
+    blur: bool = False
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face.
+
+    Attributes:
+        box: ``x1, y1, x2, y2``, whole pixels of the upright picture, clipped to it.
+        confidence: the detector's score, 0-1.
+        landmarks: five ``(x, y)`` in pixels (order: see ``geometry``), if the detector gives any.
+        age: years.
+        age_interval: years; see `Attributes`.
+        gender: ``"M"`` or ``"F"``, the likelier one.
+        gender_probability: of that one, 0.5-1.
+        quality: how good a look at the face the picture gives.
+        reliable: whether age and gender can be relied on, by quality.
+
+    The fields from ``age`` on are None when attributes were not asked for.
+    """
+
+    box: tuple[int, int, int, int]
+    confidence: float
+    landmarks: list[tuple[float, float]] | None
+    age: float | None = None
+    age_interval: tuple[float, float] | None = None
+    gender: Literal["M", "F"] | None = None
+    gender_probability: float | None = None
+    quality: Quality | None = None
+    reliable: bool | None = None
+
+
+@dataclass
+class Stopwatch:
+    """Milliseconds spent in each stage, in order."""
+
+    stages: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what runs inside."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stages[name] = self.stages.get(name, 0) + (time.perf_counter() - start) * 1000
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the pipeline found.
+
+    Attributes:
+        size: width, height of the upright picture in pixels.
+        faces: most confident first.
+        jpeg: the picture as asked for (drawn, blurred or as it was), or None.
+        stages: milliseconds by stage.
+    """
+
+    size: tuple[int, int]
+    faces: list[Face]
+    jpeg: bytes | None
+    stages: Mapping[str, float]
+
+    @property
+    def inference_ms(self) -> float:
+        """Time spent on finding and judging faces, without decoding and encoding the picture."""
+        return sum(self.stages.get(s, 0) for s in ("detect", "align", "attributes"))
+
+
+class Pipeline:
+    """Everything constructed once, then pure functions over arrays. Safe to share by threads."""
+
+    def __init__(
+        self,
+        detector: Callable[[DetectorName], Detector],
+        estimator: Callable[[], AttributeEstimator],
+        *,
+        max_bytes: int,
+        max_pixels: int,
+    ):
+        """Tie the parts together.
+
+        Args:
+            detector: gives a detector by name, loading it if need be.
+            estimator: gives the estimator, loading it if need be.
+            max_bytes: most bytes of a picture's file.
+            max_pixels: most pixels of a picture.
+        """
+        self._detector = detector
+        self._estimator = estimator
+        self._max_bytes = max_bytes
+        self._max_pixels = max_pixels
+
+    def run(self, data: bytes, options: Options) -> Result:
+        """Find and judge the faces of one picture.
+
+        Args:
+            data: the picture's file.
+            options: what is wanted.
+
+        Raises:
+            PictureError: not a picture that we read.
+            PictureTooLarge: beyond the limits.
+            ModelUnavailable: a model cannot be loaded.
+        """
+        watch = Stopwatch()
+        with watch.stage("decode"):
+            image = picture.decode(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
+        height, width = image.shape[:2]
+        with watch.stage("load"):
+            detector = self._detector(options.face_detector)
+            estimator = self._estimator() if options.get_attributes else None
+        with watch.stage("detect"):
+            found = detector.detect(image, options.confidence, options.nms, options.min_face)
+            found = _largest(found, options.max_faces)
+        boxes = _whole_pixels(found, width, height)
+        if estimator is not None and len(found):
+            faces = _judged(image, found, boxes, estimator, watch)
+        else:
+            faces = _unjudged(found, boxes)
+        jpeg = None
+        if options.return_image:
+            with watch.stage("render"):
+                jpeg = _rendered(image, faces, options)
+        return Result((width, height), faces, jpeg, watch.stages)
+
+
+def _largest(found: Detections, most: int | None) -> Detections:
+    """Keep the ``most`` largest faces: those a picture is about; their order stays."""
+    if most is None or len(found) <= most:
+        return found
+    sides = found.boxes[:, 2:] - found.boxes[:, :2]
+    return found[np.sort(np.argsort(-sides.prod(axis=1), kind="stable")[:most])]
+
+
+def _whole_pixels(found: Detections, width: int, height: int) -> NDArray[np.int64]:
+    """Round boxes and clip them to the picture, keeping each at least one pixel wide and high."""
+    boxes = np.rint(clip_boxes(found.boxes, width, height)).astype(np.int64)
+    boxes[:, :2] = np.minimum(boxes[:, :2], [width - 1, height - 1])
+    boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
+    return boxes
+
+
+def _judged(
+    image: Image,
+    found: Detections,
+    boxes: NDArray[np.int64],
+    estimator: AttributeEstimator,
+    watch: Stopwatch,
+) -> list[Face]:
+    spec = estimator.spec
+    with watch.stage("align"):
+        transforms = chip_transforms(found.boxes, found.landmarks, spec.chip.scale, spec.chip.size)
+        chips = warp_chips(image, transforms, spec.chip.size)
+        qualities = assess(found.boxes, found.landmarks, chips)
+    with watch.stage("attributes"):
+        told = estimator.estimate(chips)
+    return [
+        _face(plain, told, i, q, reliable=spec.reliability.holds(q))
+        for i, (plain, q) in enumerate(zip(_unjudged(found, boxes), qualities, strict=True))
+    ]
+
+
+def _unjudged(found: Detections, boxes: NDArray[np.int64]) -> list[Face]:
+    landmarks = [None] * len(found) if found.landmarks is None else found.landmarks.tolist()
+    return [
+        Face(
+            box=(int(box[0]), int(box[1]), int(box[2]), int(box[3])),
+            confidence=float(score),
+            landmarks=None if points is None else [(float(x), float(y)) for x, y in points],
+        )
+        for box, score, points in zip(boxes, found.scores, landmarks, strict=True)
+    ]
+
+
+def _face(plain: Face, told: Attributes, i: int, q: Quality, *, reliable: bool) -> Face:
+    male = float(told.male[i])
+    low, high = told.intervals[i].tolist()
+    return replace(
+        plain,
+        age=float(told.ages[i]),
+        age_interval=(low, high),
+        gender="M" if male >= 0.5 else "F",
+        gender_probability=max(male, 1 - male),
+        quality=q,
+        reliable=reliable,
+    )
+
+
+def _rendered(image: Image, faces: list[Face], options: Options) -> bytes:
+    boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
+    if options.blur:
+        image = render.blur_faces(image, boxes)
+    if options.draw:
+        labels = [_label(face) for face in faces]
+        image = render.draw_faces(image, boxes, labels, [face.gender for face in faces])
+    return render.encode_jpeg(image)
+
+
+def _label(face: Face) -> str:
+    if face.age is None:
+        return f"{face.confidence:.0%}"
+    return f"{face.age:.0f} {face.gender}"

@@ -1,0 +1,112 @@
+"""The one lazily loaded global of a process.
+
+gunicorn imports this code, then forks; TensorFlow started before the fork hangs after it. So
+nothing is loaded at import, but by the first request that needs it, once, however many ask.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import cv2
+
+from age_gender.attributes import AttributeEstimator
+from age_gender.cpus import usable_cpus
+from age_gender.detectors import Detector
+from age_gender.detectors.accurate import RetinaFaceDetector
+from age_gender.engine import Engine, LiteRTEngine, TensorFlowEngine
+from age_gender.model_spec import load_spec
+from age_gender.pipeline import DetectorName, Pipeline
+from age_gender.settings import Settings, get_settings
+
+T = TypeVar("T")
+
+
+class Lazy(Generic[T]):
+    """A value made at first use, once per process, by one thread while the others wait.
+
+    A failure is not kept: the next use tries again.
+    """
+
+    def __init__(self, make: Callable[[], T]):
+        self._make = make
+        self._lock = threading.Lock()
+        self._value: T | None = None
+
+    def __call__(self) -> T:
+        """Return the value, making it if need be; raises what making it raises."""
+        if self._value is None:
+            with self._lock:
+                if self._value is None:
+                    self._value = self._make()
+        return self._value
+
+    @property
+    def made(self) -> bool:
+        """Whether the value is there."""
+        return self._value is not None
+
+
+class Runtime:
+    """The models of this process, and the pipeline over them."""
+
+    def __init__(self, settings: Settings):
+        """Load nothing yet."""
+        self.settings = settings
+        self._threads = settings.inference_threads or usable_cpus()
+        self._detectors: dict[DetectorName, Lazy[Detector]] = {
+            "fast": Lazy(_hog_detector),
+            "accurate": Lazy(lambda: RetinaFaceDetector(self._engine("retinaface"))),
+        }
+        self.estimator = Lazy(self._make_estimator)
+        self.pipeline = Pipeline(
+            lambda name: self._detectors[name](),
+            self.estimator,
+            max_bytes=settings.max_picture_bytes,
+            max_pixels=settings.max_pixels,
+        )
+        # One picture's stages share these threads; more would only fight over the CPUs.
+        cv2.setNumThreads(self._threads)
+
+    @property
+    def loaded(self) -> list[str]:
+        """Names of the parts that are in memory."""
+        parts = [name for name, lazy in self._detectors.items() if lazy.made]
+        return [*parts, *(["attributes"] if self.estimator.made else [])]
+
+    def _make_estimator(self) -> AttributeEstimator:
+        name = self.settings.attribute_model
+        spec = load_spec(self.settings.models_dir, name)
+        return AttributeEstimator(self._engine(name), spec)
+
+    def _engine(self, model: str) -> Engine:
+        settings = self.settings
+        if settings.engine == "tensorflow" or settings.gpu:
+            return TensorFlowEngine(
+                settings.models_dir / model,
+                self._threads,
+                gpu=settings.gpu,
+                gpu_fraction=settings.gpu_fraction,
+            )
+        return LiteRTEngine(settings.models_dir / f"{model}.tflite", self._threads)
+
+
+_lock = threading.Lock()
+_current: tuple[int, Runtime] | None = None
+
+
+def get_runtime() -> Runtime:
+    """Return this process's runtime; a forked child makes its own."""
+    global _current
+    with _lock:
+        if _current is None or _current[0] != os.getpid():
+            _current = (os.getpid(), Runtime(get_settings()))
+        return _current[1]
+
+
+def _hog_detector() -> Detector:
+    # dlib is imported only when asked for.
+    from age_gender.detectors.fast import HogDetector
+
+    return HogDetector()

@@ -1,0 +1,167 @@
+"""The request's and the response's shape: the interface is the schema."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from age_gender import __version__
+from age_gender.model_spec import ModelSpec
+from age_gender.pipeline import Face, Options, Result
+
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class PredictRequest(BaseModel):
+    """Body of ``POST /predict``. Unknown fields are ignored, as old clients expect."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {"url": "https://example.com/people.jpg", "face_detector": "accurate"},
+                {"b64": "/9j/4AAQSkZJRg…", "confidence": 0.7, "return_image": False},
+            ]
+        },
+    )
+
+    confidence: Fraction = Field(0.5, description="Least score of a face returned.")
+    nms: Fraction = Field(
+        0.5, description="IoU above which the worse of two overlapping boxes is dropped."
+    )
+    draw: bool = Field(True, description="Draw boxes and labels on the returned image.")
+    face_detector: Literal["fast", "accurate"] = Field(
+        "fast", description="`fast`: dlib HOG. `accurate`: RetinaFace, which finds far more faces."
+    )
+    get_attributes: bool = Field(True, description="Tell age and gender of each face.")
+    return_image: bool = Field(True, description="Send the picture back as base64 JPEG.")
+    url: str | None = Field(
+        None, max_length=8192, description="Address of the picture: http, https, or gs://."
+    )
+    b64: str | None = Field(
+        None, description="The picture as base64, standard or URL-safe, with or without `data:`."
+    )
+    blur: bool = Field(False, description="Make the faces in the returned image unrecognisable.")
+    max_faces: int | None = Field(None, ge=1, le=10_000, description="Only this many largest faces.")
+    min_face: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="Side of the smallest face wanted, in pixels of the picture; larger is "
+        "faster. By default 40 (`fast`) or 16 (`accurate`), more on very large pictures.",
+    )
+
+    @property
+    def options(self) -> Options:
+        """What the pipeline needs of it."""
+        return Options(**self.model_dump(exclude={"url", "b64"}))
+
+
+class QualityBody(BaseModel):
+    """How good a look at the face the picture gives."""
+
+    size: float = Field(description="Shorter side of the box, pixels.")
+    sharpness: float = Field(description="Contrast-normalised focus measure; about 0.1 is soft.")
+    yaw: float | None = Field(description="0 frontal, ±1 profile; null without landmarks.")
+    roll: float | None = Field(description="Degrees, clockwise; null without landmarks.")
+
+
+class FaceDetails(BaseModel):
+    """What is known of one face; `age` and after only with `get_attributes`."""
+
+    box: tuple[int, int, int, int]
+    confidence: float
+    landmarks: list[tuple[float, float]] | None = Field(
+        description="Eyes, nose tip, mouth corners, left to right; null from `fast`."
+    )
+    age: float | None = None
+    age_interval: tuple[float, float] | None = Field(
+        None, description="Contains the true age in 80 % of cases."
+    )
+    gender: Literal["M", "F"] | None = None
+    gender_probability: float | None = None
+    quality: QualityBody | None = None
+    reliable: bool | None = Field(
+        None, description="False where the face is too small, blurred or turned to rely on."
+    )
+
+
+class ModelBody(BaseModel):
+    """Which models answered."""
+
+    version: str
+    detector: str
+    attributes: str | None
+    engine: str
+
+
+class PredictResponse(BaseModel):
+    """Body of the answer to ``POST /predict``."""
+
+    confidence: float = Field(description="The threshold used.")
+    faces: list[list[int | float | str]] = Field(
+        description="One row a face: x1, y1, x2, y2, w, h, conf and, with attributes, age, sex."
+    )
+    image_size: tuple[int, int] = Field(description="Width and height of the upright picture.")
+    inference_time: float = Field(description="Milliseconds for finding and judging the faces.")
+    details: list[FaceDetails]
+    model: ModelBody
+    image: str | None = Field(None, description="Base64 JPEG, with `return_image`.")
+
+
+def response_body(
+    result: Result, options: Options, spec: ModelSpec | None, engine: str
+) -> dict[str, Any]:
+    """Build the answer's JSON object (without ``image``).
+
+    Plain dicts: validating our own output against `PredictResponse` at every request would cost
+    more than building it; a test holds the two together.
+    """
+    return {
+        "confidence": options.confidence,
+        "faces": [_row(face) for face in result.faces],
+        "image_size": list(result.size),
+        "inference_time": round(result.inference_ms, 2),
+        "details": [_details(face) for face in result.faces],
+        "model": {
+            "version": __version__,
+            "detector": DETECTOR_NAMES[options.face_detector],
+            "attributes": None if spec is None else f"{spec.name} {spec.version}",
+            "engine": engine,
+        },
+    }
+
+
+DETECTOR_NAMES = {"fast": "dlib-hog", "accurate": "retinaface-mobilenetv2"}
+
+
+def _row(face: Face) -> list[int | float | str]:
+    x1, y1, x2, y2 = face.box
+    row: list[int | float | str] = [*face.box, x2 - x1, y2 - y1, round(face.confidence, 4)]
+    if face.age is not None and face.gender is not None:
+        row += [round(face.age), face.gender]
+    return row
+
+
+def _details(face: Face) -> dict[str, Any]:
+    details: dict[str, Any] = {
+        "box": list(face.box),
+        "confidence": round(face.confidence, 4),
+        "landmarks": face.landmarks
+        and [[round(x, 1), round(y, 1)] for x, y in face.landmarks],
+    }
+    if face.age is None or face.age_interval is None or face.quality is None:
+        return details
+    quality = face.quality
+    return details | {
+        "age": round(face.age, 1),
+        "age_interval": [round(years, 1) for years in face.age_interval],
+        "gender": face.gender,
+        "gender_probability": round(face.gender_probability or 0.0, 4),
+        "quality": {
+            "size": round(quality.size, 1),
+            "sharpness": round(quality.sharpness, 3),
+            "yaw": None if quality.yaw is None else round(quality.yaw, 2),
+            "roll": None if quality.roll is None else round(quality.roll, 1),
+        },
+        "reliable": face.reliable,
+    }

@@ -1,0 +1,1 @@
+"""What makes the models: the third-party build step and our own training."""

