@@ -63,7 +63,9 @@ def calibrate(distributions: Float, male: Float, spec: ModelSpec) -> Attributes:
         spec: the model's.
     """
     calibration = spec.calibration
-    years = (spec.ages.first + spec.ages.step * np.arange(distributions.shape[1])).astype(np.float32)
+    years = (spec.ages.first + spec.ages.step * np.arange(distributions.shape[1])).astype(
+        np.float32
+    )
     tempered = np.power(np.maximum(distributions, 1e-12), 1 / calibration.age_temperature)
     tempered /= tempered.sum(axis=1, keepdims=True)
     tail = (1 - calibration.coverage) / 2

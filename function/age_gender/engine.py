@@ -45,7 +45,9 @@ class LiteRTEngine:
     dropped, and shapes too large to keep are dropped after use.
     """
 
-    def __init__(self, path: Path, threads: int, *, keep_shapes: int = 4, keep_pixels: int = 1 << 20):
+    def __init__(
+        self, path: Path, threads: int, *, keep_shapes: int = 4, keep_pixels: int = 1 << 20
+    ):
         """Load nothing yet but the library.
 
         Args:
@@ -140,7 +142,9 @@ class TensorFlowEngine:
             self._model = tf.saved_model.load(str(path))
             self._run = self._model.signatures["serving_default"]
         except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
-            raise ModelUnavailable(f"SavedModel {path.name}/ is damaged: run `make models`") from error
+            raise ModelUnavailable(
+                f"SavedModel {path.name}/ is damaged: run `make models`"
+            ) from error
         (self._input,) = self._run.structured_input_signature[1]
         self._constant = tf.constant
 

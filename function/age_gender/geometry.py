@@ -32,7 +32,8 @@ def iou_matrix(a: Float, b: Float) -> Float:
     sides = np.clip(bottom_right - top_left, 0, None)
     intersection = sides[..., 0] * sides[..., 1]
     union = _areas(a)[:, None] + _areas(b)[None, :] - intersection
-    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+    iou = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+    return np.asarray(iou, np.float32)
 
 
 def nms(boxes: Float, scores: Float, iou_threshold: float) -> NDArray[np.intp]:
@@ -127,6 +128,15 @@ def warp_chips(image: Image, transforms: Float, size: int) -> Image:
     return chips
 
 
+def resize(image: Image, width: int, height: int) -> Image:
+    """Resize ``[H, W, 3]`` or ``[H, W]``: averaging when it shrinks, bilinear when it grows."""
+    if (height, width) == image.shape[:2]:
+        return image
+    shrinks = width * height < image.shape[0] * image.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
+
+
 def _areas(boxes: Float) -> Float:
     sides = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)
     return np.asarray(sides[:, 0] * sides[:, 1], dtype=np.float32)
@@ -145,7 +155,7 @@ def _shrink_for(image: Image, transform: Float, size: int) -> tuple[Image, Float
     x2, y2 = np.clip(np.ceil(quad.max(axis=0)).astype(int) + 2, [x1 + 1, y1 + 1], [width, height])
     factor = 1 / int(1 / zoom)
     shrunk_size = (max(1, round((x2 - x1) * factor)), max(1, round((y2 - y1) * factor)))
-    shrunk = cv2.resize(image[y1:y2, x1:x2], shrunk_size, interpolation=cv2.INTER_AREA)
+    shrunk = resize(image[y1:y2, x1:x2], *shrunk_size)
     back = np.array([(x2 - x1) / shrunk_size[0], (y2 - y1) / shrunk_size[1]], np.float32)
     adjusted = np.empty_like(transform)
     adjusted[:, :2] = transform[:, :2] * back

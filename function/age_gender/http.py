@@ -24,7 +24,9 @@ from age_gender.settings import Settings
 
 log = logging.getLogger(__name__)
 
-PAGE = Path(__file__).parent / "web" / "index.html"
+WEB = Path(__file__).parent / "web"
+STATIC = {path.name: path for path in WEB.iterdir() if path.suffix in (".js", ".css", ".svg")}
+"""Listed once at start: no name from outside ever becomes a path."""
 BODY_SECONDS = 30.0
 """Time that a client has to send its body."""
 
@@ -34,6 +36,13 @@ PAGE_HEADERS = {
     "form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
+}
+
+MIME_TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
 }
 
 Handler = Callable[["Edge", Request], Response]
@@ -75,6 +84,8 @@ class Edge:
 
     def _route(self, request: Request) -> Response:
         methods = ROUTES.get(request.path)
+        if request.path.removeprefix("/static/") in STATIC:
+            methods = {"GET": Edge._static}
         if methods is None:
             raise Problem("not-found", f"there is no {request.path[:100]}; POST /predict predicts")
         handler = methods.get("GET" if request.method == "HEAD" else request.method)
@@ -90,13 +101,16 @@ class Edge:
     def _index(self, request: Request) -> Response:
         best = request.accept_mimetypes.best_match(["application/json", "text/html"])
         if best == "text/html":
-            return _file(PAGE, "text/html")
+            return _file(WEB / "index.html")
         return self._health(request)
 
-    def _health(self, request: Request) -> Response:
+    def _static(self, request: Request) -> Response:
+        return _file(STATIC[request.path.removeprefix("/static/")])
+
+    def _health(self, _request: Request) -> Response:
         return _json({"status": "ok", "version": __version__})
 
-    def _model(self, request: Request) -> Response:
+    def _model(self, _request: Request) -> Response:
         spec = load_spec(self._settings.models_dir, self._settings.attribute_model)
         return _json(spec.model_dump())
 
@@ -141,8 +155,8 @@ def _json(value: dict[str, Any]) -> Response:
     return Response(json.dumps(value, separators=(",", ":")), mimetype="application/json")
 
 
-def _file(path: Path, mimetype: str) -> Response:
-    response = Response(path.read_bytes(), mimetype=mimetype)
+def _file(path: Path) -> Response:
+    response = Response(path.read_bytes(), mimetype=MIME_TYPES[path.suffix])
     response.headers.update(PAGE_HEADERS)
     return response
 

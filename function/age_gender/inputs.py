@@ -46,9 +46,7 @@ def read_request(request: Request, body: bytes, settings: Settings) -> tuple[Pre
     raise Problem("unsupported-media-type", f"Content-Type {kind} is not read: send {ACCEPTED}")
 
 
-def _from_form(
-    request: Request, body: bytes, settings: Settings
-) -> tuple[PredictRequest, bytes]:
+def _from_form(request: Request, body: bytes, settings: Settings) -> tuple[PredictRequest, bytes]:
     boundary = request.mimetype_params.get("boundary", "")
     if not boundary:
         raise Problem("malformed-form", "the form's Content-Type has no boundary")

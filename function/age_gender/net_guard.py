@@ -40,7 +40,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
-from age_gender.errors import PictureTooLarge, SourceError, SourceTimeout
+from age_gender.errors import Busy, PictureTooLarge, SourceError, SourceTimeout
 
 NOT_ALLOWED = "url-not-allowed"
 
@@ -354,9 +354,9 @@ def _look_up(host: str, port: int, deadline: Deadline) -> Sequence[_AddressInfo]
         raise deadline.error()
     try:
         threading.Thread(target=work, name="look-up", daemon=True).start()
-    except BaseException:
+    except RuntimeError:  # the operating system has no thread left for us
         _lookups.release()
-        raise
+        raise Busy("The service is too busy to look up the URL's host.", retry_after=1) from None
     try:
         answer = answers.get(timeout=deadline.remaining())
     except queue.Empty:

@@ -1,6 +1,7 @@
 """Bytes to an upright RGB picture: the header is read first, so that nothing huge is decoded."""
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -62,7 +63,7 @@ def decode(data: bytes, *, max_bytes: int, max_pixels: int) -> Image:
         image = None
     if image is None:
         raise PictureError(f"the {header.format} file is damaged or incomplete")
-    return image
+    return np.asarray(image, np.uint8)
 
 
 def read_header(data: bytes) -> Header:
@@ -110,7 +111,8 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
 def _png_size(data: bytes) -> tuple[int, int]:
     if data[12:16] != b"IHDR":
         raise PictureError("the PNG file is damaged: its header chunk is missing")
-    return struct.unpack_from(">II", data, 16)
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
@@ -128,18 +130,20 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 
 
 def _gif_size(data: bytes) -> tuple[int, int]:
-    return struct.unpack_from("<HH", data, 6)
+    width, height = struct.unpack_from("<HH", data, 6)
+    return width, height
 
 
 def _bmp_size(data: bytes) -> tuple[int, int]:
     (header_size,) = struct.unpack_from("<I", data, 14)
     if header_size == 12:
-        return struct.unpack_from("<HH", data, 18)
+        width, height = struct.unpack_from("<HH", data, 18)
+        return width, height
     width, height = struct.unpack_from("<ii", data, 18)
     return width, abs(height)  # negative: rows run from top to bottom
 
 
-_READERS = {
+_READERS: dict[str, tuple[Callable[[bytes], bool], Callable[[bytes], tuple[int, int]]]] = {
     "JPEG": (lambda d: d.startswith(b"\xff\xd8\xff"), _jpeg_size),
     "PNG": (lambda d: d.startswith(b"\x89PNG\r\n\x1a\n"), _png_size),
     "WebP": (lambda d: d.startswith(b"RIFF") and d[8:12] == b"WEBP", _webp_size),

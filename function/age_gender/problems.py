@@ -34,7 +34,7 @@ STATUSES = {
 
 
 @dataclass(eq=False)
-class Problem(Exception):  # noqa: N818 - RFC 9457's own word
+class Problem(Exception):
     """An answer that is a failure.
 
     Attributes:

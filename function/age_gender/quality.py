@@ -78,4 +78,4 @@ def yaw(landmarks: Float) -> Float:
     middle = (landmarks[:, 0] + landmarks[:, 1]) / 2
     length = np.maximum(np.linalg.norm(across, axis=1), 1e-6)
     offset = ((landmarks[:, 2] - middle) * across).sum(axis=1) / length
-    return np.clip(offset / (length / 2), -1, 1).astype(np.float32)
+    return np.asarray(np.clip(offset / (length / 2), -1, 1), np.float32)

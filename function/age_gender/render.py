@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -103,7 +104,7 @@ def _font_size(face_width: int, short_side: int) -> int:
     return int(min(largest, max(legible, face_width // 5)))
 
 
-def _sans() -> cv2.FontFace:
+def _sans() -> Any:
     # A font object keeps a glyph cache that threads must not share.
     if not hasattr(_font, "sans"):
         _font.sans = cv2.FontFace("sans")

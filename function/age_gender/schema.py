@@ -41,7 +41,9 @@ class PredictRequest(BaseModel):
         None, description="The picture as base64, standard or URL-safe, with or without `data:`."
     )
     blur: bool = Field(False, description="Make the faces in the returned image unrecognisable.")
-    max_faces: int | None = Field(None, ge=1, le=10_000, description="Only this many largest faces.")
+    max_faces: int | None = Field(
+        None, ge=1, le=10_000, description="Only this many largest faces."
+    )
     min_face: int | None = Field(
         None,
         ge=1,
@@ -146,8 +148,7 @@ def _details(face: Face) -> dict[str, Any]:
     details: dict[str, Any] = {
         "box": list(face.box),
         "confidence": round(face.confidence, 4),
-        "landmarks": face.landmarks
-        and [[round(x, 1), round(y, 1)] for x, y in face.landmarks],
+        "landmarks": face.landmarks and [[round(x, 1), round(y, 1)] for x, y in face.landmarks],
     }
     if face.age is None or face.age_interval is None or face.quality is None:
         return details

@@ -26,7 +26,7 @@ MiB = 1024 * 1024
 
 
 class Settings(BaseModel):
-    """All that can be configured. Sizes in bytes, times in seconds, unless a name says otherwise."""
+    """All that can be configured; sizes in bytes and times in seconds, unless a name says more."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

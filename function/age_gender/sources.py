@@ -61,12 +61,16 @@ def from_base64(text: str, max_bytes: int) -> bytes:
     except UnicodeEncodeError:
         raise _bad_base64("it has characters that are not ASCII") from None
     data = data.translate(_URL_SAFE_TO_STANDARD, _WHITESPACE)
-    if not data:
+    body = data.rstrip(b"=")
+    if not body:
         raise _bad_base64("it is empty")
-    if (len(data) - data.count(b"=", -2)) * 3 // 4 > max_bytes:
+    if len(body) * 3 // 4 > max_bytes:
         raise _too_large(max_bytes)
+    padding = -len(body) % 4
+    if len(data) - len(body) > padding:
+        raise _bad_base64("it has too many = at its end")
     try:
-        return binascii.a2b_base64(data + b"=" * (-len(data) % 4), strict_mode=True)
+        return binascii.a2b_base64(body + b"=" * padding, strict_mode=True)
     except binascii.Error:
         raise _bad_base64(
             "it is incomplete or has characters other than A-Z a-z 0-9 + / (or - _) and ="
@@ -87,7 +91,8 @@ def from_url(url: str, settings: Settings) -> bytes:
             answers with another status than 200).
         SourceTimeout: not done after ``settings.url_timeout`` seconds.
         PictureTooLarge: more than ``settings.max_picture_bytes`` bytes.
-        PictureError: a web page instead of a picture, or a broken ``data`` URL.
+        PictureError: a web page instead of a picture, or (``bad-base64``) a broken ``data`` URL.
+        Busy: no thread is left to look up the host.
     """
     url = url.strip()
     scheme = url.partition(":")[0].lower()
@@ -182,12 +187,19 @@ def _read_picture(response: requests.Response, max_bytes: int) -> bytes:
     _check_head(response, max_bytes)
     chunks = []
     received = 0
-    for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
+    for chunk in _body(response):
         received += len(chunk)
         if received > max_bytes:
             raise _too_large(max_bytes)
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _body(response: requests.Response) -> Iterator[bytes]:
+    try:
+        yield from response.raw.stream(_CHUNK_BYTES, decode_content=False)
+    except ValueError:  # urllib3 takes the length of a chunk as it is, negative ones included
+        raise SourceError("The picture's server does not speak proper HTTP.") from None
 
 
 def _check_head(response: requests.Response, max_bytes: int) -> None:

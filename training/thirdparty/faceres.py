@@ -77,14 +77,14 @@ def load_weights(folder: Path) -> Weights:
     return weights
 
 
-def build_faceres(weights: Weights, input_size: int = INPUT_SIZE) -> keras.Model:
+def build_faceres(weights: Weights | None, input_size: int = INPUT_SIZE) -> keras.Model:
     """The network as a Keras model with the given weights.
 
     The layers are ``conv1``, ``conv_dw_1``, ``conv_pw_1`` to ``conv_dw_13``, ``conv_pw_13`` (each
     followed by its ``..._relu``), ``embedding`` (global average), ``feats``, ``age``, ``gender``.
 
     Args:
-        weights: as `load_weights` gives them.
+        weights: as `load_weights` gives them; None leaves random ones.
         input_size: side of the chips in pixels; the original was trained with 224.
 
     Returns:
@@ -111,7 +111,8 @@ def build_faceres(weights: Weights, input_size: int = INPUT_SIZE) -> keras.Model
         "embedding": embedding,
     }
     model = keras.Model(chips, outputs, name=NAME)
-    for layer, arrays in _layer_weights(weights).items():
+    layers = {} if weights is None else _layer_weights(weights)
+    for layer, arrays in layers.items():
         model.get_layer(layer).set_weights(arrays)
     return model
 

@@ -8,12 +8,11 @@ graph for all of them.
 
 from functools import lru_cache
 
-import cv2
 import numpy as np
 
 from age_gender.detectors.base import Detections, working_scale
 from age_gender.engine import Engine
-from age_gender.geometry import Float, Image
+from age_gender.geometry import Float, Image, resize
 
 STRIDES = (8, 16, 32)
 ANCHOR_SIDES = ((16, 32), (64, 128), (256, 512))
@@ -42,7 +41,7 @@ class RetinaFaceDetector:
 
     name = "accurate"
     default_min_face = 16
-    smallest_seen = 12.0
+    smallest_seen = 16.0
     default_long_side = 1024
     most_long_side = 2048
 
@@ -88,11 +87,8 @@ def _letterbox(image: Image, scale: float) -> tuple[Float, tuple[float, float]]:
     height, width = image.shape[:2]
     target = (max(1, round(height * scale)), max(1, round(width * scale)))
     shape = _shape_for(*target)
-    if target != (height, width):
-        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        image = cv2.resize(image, target[::-1], interpolation=method)
     batch = np.zeros((1, *shape, 3), np.float32)
-    batch[0, : target[0], : target[1]] = image
+    batch[0, : target[0], : target[1]] = resize(image, target[1], target[0])
     return batch, (target[1] / width, target[0] / height)
 
 
@@ -118,9 +114,10 @@ def _anchors(height: int, width: int) -> Float:
 def _decode_boxes(offsets: Float, anchors: Float) -> Float:
     centres = anchors[:, :2] + offsets[:, :2] * CENTRE_VARIANCE * anchors[:, 2:]
     sides = anchors[:, 2:] * np.exp(offsets[:, 2:] * SIZE_VARIANCE)
-    return np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
+    return np.concatenate([centres - sides / 2, centres + sides / 2], axis=1, dtype=np.float32)
 
 
 def _decode_landmarks(offsets: Float, anchors: Float) -> Float:
     points = offsets.reshape(-1, 5, 2)
-    return np.asarray(anchors[:, None, :2] + points * CENTRE_VARIANCE * anchors[:, None, 2:])
+    placed = anchors[:, None, :2] + points * CENTRE_VARIANCE * anchors[:, None, 2:]
+    return np.asarray(placed, np.float32)

@@ -27,7 +27,7 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def __getitem__(self, index: NDArray[np.intp] | NDArray[np.bool_] | slice) -> "Detections":
+    def __getitem__(self, index: NDArray[np.intp]) -> "Detections":
         landmarks = None if self.landmarks is None else self.landmarks[index]
         return Detections(self.boxes[index], self.scores[index], landmarks)
 
@@ -39,7 +39,7 @@ class Detections:
         """Drop the boxes of which nothing lies in a picture of ``width`` x ``height`` pixels."""
         clipped = clip_boxes(self.boxes, width, height)
         visible = (clipped[:, 2:] - clipped[:, :2] >= 1).all(axis=1)
-        return self[visible]
+        return self[np.flatnonzero(visible)]
 
 
 class Detector(Protocol):

@@ -12,10 +12,10 @@ import dlib
 import numpy as np
 
 from age_gender.detectors.base import Detections, working_scale
-from age_gender.geometry import Float, Image
+from age_gender.geometry import Float, Image, resize
 
-CONFIDENCE_MIDPOINT = -0.3
-CONFIDENCE_SLOPE = 4.0
+CONFIDENCE_MIDPOINT = -0.25
+CONFIDENCE_SLOPE = 6.0
 """The logistic curve from dlib's score (a distance from the hyperplane) to 0-1."""
 LEAST_SCORE = -1.0
 """Windows below this are noise, whatever confidence is asked for; asking costs time."""
@@ -70,9 +70,8 @@ class HogDetector:
 
 def confidence_of(scores: Float) -> Float:
     """dlib's scores ``[N]`` to confidences 0-1, monotonically."""
-    return np.asarray(
-        1 / (1 + np.exp(-CONFIDENCE_SLOPE * (np.asarray(scores) - CONFIDENCE_MIDPOINT))), np.float32
-    )
+    margin = np.asarray(scores) - CONFIDENCE_MIDPOINT
+    return np.asarray(1 / (1 + np.exp(-CONFIDENCE_SLOPE * margin)), np.float32)
 
 
 def score_for(confidence: float) -> float:
@@ -85,10 +84,9 @@ def score_for(confidence: float) -> float:
 def _scaled_grey(image: Image, scale: float) -> Image:
     height, width = image.shape[:2]
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    target = (max(1, round(width * scale)), max(1, round(height * scale)))
-    if target == (width, height):
-        return grey
-    return cv2.resize(grey, target, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return resize(
+        np.asarray(grey, np.uint8), max(1, round(width * scale)), max(1, round(height * scale))
+    )
 
 
 def _face_boxes(windows: Float) -> Float:

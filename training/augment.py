@@ -1,0 +1,134 @@
+"""Chips for training: cut as the product cuts them, with jitter, then damaged as photos are."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from age_gender.geometry import chip_transforms, roll_angles, warp_chips
+
+Picture = NDArray[np.uint8]
+Float = NDArray[np.float32]
+
+SHIFT = 0.04
+"""Standard deviation of the box's centre, in box sides: what two detectors differ by."""
+ZOOM = 0.08
+"""Standard deviation of the logarithm of the box's size."""
+TILT = 4.0
+"""Standard deviation of an additional rotation, degrees."""
+NO_LANDMARKS = 0.25
+"""Share of chips that are not turned upright, as the `fast` detector's are not."""
+
+GREY, LOW_RESOLUTION, BLUR, NOISE, JPEG, ERASE = 0.08, 0.2, 0.15, 0.1, 0.2, 0.25
+"""Share of chips that get each kind of damage."""
+
+
+def jittered_chips(
+    pictures: Picture,
+    boxes: Float,
+    landmarks: Float,
+    scale: float,
+    size: int,
+    rng: np.random.Generator,
+) -> Picture:
+    """Cut one chip from each picture, somewhat beside where the detector saw the face.
+
+    Args:
+        pictures: uint8 ``[N, H, W, 3]``, RGB.
+        boxes: ``[N, 4]``, pixels.
+        landmarks: ``[N, 5, 2]``, pixels.
+        scale: side of the chip in box lengths.
+        size: side of the chip, pixels.
+        rng: source of the jitter.
+
+    Returns:
+        uint8 ``[N, size, size, 3]``, half of them mirrored.
+    """
+    count = len(boxes)
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    half = (boxes[:, 2:] - boxes[:, :2]) / 2
+    longer = half.max(axis=1, keepdims=True) * 2
+    centres = centres + rng.normal(0, SHIFT, (count, 2)) * longer
+    half = half * np.exp(rng.normal(0, ZOOM, (count, 1)))
+    moved = np.concatenate([centres - half, centres + half], axis=1).astype(np.float32)
+    upright = np.where(rng.random(count) < NO_LANDMARKS, 0, roll_angles(landmarks))
+    angles = upright + np.radians(rng.normal(0, TILT, count))
+    transforms = chip_transforms(moved, _level_points(angles), scale, size)
+    chips = np.concatenate(
+        [warp_chips(picture, t[None], size) for picture, t in zip(pictures, transforms, strict=True)]
+    )
+    mirrored = rng.random(count) < 0.5
+    chips[mirrored] = chips[mirrored, :, ::-1]
+    return chips
+
+
+def _level_points(angles: NDArray[np.floating]) -> Float:
+    """Landmarks ``[N, 5, 2]`` whose eyes and mouth lie at the given angles (radians)."""
+    ends = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    points = np.zeros((len(angles), 5, 2))
+    points[:, 0], points[:, 1] = -ends, ends
+    points[:, 3], points[:, 4] = -ends, ends
+    return points.astype(np.float32)
+
+
+def damaged(chip: Picture, rng: np.random.Generator) -> Picture:
+    """Change light and colour, and with some probability resolution, sharpness and more.
+
+    Args:
+        chip: uint8 ``[S, S, 3]``, RGB.
+        rng: source of the choices.
+
+    Returns:
+        uint8 ``[S, S, 3]``.
+    """
+    size = chip.shape[0]
+    chip = _relit(chip, rng)
+    draws = rng.random(6)
+    if draws[0] < GREY:
+        chip = _coloured(chip, 0.0)
+    elif draws[0] < 0.5:
+        chip = _coloured(chip, float(rng.uniform(0.6, 1.4)))
+    if draws[1] < LOW_RESOLUTION:
+        side = round(float(np.exp(rng.uniform(np.log(24), np.log(96)))))
+        small = cv2.resize(chip, (side, side), interpolation=cv2.INTER_AREA)
+        chip = np.asarray(cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
+    if draws[2] < BLUR:
+        chip = np.asarray(cv2.GaussianBlur(chip, (0, 0), float(rng.uniform(0.5, 2.0))), np.uint8)
+    if draws[3] < NOISE:
+        noise = rng.normal(0, rng.uniform(2, 12), chip.shape)
+        chip = np.clip(chip + noise, 0, 255).astype(np.uint8)
+    if draws[4] < JPEG:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 90))]
+        chip = np.asarray(cv2.imdecode(cv2.imencode(".jpg", chip, quality)[1], 1), np.uint8)
+    if draws[5] < ERASE:
+        chip = _erased(chip, rng)
+    return chip
+
+
+def _relit(chip: Picture, rng: np.random.Generator) -> Picture:
+    """Gamma, contrast and brightness, and a cast of colour, by one table a channel."""
+    levels = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.15))
+    gain = np.exp(rng.normal(0, 0.15)) * np.exp(rng.normal(0, 0.05, 3))
+    table = (levels - 0.5) * gain + 0.5 + rng.normal(0, 0.06)
+    table = np.clip(table * 255, 0, 255).astype(np.uint8).reshape(1, 256, 3)
+    return np.asarray(cv2.LUT(chip, table), np.uint8)
+
+
+def _coloured(chip: Picture, saturation: float) -> Picture:
+    """Scale the colour around the grey of the same lightness; 0: grey."""
+    to_grey = np.tile(np.array([0.299, 0.587, 0.114]), (3, 1))
+    matrix = to_grey * (1 - saturation) + np.eye(3) * saturation
+    return np.asarray(cv2.transform(chip, matrix.astype(np.float32)), np.uint8)
+
+
+def _erased(chip: Picture, rng: np.random.Generator) -> Picture:
+    """One rectangle in one random colour (Zhong et al., "Random Erasing", AAAI 2020)."""
+    size = chip.shape[0]
+    area, aspect = rng.uniform(0.02, 0.15), np.exp(rng.uniform(-0.7, 0.7))
+    height = max(1, min(size, round(size * float(np.sqrt(area * aspect)))))
+    width = max(1, min(size, round(size * float(np.sqrt(area / aspect)))))
+    top, left = rng.integers(0, size - height + 1), rng.integers(0, size - width + 1)
+    chip = chip.copy()
+    chip[top : top + height, left : left + width] = rng.integers(0, 256, 3)
+    return chip

@@ -1,0 +1,77 @@
+"""Losses for ages that are known to the year or only to lie in a range, and for noisy sexes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+SPREAD_AT_BIRTH = 0.6
+SPREAD_PER_YEAR = 0.06
+LARGEST_SPREAD = 3.0
+"""Standard deviation, in years, of the target distribution around an exact age."""
+DISTANCE_WEIGHT = 0.2
+"""Of a year between the expected age and the label, in nats."""
+SMOOTHING = 0.05
+"""Share of sexes taken to be labelled at random."""
+
+
+@keras.saving.register_keras_serializable("training")
+class AgeLoss(keras.losses.Loss):
+    """Distribution learning for exact ages, censored likelihood for ranges, and a distance.
+
+    An exact age becomes a narrow Gaussian over years (label distribution learning, Gao et al.,
+    "Age Estimation Using Expectation of Label Distribution Learning", IJCAI 2018), compared by
+    Kullback-Leibler divergence. Of a range only ``-log P(low <= age <= high)`` is asked
+    (interval censoring, Turnbull 1976). To both is added the distance in years from the expected
+    age to the label, which is what the mean absolute error counts.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Loss of each face.
+
+        Args:
+            y_true: ``[N, 2]``, least and greatest age in whole years.
+            y_pred: ``[N, K]``, logits of the ages 0 to K - 1.
+
+        Returns:
+            ``[N]``, nats.
+        """
+        count = y_pred.shape[-1]
+        years = ops.arange(count, dtype="float32")[None, :]
+        low = ops.minimum(ops.cast(y_true[:, :1], "float32"), count - 1.0)
+        high = ops.minimum(ops.cast(y_true[:, 1:], "float32"), count - 1.0)
+        log_p = ops.log_softmax(ops.cast(y_pred, "float32"), axis=-1)
+
+        spread = ops.minimum(SPREAD_AT_BIRTH + SPREAD_PER_YEAR * low, LARGEST_SPREAD)
+        log_target = ops.log_softmax(-0.5 * ops.square((years - low) / spread), axis=-1)
+        divergence = ops.sum(ops.exp(log_target) * (log_target - log_p), axis=-1)
+
+        outside = ops.logical_or(years < low, years > high)
+        censored = -ops.logsumexp(ops.where(outside, -1e9, log_p), axis=-1)
+
+        expected = ops.sum(ops.exp(log_p) * years, axis=-1)
+        distance = ops.relu(low[:, 0] - expected) + ops.relu(expected - high[:, 0])
+
+        likelihood = ops.where(low[:, 0] == high[:, 0], divergence, censored)
+        return likelihood + DISTANCE_WEIGHT * distance
+
+
+@keras.saving.register_keras_serializable("training")
+class SexLoss(keras.losses.Loss):
+    """Binary cross-entropy with label smoothing (Szegedy et al. 2016)."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Loss of each face.
+
+        Args:
+            y_true: ``[N, 1]``, 1 for male.
+            y_pred: ``[N, 1]``, logit of male.
+
+        Returns:
+            ``[N]``, nats.
+        """
+        target = ops.cast(y_true, "float32") * (1 - SMOOTHING) + SMOOTHING / 2
+        logit = ops.cast(y_pred, "float32")
+        return ops.mean(ops.softplus(logit) - target * logit, axis=-1)

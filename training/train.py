@@ -1,0 +1,269 @@
+"""Train an age and gender model: one command, which goes on where it was stopped.
+
+::
+
+    python -m training.train --prepared DIR --faceres DIR --run DIR [--data fairface]
+
+``--run`` gets ``log.csv`` (one line an epoch), ``checkpoint.npz`` and ``weights.npz`` (the
+averaged weights, after every epoch). Keras picks its backend from ``KERAS_BACKEND``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from training import model as network
+from training.batches import TrainingBatches, plain_chips
+from training.data import Prepared, load_prepared
+from training.losses import AgeLoss, SexLoss
+from training.metrics import summary
+from training.thirdparty.faceres import load_weights
+
+SEX_WEIGHT = 2.0
+"""Of the loss of the sex, beside that of the age."""
+HEAD_RATE = 10.0
+"""Learning rate of the head in rates of the backbone."""
+AVERAGE_EVERY = 4
+"""Steps between two updates of the averaged weights."""
+
+Arrays = list[NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the outcome but the data."""
+
+    size: int = 160
+    scale: float = 1.25
+    frozen_blocks: int = 3
+    epochs: float = 8.0
+    batch: int = 64
+    rate: float = 1.5e-4
+    decay: float = 0.02
+    average: float = 0.998
+    seed: int = 1
+
+
+class GroupedAdamW(keras.optimizers.AdamW):
+    """AdamW (Loshchilov and Hutter 2019) whose rate is larger for the new layers.
+
+    A rate that suits a fresh head destroys the features of a trained backbone.
+    """
+
+    def build(self, variables: list[Any]) -> None:
+        """Note which variables are the head's."""
+        super().build(variables)
+        self._rates = [
+            HEAD_RATE if set(network.HEAD) & set(variable.path.split("/")) else 1.0
+            for variable in variables
+        ]
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Update one variable."""
+        rate = self._rates[self._get_variable_index(variable)]
+        super().update_step(gradient, variable, learning_rate * rate)
+
+
+class Average:
+    """Exponential moving average of weights (Polyak and Juditsky 1992)."""
+
+    def __init__(self, weights: Arrays, momentum: float):
+        self.weights = [w.copy() for w in weights]
+        self._momentum = momentum
+
+    def update(self, weights: Arrays, steps: int) -> None:
+        """Take in the weights after ``steps`` more steps."""
+        keep = np.float32(self._momentum**steps)
+        for mean, weight in zip(self.weights, weights, strict=True):
+            mean *= keep
+            mean += (1 - keep) * weight
+
+
+class Run:
+    """A training run in a folder."""
+
+    def __init__(self, folder: Path, model: keras.Model, recipe: Recipe, steps: int):
+        """Compile the model and take up a checkpoint, if there is one.
+
+        Args:
+            folder: of the run; made if missing.
+            model: as `training.model.build` gives it.
+            recipe: how to train.
+            steps: of the whole run.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self._checkpoint = folder / "checkpoint.npz"
+        self.model = model
+        warm_up = min(300, steps // 10)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            recipe.rate * 0.01,
+            max(1, steps - warm_up),
+            alpha=0.02,
+            warmup_target=recipe.rate,
+            warmup_steps=max(1, warm_up),
+        )
+        self._optimizer = GroupedAdamW(schedule, weight_decay=recipe.decay, global_clipnorm=5.0)
+        self._optimizer.build(model.trainable_variables)
+        model.compile(
+            self._optimizer,
+            loss={"age": AgeLoss(), "gender": SexLoss()},
+            loss_weights={"age": 1.0, "gender": SEX_WEIGHT},
+            jit_compile=False,
+        )
+        self.average = Average(model.get_weights(), recipe.average)
+        self.step = 0
+        if self._checkpoint.exists():
+            self._restore()
+
+    def save(self) -> None:
+        """Write everything needed to go on."""
+        arrays: dict[str, Any] = {"step": np.array(self.step)}
+        arrays |= {f"model/{i}": w for i, w in enumerate(self.model.get_weights())}
+        arrays |= {f"average/{i}": w for i, w in enumerate(self.average.weights)}
+        for i, variable in enumerate(self._optimizer.variables):
+            arrays[f"optimizer/{i}"] = keras.ops.convert_to_numpy(variable.value)
+        temporary = self._checkpoint.with_suffix(".new.npz")
+        np.savez(temporary, **arrays)
+        temporary.replace(self._checkpoint)
+
+    def _restore(self) -> None:
+        with np.load(self._checkpoint) as arrays:
+            count = len(self.model.get_weights())
+            self.step = int(arrays["step"])
+            self.model.set_weights([arrays[f"model/{i}"] for i in range(count)])
+            self.average.weights = [arrays[f"average/{i}"] for i in range(count)]
+            for i, variable in enumerate(self._optimizer.variables):
+                variable.assign(arrays[f"optimizer/{i}"])
+
+
+def training_rows(data: Prepared, only: str) -> NDArray[np.intp]:
+    """Indices of the pictures to train with: found, not in the validation part nor a copy of it."""
+    use = data.found & ~data.validation & ~data.leaked & chosen(data, only)
+    return np.flatnonzero(use)
+
+
+def validation_rows(data: Prepared) -> NDArray[np.intp]:
+    """Indices of the validation part's pictures in which a face was found."""
+    return np.flatnonzero(data.found & data.validation)
+
+
+def chosen(data: Prepared, only: str) -> NDArray[np.bool_]:
+    """Whether each picture's file name begins with ``only``, ``[N]``."""
+    return np.asarray(np.char.startswith(data.labels.name, only))
+
+
+def predict(
+    model: keras.Model, chips: NDArray[np.uint8], batch: int = 64
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Age distributions ``[N, K]`` and probabilities of male ``[N]``."""
+    serve = network.serving(model)
+    ages, male = [], []
+    for start in range(0, len(chips), batch):
+        outputs = serve(chips[start : start + batch].astype(np.float32))
+        ages.append(keras.ops.convert_to_numpy(outputs["age"]))
+        male.append(keras.ops.convert_to_numpy(outputs["gender"])[:, 0])
+    return np.concatenate(ages), np.concatenate(male)
+
+
+def train(data: Prepared, model: keras.Model, recipe: Recipe, folder: Path, only: str) -> None:
+    """Train and write the results into ``folder``; goes on where it was stopped.
+
+    Args:
+        data: all pictures.
+        model: with its starting weights.
+        recipe: how.
+        folder: of the run.
+        only: beginning of the names of the pictures used; empty: all.
+    """
+    rows = training_rows(data, only)
+    batches = TrainingBatches(
+        data,
+        rows,
+        size=recipe.size,
+        scale=recipe.scale,
+        batch=recipe.batch,
+        seed=recipe.seed,
+    )
+    steps = round(batches.per_epoch * recipe.epochs)
+    run = Run(folder, model, recipe, steps)
+    held_out = validation_rows(data)
+    chips = plain_chips(data, held_out, size=recipe.size, scale=recipe.scale)
+    print(f"{len(rows)} training pictures, {len(held_out)} held out, {steps} steps", flush=True)
+    start = time.monotonic()
+    for batch in batches.stream(run.step):
+        if run.step >= steps:
+            break
+        losses = model.train_on_batch(
+            batch.chips,
+            {"age": batch.ages, "gender": batch.male},
+            sample_weight={"age": batch.weights, "gender": batch.weights},
+            return_dict=True,
+        )
+        run.step += 1
+        if run.step % AVERAGE_EVERY == 0:
+            run.average.update(model.get_weights(), AVERAGE_EVERY)
+        if run.step % 100 == 0:
+            minutes = (time.monotonic() - start) / 60
+            print(f"{run.step} {minutes:.1f} min {_rounded(losses)}", flush=True)
+        if run.step % batches.per_epoch == 0 or run.step == steps:
+            run.save()
+            current = model.get_weights()
+            model.set_weights(run.average.weights)
+            network.save(network.weights_of(model), folder / "weights.npz")
+            distribution, male = predict(model, chips)
+            model.set_weights(current)
+            ages = distribution @ np.arange(distribution.shape[1])
+            scores = summary(ages, male, data.labels[held_out])
+            _log(folder / "log.csv", {"step": run.step, "loss": losses["loss"], **scores})
+            print(f"validation {_rounded(scores)}", flush=True)
+            model.reset_metrics()
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, float]:
+    return {name: round(float(value), 4) for name, value in values.items()}
+
+
+def _log(path: Path, values: dict[str, Any]) -> None:
+    fresh = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as lines:
+        writer = csv.writer(lines)
+        if fresh:
+            writer.writerow(values)
+        writer.writerow(_rounded(values).values())
+
+
+def main() -> None:
+    """Command line."""
+    default = Recipe()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--prepared", type=Path, required=True, help="from training.prepare")
+    parser.add_argument("--run", type=Path, required=True, help="folder for the results")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--faceres", type=Path, help="folder with faceres.json and faceres.bin")
+    source.add_argument("--start", type=Path, help="weights.npz of another run")
+    parser.add_argument("--data", default="", help="only files whose names begin so")
+    parser.add_argument("--precision", default="mixed_bfloat16", help="Keras dtype policy")
+    for name, value in vars(default).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    args = parser.parse_args()
+    recipe = Recipe(**{name: getattr(args, name) for name in vars(default)})
+    keras.utils.set_random_seed(recipe.seed)
+    keras.config.set_dtype_policy(args.precision)
+    weights = load_weights(args.faceres) if args.faceres else None
+    model = network.build(recipe.size, weights, recipe.frozen_blocks)
+    if args.start:
+        network.set_weights(model, network.load(args.start))
+    train(load_prepared(args.prepared), model, recipe, args.run, args.data)
+
+
+if __name__ == "__main__":
+    main()
