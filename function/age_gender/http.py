@@ -24,8 +24,16 @@ from age_gender.settings import Settings
 
 log = logging.getLogger(__name__)
 
+MIME_TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".jpg": "image/jpeg",
+}
+
 WEB = Path(__file__).parent / "web"
-STATIC = {path.name: path for path in WEB.iterdir() if path.suffix in (".js", ".css", ".svg")}
+STATIC = {path.name: path for path in WEB.iterdir() if path.suffix in MIME_TYPES}
 """Listed once at start: no name from outside ever becomes a path."""
 BODY_SECONDS = 30.0
 """Time that a client has to send its body."""
@@ -36,13 +44,6 @@ PAGE_HEADERS = {
     "form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
-}
-
-MIME_TYPES = {
-    ".html": "text/html",
-    ".js": "text/javascript",
-    ".css": "text/css",
-    ".svg": "image/svg+xml",
 }
 
 Handler = Callable[["Edge", Request], Response]
@@ -127,7 +128,7 @@ class Edge:
             runtime = self._runtime()
             result = runtime.pipeline.run(picture, options)
         spec = runtime.estimator().spec if options.get_attributes else None
-        answer = response_body(result, options, spec, self._settings.engine)
+        answer = response_body(result, options, spec, runtime.engine)
         if result.jpeg is not None:
             answer["image"] = base64.b64encode(result.jpeg).decode("ascii")
         response = _json(answer)

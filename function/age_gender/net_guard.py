@@ -171,7 +171,7 @@ def prepare_get(url: str, headers: Mapping[str, str]) -> requests.PreparedReques
 
     Raises:
         SourceError: with code ``url-not-allowed``: another scheme than http or https, too long,
-            user-info, an odd host or port, or characters that do not belong into a URL.
+            user-info, an odd host or port, or characters that do not belong in a URL.
     """
     if len(url) > MAX_URL_LENGTH:
         raise _refusal(f"The URL is longer than {MAX_URL_LENGTH} characters.")

@@ -4,8 +4,10 @@ gunicorn imports this code, then forks; TensorFlow started before the fork hangs
 nothing is loaded at import, but by the first request that needs it, once, however many ask.
 """
 
+import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -20,6 +22,8 @@ from age_gender.model_spec import load_spec
 from age_gender.pipeline import DetectorName, Pipeline
 from age_gender.settings import Settings, get_settings
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 
@@ -29,7 +33,9 @@ class Lazy(Generic[T]):
     A failure is not kept: the next use tries again.
     """
 
-    def __init__(self, make: Callable[[], T]):
+    def __init__(self, name: str, make: Callable[[], T]):
+        """Make nothing yet; ``name`` is for the log."""
+        self._name = name
         self._make = make
         self._lock = threading.Lock()
         self._value: T | None = None
@@ -39,13 +45,12 @@ class Lazy(Generic[T]):
         if self._value is None:
             with self._lock:
                 if self._value is None:
+                    start = time.perf_counter()
                     self._value = self._make()
+                    log.info(
+                        "loaded %s in %.0f ms", self._name, (time.perf_counter() - start) * 1e3
+                    )
         return self._value
-
-    @property
-    def made(self) -> bool:
-        """Whether the value is there."""
-        return self._value is not None
 
 
 class Runtime:
@@ -56,10 +61,10 @@ class Runtime:
         self.settings = settings
         self._threads = settings.inference_threads or usable_cpus()
         self._detectors: dict[DetectorName, Lazy[Detector]] = {
-            "fast": Lazy(_hog_detector),
-            "accurate": Lazy(lambda: RetinaFaceDetector(self._engine("retinaface"))),
+            "fast": Lazy("fast detector", _hog_detector),
+            "accurate": Lazy("accurate detector", self._retinaface_detector),
         }
-        self.estimator = Lazy(self._make_estimator)
+        self.estimator = Lazy("attributes", self._make_estimator)
         self.pipeline = Pipeline(
             lambda name: self._detectors[name](),
             self.estimator,
@@ -69,20 +74,19 @@ class Runtime:
         # One picture's stages share these threads; more would only fight over the CPUs.
         cv2.setNumThreads(self._threads)
 
-    @property
-    def loaded(self) -> list[str]:
-        """Names of the parts that are in memory."""
-        parts = [name for name, lazy in self._detectors.items() if lazy.made]
-        return [*parts, *(["attributes"] if self.estimator.made else [])]
+        self.engine = "tensorflow" if settings.gpu else settings.engine
+
+    def _retinaface_detector(self) -> Detector:
+        return RetinaFaceDetector(self._load("retinaface"))
 
     def _make_estimator(self) -> AttributeEstimator:
         name = self.settings.attribute_model
         spec = load_spec(self.settings.models_dir, name)
-        return AttributeEstimator(self._engine(name), spec)
+        return AttributeEstimator(self._load(name), spec)
 
-    def _engine(self, model: str) -> Engine:
+    def _load(self, model: str) -> Engine:
         settings = self.settings
-        if settings.engine == "tensorflow" or settings.gpu:
+        if self.engine == "tensorflow":
             return TensorFlowEngine(
                 settings.models_dir / model,
                 self._threads,

