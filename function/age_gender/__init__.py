@@ -2,7 +2,7 @@
 
 The story of one request, module by module, in the order in which data flows:
 
-``http`` -> ``schema``/``auth`` -> ``sources`` -> ``picture`` -> ``detectors`` -> ``geometry``
+``http`` -> ``auth`` -> ``body`` -> ``inputs`` (``inline``, ``sources``) -> ``picture`` -> ``detectors`` -> ``geometry``
 (alignment) -> ``attributes`` -> ``pipeline`` (which ties the middle together) -> ``render`` ->
 ``http``.
 """

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
 
-from age_gender import sources
+from age_gender.inline import from_base64
 from age_gender.problems import Problem
 from age_gender.schema import PredictRequest
 from age_gender.settings import Settings
@@ -77,9 +77,11 @@ def _picture_of(fields: PredictRequest, settings: Settings) -> bytes:
     if fields.url is not None and fields.b64 is not None:
         raise Problem("two-pictures", "both `url` and `b64` given: send exactly one of them")
     if fields.url is not None:
+        from age_gender import sources  # brings an HTTP client, which most requests do not need
+
         return sources.from_url(fields.url, settings)
     if fields.b64 is not None:
-        return sources.from_base64(fields.b64, settings.max_picture_bytes)
+        return from_base64(fields.b64, settings.max_picture_bytes)
     raise Problem("no-picture", "no picture given: send `url` or `b64`")
 
 

@@ -3,7 +3,6 @@
 Nothing here looks into the picture or knows the HTTP framework that serves us.
 """
 
-import binascii
 import http
 import io
 import re
@@ -18,6 +17,7 @@ import urllib3
 
 from age_gender import __version__
 from age_gender.errors import PictureError, PictureTooLarge, SourceError
+from age_gender.inline import from_base64, too_large
 from age_gender.net_guard import NOT_ALLOWED, Deadline, FetchGuard, GuardedAdapter, prepare_get
 from age_gender.settings import Settings
 
@@ -37,44 +37,7 @@ _PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _CHUNK_BYTES = 64 * 1024
 _HEADER_BYTES = 64 * 1024
 
-_MAX_DATA_PREFIX = 256
-_URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
-_WHITESPACE = b" \t\r\n\f\v"
-
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
-
-
-def from_base64(text: str, max_bytes: int) -> bytes:
-    """Decode base64 text.
-
-    Args:
-        text: base64 in the standard or the URL-safe alphabet, with or without padding, line
-            breaks and a ``data:…;base64,`` prefix.
-        max_bytes: largest picture allowed; checked before decoding.
-
-    Raises:
-        PictureError: with code ``bad-base64``.
-        PictureTooLarge: more than ``max_bytes`` bytes.
-    """
-    try:
-        data = _without_data_prefix(text).encode("ascii")
-    except UnicodeEncodeError:
-        raise _bad_base64("it has characters that are not ASCII") from None
-    data = data.translate(_URL_SAFE_TO_STANDARD, _WHITESPACE)
-    body = data.rstrip(b"=")
-    if not body:
-        raise _bad_base64("it is empty")
-    if len(body) * 3 // 4 > max_bytes:
-        raise _too_large(max_bytes)
-    padding = -len(body) % 4
-    if len(data) - len(body) > padding:
-        raise _bad_base64("it has too many = at its end")
-    try:
-        return binascii.a2b_base64(body + b"=" * padding, strict_mode=True)
-    except binascii.Error:
-        raise _bad_base64(
-            "it is incomplete or has characters other than A-Z a-z 0-9 + / (or - _) and ="
-        ) from None
 
 
 def from_url(url: str, settings: Settings) -> bytes:
@@ -104,26 +67,6 @@ def from_url(url: str, settings: Settings) -> bytes:
         return _from_web(url, settings)
     raise SourceError(
         "The URL must start with https://, http://, gs:// or data:.", code=NOT_ALLOWED
-    )
-
-
-def _without_data_prefix(text: str) -> str:
-    text = text.lstrip()
-    if text[:5].lower() != "data:":
-        return text
-    comma = text.find(",", 0, _MAX_DATA_PREFIX)
-    if not text[: max(comma, 0)].rstrip().lower().endswith(";base64"):
-        raise _bad_base64("a data URL must start like data:image/jpeg;base64,")
-    return text[comma + 1 :]
-
-
-def _bad_base64(reason: str) -> PictureError:
-    return PictureError(f"The picture is not valid base64: {reason}.", code="bad-base64")
-
-
-def _too_large(max_bytes: int) -> PictureTooLarge:
-    return PictureTooLarge(
-        f"The picture has more than {max_bytes} bytes, the most allowed here: send a smaller one."
     )
 
 
@@ -190,7 +133,7 @@ def _read_picture(response: requests.Response, max_bytes: int) -> bytes:
     for chunk in _body(response):
         received += len(chunk)
         if received > max_bytes:
-            raise _too_large(max_bytes)
+            raise too_large(max_bytes)
         chunks.append(chunk)
     return b"".join(chunks)
 
@@ -216,7 +159,7 @@ def _check_head(response: requests.Response, max_bytes: int) -> None:
         )
     _check_encoding(response.headers.get("Content-Encoding", ""))
     if (response.raw.length_remaining or 0) > max_bytes:
-        raise _too_large(max_bytes)
+        raise too_large(max_bytes)
 
 
 def _status_text(status: int) -> str:
@@ -275,7 +218,7 @@ def _download(bucket_name: str, object_name: str, max_bytes: int, deadline: Dead
         raise SourceError("There is no such object in the bucket.")
     _check_encoding(blob.content_encoding or "")
     if blob.size > max_bytes:
-        raise _too_large(max_bytes)
+        raise too_large(max_bytes)
     picture = _TimedBuffer(deadline)
     seconds = deadline.remaining()
     blob.download_to_file(

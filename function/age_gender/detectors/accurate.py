@@ -75,9 +75,9 @@ class RetinaFaceDetector:
         if len(chosen) > MOST_CANDIDATES:
             chosen = chosen[np.argpartition(-scores[chosen], MOST_CANDIDATES)[:MOST_CANDIDATES]]
         anchors = _anchors(batch.shape[1], batch.shape[2])[chosen]
-        shrink = np.array([scale_x, scale_y], np.float32)
-        boxes = _decode_boxes(outputs["boxes"][0, chosen], anchors) / np.tile(shrink, 2)
-        landmarks = _decode_landmarks(outputs["landmarks"][0, chosen], anchors) / shrink
+        grow = np.array([1 / scale_x, 1 / scale_y] * 2, np.float32)
+        boxes = _decode_boxes(outputs["boxes"][0, chosen], anchors) * grow
+        landmarks = _decode_landmarks(outputs["landmarks"][0, chosen], anchors) * grow[:2]
         found = Detections(boxes, scores[chosen], landmarks)
         return found.suppressed(nms).inside(width, height)
 
