@@ -28,7 +28,7 @@ lint: $(VENV)/.dev ## Lint, formatting and types
 	@$(BIN)/mypy training benchmarks local_runner.py
 
 bench: $(VENV)/.dev $(MODELS) ## Measure speed, memory and detection; writes docs/benchmarks.md
-	@$(BIN)/python -m benchmarks
+	@PYTHONPATH=function $(BIN)/python -m benchmarks
 
 lock: $(VENV)/.dev ## Pin the requirements anew, with hashes
 	@PATH="$(abspath $(BIN)):$$PATH" requirements/lock

@@ -4,6 +4,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import cv2
 import numpy as np
@@ -74,12 +75,23 @@ def resized(name: str, width: int, height: int) -> bytes:
     return encoded(np.asarray(image, np.uint8))
 
 
+def around_face(photo: Photo, side: int) -> NDArray[np.uint8]:
+    """The first person's face with half its size as margin, uint8 ``[side, side, 3]``."""
+    x1, y1, x2, y2 = photo.people[0].box
+    half = int(max(x2 - x1, y2 - y1) * 0.9)
+    x, y = (x1 + x2) // 2, (y1 + y2) // 2
+    image = decoded(photo.data)
+    image = cv2.copyMakeBorder(image, half, half, half, half, cv2.BORDER_REPLICATE)
+    square = image[y : y + 2 * half, x : x + 2 * half]
+    return np.asarray(cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+
+
 @cache
-def _record() -> dict:
+def _record() -> dict[str, Any]:
     return tomllib.loads(RECORD.read_text(encoding="utf-8"))
 
 
-def _person(entry: dict) -> Person:
+def _person(entry: dict[str, Any]) -> Person:
     ages = None
     if "born" in entry:
         first, last = entry["years"]

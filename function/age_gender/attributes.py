@@ -1,4 +1,4 @@
-"""Chips to ages and genders: one network for all faces of a picture, then its calibration."""
+"""Chips to ages and genders: one network over all faces of a picture, then its calibration."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,6 @@ import numpy as np
 from age_gender.engine import Engine
 from age_gender.geometry import Float, Image
 from age_gender.model_spec import ModelSpec
-
-BATCH = 8
-"""Most faces in one run, which bounds memory."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +45,13 @@ class AttributeEstimator:
         Args:
             chips: uint8 ``[N, S, S, 3]``, RGB, cut as ``spec.chip`` says.
         """
-        outputs = [self._engine.run(part) for part in _batches(chips)]
-        distributions = np.concatenate([o["age"] for o in outputs])[: len(chips)]
-        male = np.concatenate([o["gender"][:, 0] for o in outputs])[: len(chips)]
+        size = self._engine.batch
+        outputs = [
+            self._engine.run(chips[i : i + size].astype(np.float32))
+            for i in range(0, len(chips), size)
+        ]
+        distributions = np.concatenate([o["age"] for o in outputs])
+        male = np.concatenate([o["gender"][:, 0] for o in outputs])
         return calibrate(distributions, male, self.spec)
 
 
@@ -93,11 +94,3 @@ def _quantiles(distributions: Float, years: Float, q: float) -> Float:
     step = years[1] - years[0]
     part = np.clip((q - before) / np.maximum(inside, 1e-12), 0, 1)
     return np.asarray(years[index] + (part - 0.5) * step, np.float32)
-
-
-def _batches(chips: Image) -> list[Float]:
-    """Split into full batches and a rest in singles, so that only two shapes are ever prepared."""
-    full = len(chips) // BATCH * BATCH
-    parts = [chips[i : i + BATCH] for i in range(0, full, BATCH)]
-    parts += [chips[i : i + 1] for i in range(full, len(chips))]
-    return [part.astype(np.float32) for part in parts]

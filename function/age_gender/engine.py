@@ -5,6 +5,7 @@ does the work. Engines may be used by several threads at once.
 """
 
 import logging
+import math
 import os
 import threading
 from collections import OrderedDict
@@ -25,6 +26,9 @@ Arrays = Mapping[str, NDArray[np.float32]]
 class Engine(Protocol):
     """A network that has been loaded."""
 
+    batch: int
+    """Samples in one run from which on more bring nothing."""
+
     def run(self, batch: NDArray[np.float32]) -> Arrays:
         """Run the network.
 
@@ -40,22 +44,19 @@ class Engine(Protocol):
 class LiteRTEngine:
     """TensorFlow Lite's interpreter with XNNPACK.
 
-    An interpreter is prepared for one input shape; changing the shape costs milliseconds and
-    frees nothing. So one interpreter is kept for each shape, the least recently used ones are
-    dropped, and shapes too large to keep are dropped after use.
+    An interpreter is prepared for one input shape, which takes tens of milliseconds and some 150
+    bytes a pixel. So one is kept for each of the shapes last used, within a budget of pixels.
     """
 
-    def __init__(
-        self, path: Path, threads: int, *, keep_shapes: int = 4, keep_pixels: int = 1 << 20
-    ):
+    batch = 1  # each face costs the same alone or in a batch, which would only take memory
+
+    def __init__(self, path: Path, threads: int, *, keep_pixels: int = 1_000_000):
         """Load nothing yet but the library.
 
         Args:
             path: a ``.tflite`` file with the signature ``serving_default``.
             threads: threads per run.
-            keep_shapes: how many input shapes stay prepared.
-            keep_pixels: inputs of more pixels than this (over the batch) are not kept prepared,
-                since their activations take some 100 bytes a pixel.
+            keep_pixels: input pixels of all shapes that stay prepared.
 
         Raises:
             ModelUnavailable: the file is missing.
@@ -64,7 +65,6 @@ class LiteRTEngine:
             raise ModelUnavailable(f"model file {path.name} is missing: run `make models`")
         self._path = path
         self._threads = threads
-        self._keep_shapes = keep_shapes
         self._keep_pixels = keep_pixels
         self._prepared: OrderedDict[tuple[int, ...], _Prepared] = OrderedDict()
         # One run at a time: each already uses all threads, and an interpreter's buffers hold
@@ -76,13 +76,21 @@ class LiteRTEngine:
         with self._lock:
             prepared = self._prepared.pop(batch.shape, None)
             if prepared is None:
-                while len(self._prepared) >= self._keep_shapes:
-                    self._prepared.popitem(last=False)
+                self._make_room(_pixels(batch.shape))
                 prepared = _Prepared(self._path, batch.shape, self._threads)
             outputs = prepared.run(batch)
-            if batch.shape[0] * batch.shape[1] * batch.shape[2] <= self._keep_pixels:
+            if _pixels(batch.shape) <= self._keep_pixels:
                 self._prepared[batch.shape] = prepared
         return outputs
+
+    def _make_room(self, pixels: int) -> None:
+        """Drop the least recently used interpreters until ``pixels`` more fit the budget."""
+        while self._prepared and sum(map(_pixels, self._prepared)) + pixels > self._keep_pixels:
+            self._prepared.popitem(last=False)
+
+
+def _pixels(shape: tuple[int, ...]) -> int:
+    return math.prod(shape[:3])
 
 
 class _Prepared:
@@ -122,6 +130,8 @@ def _tensor_indices(interpreter: Any) -> tuple[int, dict[str, int]]:
 
 class TensorFlowEngine:
     """A SavedModel run by TensorFlow: the reference in parity tests, and the route to a GPU."""
+
+    batch = 16
 
     def __init__(self, path: Path, threads: int, *, gpu: bool, gpu_fraction: float):
         """Import TensorFlow and load the model.

@@ -2,7 +2,6 @@
 
 import base64
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -137,7 +136,7 @@ def test_no_face_is_an_empty_list(service: Service, size: tuple[int, int], detec
 
 def test_many_faces_in_one_picture(service: Service) -> None:
     faces = [photos.photo(name) for name in ("astronaut", "grace_hopper", "obama", "biden")]
-    tiles = [_around_face(photo, 160) for photo in faces]
+    tiles = [photos.around_face(photo, 160) for photo in faces]
     row = np.hstack([tiles[i % 4] for i in range(8)])
     montage = np.vstack([np.roll(row, 160 * i, axis=1) for i in range(5)])
     answer = service.predict(photos.encoded(montage), face_detector="accurate")
@@ -203,14 +202,3 @@ def _saved(picture: Image.Image, format_name: str, **options: object) -> bytes:
     stream = io.BytesIO()
     picture.save(stream, format_name, **options)
     return stream.getvalue()
-
-
-def _around_face(photo: photos.Photo, side: int) -> np.ndarray:
-    """A square around the one face, with half the face's size as margin."""
-    x1, y1, x2, y2 = photo.people[0].box
-    half = int(max(x2 - x1, y2 - y1) * 0.9)
-    cx, cy = (x1 + x2) // 2, (y1 + y2) // 2
-    image = cv2.copyMakeBorder(
-        photos.decoded(photo.data), half, half, half, half, cv2.BORDER_REPLICATE
-    )
-    return cv2.resize(image[cy : cy + 2 * half, cx : cx + 2 * half], (side, side))

@@ -6,6 +6,7 @@ decoding them here, for the few anchors above the threshold only, costs far less
 graph for all of them.
 """
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -22,18 +23,23 @@ CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
 MOST_CANDIDATES = 1000
 """Boxes that go into non-maximum suppression, whose cost is quadratic."""
 
+
+def _multiple_of_32(side: float) -> int:
+    return math.ceil(side / 32) * 32
+
+
+LONG_SIDES = (320, 576, 896)
+ASPECTS = ((16, 9), (3, 2), (4, 3), (1, 1), (3, 4), (2, 3), (9, 16))
 SHAPES = tuple(
-    (round(height / 32) * 32, round(width / 32) * 32)
-    for long_side in (320, 640, 1024)
-    for width, height in (
-        (long_side, long_side * 9 // 16),
-        (long_side, long_side * 3 // 4),
-        (long_side, long_side),
-        (long_side * 3 // 4, long_side),
-        (long_side * 9 // 16, long_side),
+    (
+        _multiple_of_32(side * height / max(width, height)),
+        _multiple_of_32(side * width / max(width, height)),
     )
+    for side in LONG_SIDES
+    for width, height in ASPECTS
 )
-"""Input shapes (height, width) kept prepared: three sizes in the common aspect ratios."""
+"""Input shapes (height, width): three sizes in the common aspect ratios. A few shapes only, so
+that most pictures meet one that is prepared already."""
 
 
 class RetinaFaceDetector:
@@ -41,8 +47,8 @@ class RetinaFaceDetector:
 
     name = "accurate"
     default_min_face = 16
-    smallest_seen = 16.0
-    default_long_side = 1024
+    smallest_seen = 14.0  # finds 97 % of faces of 14-16 pixels, 84 % of 12-14, 34 % of 10-12
+    default_long_side = LONG_SIDES[-1]
     most_long_side = 2048
 
     def __init__(self, engine: Engine):
@@ -96,7 +102,7 @@ def _shape_for(height: int, width: int) -> tuple[int, int]:
     fitting = [s for s in SHAPES if s[0] >= height and s[1] >= width]
     if fitting:
         return min(fitting, key=lambda s: s[0] * s[1])
-    return -(-height // 32) * 32, -(-width // 32) * 32
+    return _multiple_of_32(height), _multiple_of_32(width)
 
 
 @lru_cache(maxsize=16)

@@ -5,7 +5,7 @@ linear filters (frontal, two half profiles, two rolled) are the ones built into 
 Its window is 80 pixels, so the picture is scaled until the smallest face wanted fills it.
 """
 
-import threading
+from queue import Empty, SimpleQueue
 
 import cv2
 import dlib
@@ -36,8 +36,9 @@ class HogDetector:
     most_long_side = 4096
 
     def __init__(self) -> None:
-        # One detector object used by several threads crashes the process.
-        self._local = threading.local()
+        # One detector object used by several threads crashes the process, so each call takes one
+        # for itself; there come to be as many as calls were ever in progress at the same time.
+        self._idle: SimpleQueue[dlib.fhog_object_detector] = SimpleQueue()
 
     def detect(
         self, image: Image, confidence: float, nms: float, min_face: int | None = None
@@ -54,7 +55,7 @@ class HogDetector:
             most_long_side=self.most_long_side,
         )
         grey = _scaled_grey(image, scale)
-        rectangles, scores, _ = self._detector().run(grey, 0, score_for(confidence))
+        rectangles, scores = self._windows(grey, score_for(confidence))
         windows = np.array(
             [(r.left(), r.top(), r.right() + 1, r.bottom() + 1) for r in rectangles], np.float32
         ).reshape(-1, 4)
@@ -62,14 +63,20 @@ class HogDetector:
         found = Detections(_face_boxes(windows / shrink), confidence_of(np.array(scores)))
         return found.suppressed(nms).inside(width, height)
 
-    def _detector(self) -> dlib.fhog_object_detector:
-        if not hasattr(self._local, "detector"):
-            self._local.detector = dlib.get_frontal_face_detector()
-        return self._local.detector
+    def _windows(self, grey: Image, threshold: float) -> tuple[list[dlib.rectangle], list[float]]:
+        try:
+            detector = self._idle.get_nowait()
+        except Empty:
+            detector = dlib.get_frontal_face_detector()
+        try:
+            rectangles, scores, _ = detector.run(grey, 0, threshold)
+        finally:
+            self._idle.put(detector)
+        return rectangles, scores
 
 
 def confidence_of(scores: Float) -> Float:
-    """dlib's scores ``[N]`` to confidences 0-1, monotonically."""
+    """Turn dlib's scores ``[N]`` into confidences 0-1, monotonically."""
     margin = np.asarray(scores) - CONFIDENCE_MIDPOINT
     return np.asarray(1 / (1 + np.exp(-CONFIDENCE_SLOPE * margin)), np.float32)
 

@@ -1,0 +1,1 @@
+"""Speed, memory, cold start and detection, measured on real photos; ``python -m benchmarks``."""

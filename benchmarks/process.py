@@ -1,0 +1,68 @@
+"""Cold start and memory of the real server process."""
+
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.latency import picture
+from tests.service import Service
+
+STARTS = 7
+REQUESTS = 1000
+
+
+def cold_start() -> dict[str, Any]:
+    """Seconds from ``exec`` to the first answered prediction, for each detector and engine."""
+    data = picture(1, 640, 480)
+    cases = {
+        "fast": ({}, "fast"),
+        "accurate": ({}, "accurate"),
+        "accurate, TensorFlow": ({"ENGINE": "tensorflow"}, "accurate"),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(STARTS):
+        for name, (environment, detector) in cases.items():
+            with tempfile.TemporaryDirectory() as folder:
+                start = time.perf_counter()
+                with Service(Path(folder) / "log", **environment) as service:
+                    service.predict(data, face_detector=detector)
+                    seconds[name].append(time.perf_counter() - start)
+    return {
+        name: {"median_s": round(statistics.median(values), 3), "min_s": round(min(values), 3)}
+        for name, values in seconds.items()
+    }
+
+
+def memory() -> dict[str, Any]:
+    """Resident memory of the server over a thousand mixed requests, MiB."""
+    pictures = [picture(n, w, h) for n, w, h in ((1, 640, 480), (5, 640, 480), (1, 1024, 768))]
+    with tempfile.TemporaryDirectory() as folder, Service(Path(folder) / "log") as service:
+        samples = [{"requests": 0, "rss_mib": _resident(service.process.pid)}]
+        for index in range(REQUESTS):
+            detector = ("fast", "accurate")[index % 2]
+            service.predict(pictures[index % 3], face_detector=detector)
+            if (index + 1) % (REQUESTS // 10) == 0:
+                samples.append({"requests": index + 1, "rss_mib": _resident(service.process.pid)})
+    settled = [s["rss_mib"] for s in samples[2:]]
+    return {
+        "samples": samples,
+        "steady_mib": settled[-1],
+        "growth_after_warm_up_mib": round(settled[-1] - settled[0], 1),
+    }
+
+
+def _resident(pid: int) -> float:
+    """Proportional set size of the process and its workers: shared pages count once."""
+    parent = psutil.Process(pid)
+    processes = [parent, *parent.children(recursive=True)]
+    return round(float(sum(p.memory_full_info().pss for p in processes)) / 2**20, 1)
+
+
+def idle() -> bool:
+    """Whether nothing else seems to be using the machine."""
+    return os.getloadavg()[0] < 0.5
