@@ -42,7 +42,7 @@ def measure() -> dict[str, Any]:
             if round_number >= 2:  # the first ones prepare interpreters
                 times[index].append(result.inference_ms)
                 stages[index].append(dict(result.stages))
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "case": case[0],
             "faces": PEOPLE[case[1]],

@@ -107,8 +107,7 @@ def _data(file: str) -> bytes:
     if file == "grace_hopper":
         from matplotlib.cbook import get_sample_data
 
-        with get_sample_data("grace_hopper.jpg", asfileobj=True) as stream:
-            return bytes(stream.read())
+        return Path(str(get_sample_data("grace_hopper.jpg", asfileobj=False))).read_bytes()
     for table in _record().values():
         source = table["source"] if isinstance(table, dict) else {}
         if file in (PurePosixPath(member).name for member in source.get("members", {})):

@@ -52,6 +52,9 @@ def abandon(request: Request, limit: int, seconds: float) -> None:
         limit: bytes to drop at most; a client that sends more is cut off.
         seconds: most time for it.
     """
+    read_already = isinstance(request.stream, io.BytesIO)
+    if read_already or not (request.content_length or "Transfer-Encoding" in request.headers):
+        return
     with _deadline(request, seconds):
         dropped = sum(map(len, _chunks(request, limit + 1)))
     if dropped > limit and (connection := _connection(request)) is not None:

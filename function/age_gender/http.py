@@ -35,6 +35,8 @@ MIME_TYPES = {
 WEB = Path(__file__).parent / "web"
 STATIC = {path.name: path for path in WEB.iterdir() if path.suffix in MIME_TYPES}
 """Listed once at start: no name from outside ever becomes a path."""
+INTAKE = 8
+"""Pictures unpacked or fetched at the same time."""
 BODY_SECONDS = 30.0
 """Time that a client has to send its body."""
 
@@ -61,6 +63,8 @@ class Edge:
         """
         self._settings = settings
         self._runtime = runtime
+        # Apart, so that slow servers of pictures do not keep the CPUs from those that are here.
+        self._intake = Gate(INTAKE, settings.max_queue, settings.queue_timeout)
         self._gate = Gate(
             settings.max_in_flight or usable_cpus() + 1, settings.max_queue, settings.queue_timeout
         )
@@ -85,7 +89,7 @@ class Edge:
 
     def _route(self, request: Request) -> Response:
         methods = ROUTES.get(request.path)
-        if request.path.removeprefix("/static/") in STATIC:
+        if request.path.removeprefix("/assets/") in STATIC:
             methods = {"GET": Edge._static}
         if methods is None:
             raise Problem("not-found", f"there is no {request.path[:100]}; POST /predict predicts")
@@ -106,7 +110,7 @@ class Edge:
         return self._health(request)
 
     def _static(self, request: Request) -> Response:
-        return _file(STATIC[request.path.removeprefix("/static/")])
+        return _file(STATIC[request.path.removeprefix("/assets/")])
 
     def _health(self, _request: Request) -> Response:
         return _json({"status": "ok", "version": __version__})
@@ -115,17 +119,25 @@ class Edge:
         spec = load_spec(self._settings.models_dir, self._settings.attribute_model)
         return _json(spec.model_dump())
 
+    def _docs(self, _request: Request) -> Response:
+        return _file(WEB / "docs.html")
+
+    def _openapi(self, _request: Request) -> Response:
+        from age_gender import openapi  # nothing else needs pydantic's schema generator
+
+        return _json(openapi.description())
+
     def _predict(self, request: Request) -> Response:
         auth.check(request.headers.get("Authorization"), self._settings)
         watch = Stopwatch()
         with watch.stage("receive"):
             data = body.read(request, self._settings.max_body_bytes, BODY_SECONDS)
+        with self._intake.enter(), watch.stage("fetch"):
+            fields, picture = inputs.read_request(request, data, self._settings)
+        del data
+        options = fields.options
+        runtime = self._runtime()
         with self._gate.enter():
-            with watch.stage("fetch"):
-                fields, picture = inputs.read_request(request, data, self._settings)
-            del data
-            options = fields.options
-            runtime = self._runtime()
             result = runtime.pipeline.run(picture, options)
         spec = runtime.estimator().spec if options.get_attributes else None
         answer = response_body(result, options, spec, runtime.engine)
@@ -148,6 +160,8 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "/health": {"GET": Edge._health},
     "/healthz": {"GET": Edge._health},
     "/model": {"GET": Edge._model},
+    "/openapi.json": {"GET": Edge._openapi},
+    "/docs": {"GET": Edge._docs},
     "/predict": {"POST": Edge._predict},
 }
 

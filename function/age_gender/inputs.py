@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 
 from flask import Request
 from pydantic import ValidationError
@@ -51,8 +51,7 @@ def _from_form(request: Request, body: bytes, settings: Settings) -> tuple[Predi
     if not boundary:
         raise Problem("malformed-form", "the form's Content-Type has no boundary")
     parser = MultiPartParser(
-        # In memory: the body's size is limited already, and a full disk must not matter.
-        stream_factory=lambda *_: io.BytesIO(),
+        stream_factory=_in_memory,
         max_form_memory_size=settings.max_body_bytes,
         max_form_parts=MOST_FORM_PARTS,
     )
@@ -71,6 +70,11 @@ def _from_form(request: Request, body: bytes, settings: Settings) -> tuple[Predi
     if upload is None:
         return fields_read, _picture_of(fields_read, settings)
     return fields_read, upload.stream.read()
+
+
+def _in_memory(*_: object, **__: object) -> IO[bytes]:
+    """Where uploads go: their size is limited already, and a full disk must not matter."""
+    return io.BytesIO()
 
 
 def _picture_of(fields: PredictRequest, settings: Settings) -> bytes:

@@ -14,6 +14,9 @@ FORMATS = ("JPEG", "PNG", "WebP", "GIF", "BMP")
 """What is accepted; OpenCV's other decoders never see a byte from outside."""
 
 
+_PNG_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"})
+
+
 @dataclass(frozen=True)
 class Header:
     """What a picture's first bytes say of it, before rotation.
@@ -57,6 +60,8 @@ def decode(data: bytes, *, max_bytes: int, max_pixels: int) -> Image:
             f"the picture has {header.width} x {header.height} pixels; "
             f"at most {max_pixels:,} are accepted: send a smaller one"
         )
+    if header.format == "PNG":
+        data = _still_png(data)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error:
@@ -113,6 +118,27 @@ def _png_size(data: bytes) -> tuple[int, int]:
         raise PictureError("the PNG file is damaged: its header chunk is missing")
     width, height = struct.unpack_from(">II", data, 16)
     return width, height
+
+
+def _still_png(data: bytes) -> bytes:
+    """Keep what a still picture needs of a PNG file, whose chunks must all be there whole.
+
+    OpenCV takes as much memory as a chunk claims to be long, gigabytes for a file of a hundred
+    bytes, and its reader of animations crashes the process on some damaged files.
+    """
+    kept = [data[:8]]
+    position = 8
+    while position + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, position)
+        kind, end = data[position + 4 : position + 8], position + 12 + length
+        if end > len(data):
+            break
+        if kind in _PNG_CHUNKS:
+            kept.append(data[position:end])
+        if kind == b"IEND":
+            return b"".join(kept)
+        position = end
+    raise PictureError("the PNG file is damaged or incomplete")
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:

@@ -90,7 +90,7 @@ def _draw_label(canvas: Image, box: list[int], text: str, colour: tuple[int, int
     left = min(max(0, x1), max(0, width - label_width))
     top = y1 - label_height
     if top < 0:  # no room above: below the box, or inside it at the picture's lower edge
-        top = y2 if y2 + label_height <= height else max(0, y1)
+        top = y2 if y2 + label_height <= height else max(0, min(y1, height - label_height))
     cv2.rectangle(
         canvas, (left, top), (left + label_width - 1, top + label_height - 1), colour, cv2.FILLED
     )

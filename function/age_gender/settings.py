@@ -54,7 +54,7 @@ class Settings(BaseModel):
     max_in_flight: Annotated[int, Field(ge=0)] = 0
     """Predictions worked on at the same time; 0: one for each CPU and one more."""
     max_queue: Annotated[int, Field(ge=0)] = 32
-    queue_timeout: Annotated[float, Field(gt=0)] = 20.0
+    queue_timeout: Annotated[float, Field(gt=0, le=3600)] = 20.0
 
     url_timeout: Annotated[float, Field(gt=0, le=300)] = 10.0
     url_max_redirects: Annotated[int, Field(ge=0, le=20)] = 3
@@ -62,11 +62,11 @@ class Settings(BaseModel):
     gcs_buckets: tuple[str, ...] = ()
     """Buckets that ``gs://`` addresses may name; none by default, ``*`` for all."""
 
-    input_bucket: str = ""
+    input_bucket: Annotated[str, Field(pattern=r"^[a-z0-9._-]*$")] = ""
     """Bucket whose uploads are annotated; empty: any whose events arrive."""
     input_prefix: str = ""
     """Only objects whose names start with this are annotated."""
-    output_bucket: str = ""
+    output_bucket: Annotated[str, Field(pattern=r"^[a-z0-9._-]*$")] = ""
     output_prefix: str = ""
     annotate_face_detector: Literal["fast", "accurate"] = "accurate"
     annotate_confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5
@@ -77,7 +77,7 @@ class Settings(BaseModel):
     annotate_image: Literal["none", "drawn", "blurred"] = "none"
     """Whether to write an annotated JPEG too, and of which kind."""
     annotate_in_flight: Annotated[int, Field(ge=1, le=64)] = 8
-    """Pictures that a back-fill fetches, judges and stores at the same time."""
+    """Pictures fetched, judged and stored at the same time."""
     annotate_storage_timeout: Annotated[float, Field(gt=0, le=600)] = 30.0
     """For one operation on a bucket, with its retries."""
 
