@@ -106,6 +106,8 @@ _lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
 
 _AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 
+_INSIDE_SUFFIXES = (".localhost", ".internal", ".local", ".lan", ".home.arpa")
+
 
 class Deadline:
     """The moment by which a fetch must have ended, however many steps it takes.
@@ -299,7 +301,7 @@ def _open_connection(host: str, port: int, guard: FetchGuard) -> socket.socket:
     # One forbidden address condemns the name: no honest one mixes both kinds, while an attacker's
     # may, to have us fall back from the one to the other.
     if not guard.allow_private and not all(_is_public(info) for info in addresses):
-        raise _no_public_address()
+        raise _no_public_address(host)
     return _connect(addresses[:MAX_ADDRESSES], guard.deadline)
 
 
@@ -362,23 +364,36 @@ def _look_up(host: str, port: int, deadline: Deadline) -> Sequence[_AddressInfo]
     except queue.Empty:
         raise deadline.error() from None
     if isinstance(answer, OSError):
-        raise _look_up_failure(answer) from None
+        raise _look_up_failure(answer, host) from None
     return answer
 
 
-def _look_up_failure(error: OSError) -> SourceError:
+def _look_up_failure(error: OSError, host: str) -> SourceError:
     if error.errno in _NO_SUCH_HOST:
-        return _no_public_address()
+        return _no_public_address(host)
     return SourceError("The URL's host cannot be looked up at the moment: try again later.")
 
 
-def _no_public_address() -> SourceError:
-    # The same words for a name that does not exist and for one that is internal: the answer must
-    # not tell strangers which names exist inside.
-    return _refusal(
+def _no_public_address(host: str) -> SourceError:
+    message = (
         "The URL's host has no public internet address: check its spelling. Hosts in private "
         "networks are not reachable from here."
     )
+    if _is_inside(host):
+        return _refusal(message)
+    # The same for a name that does not exist and for one that is internal: the answer must not
+    # tell strangers which names exist inside.
+    return SourceError(message)
+
+
+def _is_inside(host: str) -> bool:
+    """Whether a host that is not public shows it: an address, or a name of private networks."""
+    name = host.strip("[].").lower()
+    try:
+        ip_address(name)
+    except ValueError:
+        return "." not in name or name.endswith(_INSIDE_SUFFIXES)
+    return True
 
 
 def _check_host(host: str, *, bracketed: bool) -> None:

@@ -441,10 +441,12 @@ def internet(monkeypatch: pytest.MonkeyPatch) -> Internet:
     return Internet(monkeypatch)
 
 
-def refused(url: str, settings: Settings | None = None) -> SourceError:
+def refused(
+    url: str, settings: Settings | None = None, code: str = "url-not-allowed"
+) -> SourceError:
     with pytest.raises(SourceError) as caught:
         from_url(url, settings or public_settings())
-    assert caught.value.code == "url-not-allowed", caught.value.message
+    assert caught.value.code == code, caught.value.message
     return caught.value
 
 
@@ -459,7 +461,7 @@ def test_public_host(serve: Serve, internet: Internet) -> None:
 def test_no_connection_to_a_forbidden_address(address: str, internet: Internet) -> None:
     internet.names["pictures.test"] = [[address]]
     refused(f"http://[{address}]/" if ":" in address else f"http://{address}/")
-    message = refused("https://pictures.test/").message
+    message = refused("https://pictures.test/", code="fetch-failed").message
     assert address not in message
     assert internet.connected == []
 
@@ -478,7 +480,8 @@ def test_no_connection_to_a_forbidden_address(address: str, internet: Internet) 
 )
 def test_names_of_things_inside(name: str, address: str, internet: Internet) -> None:
     internet.names[name.lower()] = [[address]]
-    refused(f"http://{name}/computeMetadata/v1/")
+    code = "fetch-failed" if name.endswith(".test") else "url-not-allowed"
+    refused(f"http://{name}/computeMetadata/v1/", code=code)
     assert internet.lookups == [name.lower()]
     assert internet.connected == []
 
@@ -486,7 +489,7 @@ def test_names_of_things_inside(name: str, address: str, internet: Internet) -> 
 @pytest.mark.parametrize("addresses", [[PUBLIC, "10.0.0.1"], ["::1", PUBLIC]])
 def test_one_forbidden_address_condemns_the_name(addresses: list[str], internet: Internet) -> None:
     internet.names["mixed.test"] = [addresses]
-    refused("http://mixed.test/")
+    refused("http://mixed.test/", code="fetch-failed")
     assert internet.connected == []
 
 
@@ -503,7 +506,7 @@ def test_rebinding_name_is_resolved_once_and_connected_where_checked(
 def test_rebinding_between_redirects_is_refused(serve: Serve, internet: Internet) -> None:
     internet.host("rebinding.test", serve(redirect("/again")))
     internet.names["rebinding.test"].append(["127.0.0.1"])
-    refused("http://rebinding.test/")
+    refused("http://rebinding.test/", code="fetch-failed")
     assert internet.lookups == ["rebinding.test"] * 2
     assert internet.connected == [(PUBLIC, 80)]
 
@@ -512,6 +515,10 @@ def test_unknown_and_internal_names_get_the_same_answer(internet: Internet) -> N
     internet.names["database.internal"] = [["10.1.2.3"]]
     internal = refused("http://database.internal/")
     unknown = refused("http://nowhere.internal/")
+    assert internal.message == unknown.message
+    internet.names["inside.test"] = [["10.1.2.3"]]
+    internal = refused("http://inside.test/", code="fetch-failed")
+    unknown = refused("http://nowhere.test/", code="fetch-failed")
     assert internal.message == unknown.message
 
 
@@ -866,7 +873,8 @@ def test_redirects_are_checked_like_the_first_url(
 ) -> None:
     internet.host("pictures.test", serve(redirect(target)))
     internet.names["inside.test"] = [["192.168.1.1"]]
-    refused("http://pictures.test/", public_settings(gcs_buckets=("*",)))
+    code = "fetch-failed" if "inside.test" in target else "url-not-allowed"
+    refused("http://pictures.test/", public_settings(gcs_buckets=("*",)), code)
     assert internet.connected == [(PUBLIC, 80)]
 
 

@@ -1,0 +1,80 @@
+/** Takes a picture with the device's camera. */
+
+import { byId, tellProblem } from "./dom.js";
+
+/** @type {Record<string, string>} */
+const PROBLEMS = {
+  NotAllowedError: "The browser was not allowed to use the camera. Allow it in the address bar.",
+  NotFoundError: "No camera was found.",
+  NotReadableError: "The camera is in use by another program.",
+};
+
+/**
+ * Show the camera's button where there is a camera that the browser lets pages use.
+ *
+ * @param {(picture: Blob) => void} onPicture
+ */
+export async function setUpCamera(onPicture) {
+  // Browsers hide the camera from pages that do not come over https or from this machine.
+  const devices = (await navigator.mediaDevices?.enumerateDevices().catch(() => [])) ?? [];
+  if (!devices.some((device) => device.kind === "videoinput")) return;
+
+  const dialog = /** @type {HTMLDialogElement} */ (byId("camera-dialog"));
+  const video = /** @type {HTMLVideoElement} */ (byId("camera-view"));
+  const shoot = /** @type {HTMLButtonElement} */ (byId("camera-shoot"));
+  const turn = byId("camera-turn");
+  let facing = "user";
+  /** @type {MediaStream | null} */
+  let stream = null;
+
+  function stop() {
+    for (const track of stream?.getTracks() ?? []) track.stop();
+    stream = null;
+    video.srcObject = null;
+    shoot.disabled = true;
+  }
+
+  async function start() {
+    stop();
+    tellProblem(byId("camera-problem"), "");
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({
+        video: { facingMode: facing, width: { ideal: 1920 }, height: { ideal: 1080 } },
+      });
+      if (!dialog.open) return stop();
+      video.srcObject = stream;
+      // People know themselves from mirrors; the picture that is taken is not mirrored.
+      video.classList.toggle("mirrored", facing === "user");
+      await video.play();
+      shoot.disabled = false;
+      const all = await navigator.mediaDevices.enumerateDevices();
+      turn.hidden = all.filter((device) => device.kind === "videoinput").length < 2;
+    } catch (error) {
+      if (!dialog.open) return;
+      tellProblem(
+        byId("camera-problem"),
+        PROBLEMS[error instanceof Error ? error.name : ""] ?? "The camera could not be started.",
+      );
+    }
+  }
+
+  byId("camera").addEventListener("click", () => {
+    dialog.showModal();
+    start();
+  });
+  byId("camera-close").addEventListener("click", () => dialog.close());
+  dialog.addEventListener("close", stop);
+  turn.addEventListener("click", () => {
+    facing = facing === "user" ? "environment" : "user";
+    start();
+  });
+  shoot.addEventListener("click", () => {
+    const canvas = document.createElement("canvas");
+    canvas.width = video.videoWidth;
+    canvas.height = video.videoHeight;
+    canvas.getContext("2d")?.drawImage(video, 0, 0);
+    dialog.close();
+    canvas.toBlob((blob) => blob && onPicture(blob), "image/jpeg", 0.92);
+  });
+  byId("camera").hidden = false;
+}

@@ -1,0 +1,667 @@
+"""The demo page in a real browser: what a visitor does, sees and is told."""
+
+import base64
+import functools
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import photos
+from tests.service import CREDENTIALS, Service
+
+pytest.importorskip("playwright", reason="the demo page is NOT tested: playwright is missing")
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, Route, expect
+
+from tests.e2e.web.browser import PAGE_TIMEOUT_MS, chromium, find_chromium, sign_in, upload
+
+expect.set_options(timeout=PAGE_TIMEOUT_MS)
+
+OpenPage = Callable[..., Page]
+
+DROP = """([kind, name, data]) => {
+  const transfer = new DataTransfer();
+  if (kind === "file") {
+    const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+    transfer.items.add(new File([bytes], name, { type: "image/png" }));
+  } else {
+    transfer.setData("text/uri-list", data);
+    transfer.setData("text/plain", data);
+  }
+  const more = { bubbles: true, cancelable: true };
+  if (name === "pasted.png") {
+    document.body.dispatchEvent(new ClipboardEvent("paste", { ...more, clipboardData: transfer }));
+    return;
+  }
+  for (const type of ["dragover", "drop"]) {
+    document.body.dispatchEvent(new DragEvent(type, { ...more, dataTransfer: transfer }));
+  }
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    executable = find_chromium()
+    if executable is None:
+        pytest.skip("the demo page is NOT tested: there is no Chromium (apt install chromium)")
+    with chromium(executable) as started:
+        yield started
+
+
+@pytest.fixture
+def open_page(browser: Browser, service: Service) -> Iterator[OpenPage]:
+    """Opens the page in a tab of its own; afterwards, checks what none may do.
+
+    No tab may log an error that the test did not announce in ``page.announced``, nor ask anyone
+    but the service for anything.
+    """
+    contexts, pages = [], []
+
+    def open_(url: str = service.url, width: int = 1280, height: int = 900, **more: object) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, **more)
+        page = context.new_page()
+        page.set_default_timeout(PAGE_TIMEOUT_MS)
+        page.complaints, page.asked, page.announced, page.home = [], [], [], url
+        page.on(
+            "console", lambda m: m.type in ("error", "warning") and page.complaints.append(m.text)
+        )
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.goto(url)
+        contexts.append(context)
+        pages.append(page)
+        return page
+
+    yield open_
+    for page in pages:
+        unexpected = [
+            text for text in page.complaints if not any(word in text for word in page.announced)
+        ]
+        assert unexpected == []
+        own = (f"{page.home}/", f"blob:{page.home}/")
+        assert [url for url in page.asked if not url.startswith(own)] == []
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pictures") / "astronaut.png"
+    path.write_bytes(photos.photo("astronaut").data)
+    return path
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> Path:
+    path = tmp_path / "notes.txt"
+    path.write_text("no picture at all")
+    return path
+
+
+def predictions(page: Page) -> int:
+    return sum(url.endswith("/predict") for url in page.asked)
+
+
+def set_threshold(page: Page, value: float) -> None:
+    page.locator("#threshold").evaluate(
+        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')); }",
+        value,
+    )
+
+
+def answer_with(details: list[dict]) -> str:
+    return json.dumps({"details": details, "image_size": [512, 512], "inference_time": 12.3})
+
+
+def made_up_face(x: int, confidence: float, *, reliable: bool = True) -> dict:
+    return {
+        "box": [x, 60, x + 90, 180],
+        "confidence": confidence,
+        "landmarks": None,
+        "age": 36.4,
+        "age_interval": [28.2, 45.9],
+        "gender": "F",
+        "gender_probability": 0.93,
+        "quality": {"size": 90.0, "sharpness": 0.4, "yaw": None, "roll": None},
+        "reliable": reliable,
+    }
+
+
+def three_faces(route: Route) -> None:
+    faces = [
+        made_up_face(20, 0.99),
+        made_up_face(200, 0.7),
+        made_up_face(380, 0.4, reliable=False),
+    ]
+    route.fulfill(body=answer_with(faces), content_type="application/json")
+
+
+def test_an_uploaded_picture_gets_boxes_and_ages(
+    open_page: OpenPage, portrait: Path, service: Service
+) -> None:
+    page = open_page()
+    sign_in(page)
+    upload(page, portrait)
+    expect(page.locator(".face")).to_have_count(1)
+    told = service.predict(portrait.read_bytes(), face_detector="accurate", return_image=False)[
+        "details"
+    ][0]
+    expect(page.locator(".face-age")).to_have_text(str(round(told["age"])))
+    low, high = told["age_interval"]
+    expect(page.locator(".face-range")).to_have_text(f"{round(low)}–{round(high)}")  # noqa: RUF001
+    expect(page.locator(".face-sex")).to_contain_text("Female")
+    expect(page.locator("#status")).to_have_text("1 face found.")
+    assert_box_over_face(page, told["box"])
+    page.set_viewport_size({"width": 500, "height": 700})
+    assert_box_over_face(page, told["box"])
+
+
+def assert_box_over_face(page: Page, box: list[int]) -> None:
+    picture = page.locator("#picture").bounding_box()
+    drawn = page.locator(".box").bounding_box()
+    assert picture is not None
+    assert drawn is not None
+    scale = picture["width"] / 512
+    expected = {
+        "x": picture["x"] + box[0] * scale,
+        "y": picture["y"] + box[1] * scale,
+        "width": (box[2] - box[0]) * scale,
+        "height": (box[3] - box[1]) * scale,
+    }
+    assert drawn == pytest.approx(expected, abs=1)
+
+
+def test_the_sample_asks_for_a_sign_in_and_goes_on(open_page: OpenPage) -> None:
+    page = open_page()
+    page.announced.append("401")
+    page.click("#sample")
+    expect(page.locator("#sign-in")).to_be_visible()
+    sign_in(page)
+    expect(page.locator(".face")).to_have_count(1)
+    expect(page.locator("#picture-name")).to_have_text("astronaut.jpg")
+
+
+def test_a_wrong_password_is_named_and_can_be_mended(open_page: OpenPage, portrait: Path) -> None:
+    page = open_page()
+    page.announced.append("401")
+    sign_in(page, password="wrong")
+    upload(page, portrait, portrait, portrait)
+    problem = page.locator("#sign-in-problem")
+    expect(problem).to_have_text("The user name or the password is wrong.")
+    assert predictions(page) == 1, "the other pictures are not sent in vain"
+    page.click("#sign-in-cancel")
+    expect(page.locator("#problem-title")).to_have_text("Please sign in")
+    page.click("#problem-sign-in")
+    sign_in(page)
+    expect(page.locator(".thumb-status")).to_have_text(["1 face"] * 3)
+    expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_credentials_stay_in_the_tab(open_page: OpenPage, portrait: Path) -> None:
+    page = open_page()
+    sign_in(page)
+    page.reload()
+    upload(page, portrait)
+    expect(page.locator(".face")).to_have_count(1)
+    assert page.evaluate("localStorage.length") == 0
+    assert page.context.cookies() == []
+    assert CREDENTIALS[1] not in page.locator("#snippet").inner_text()
+    page.click("#account")
+    assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_the_threshold_acts_at_once_and_a_detector_asks_again(
+    open_page: OpenPage, portrait: Path
+) -> None:
+    page = open_page()
+    page.route("**/predict", three_faces)
+    upload(page, portrait)
+    expect(page.locator(".face:visible")).to_have_count(2)
+    expect(page.locator("#faces-count")).to_have_text("2 of 3")
+    set_threshold(page, 0.2)
+    expect(page.locator(".face:visible")).to_have_count(3)
+    expect(page.locator(".box:visible")).to_have_count(3)
+    set_threshold(page, 0.8)
+    expect(page.locator(".face:visible")).to_have_count(1)
+    expect(page.locator(".box:visible")).to_have_count(1)
+    assert predictions(page) == 1
+    page.check("input[value=fast]")
+    expect(page.locator("#snippet")).to_contain_text("face_detector=fast")
+    page.check("input[value=accurate]")
+    expect(page.locator("#snippet")).to_contain_text("face_detector=accurate")
+    page.fill("#min-face", "60")
+    page.press("#min-face", "Tab")
+    expect(page.locator("#snippet")).to_contain_text("min_face=60")
+    assert predictions(page) == 3, "known answers are not asked for again"
+
+
+def test_doubtful_faces_are_marked(open_page: OpenPage, portrait: Path) -> None:
+    page = open_page()
+    page.route("**/predict", three_faces)
+    upload(page, portrait)
+    expect(page.locator(".face")).to_have_count(3)
+    set_threshold(page, 0.3)
+    doubtful = page.locator(".face").nth(2)
+    expect(doubtful).to_contain_text("Do not rely on it")
+    expect(page.locator(".box").nth(2)).to_have_css("border-style", "dashed")
+    expect(page.locator(".box").nth(2)).to_have_accessible_name(
+        "Face 3: about 36 years, probably 28 to 46; female, 93 %; not reliable"
+    )
+    expect(page.locator(".box.doubtful")).to_have_count(1)
+
+
+def test_list_and_picture_are_linked(open_page: OpenPage, portrait: Path) -> None:
+    page = open_page()
+    page.route("**/predict", three_faces)
+    upload(page, portrait)
+    rows, boxes = page.locator(".face"), page.locator(".box")
+    rows.nth(1).hover()
+    expect(boxes.nth(1)).to_have_class("box hot")
+    boxes.nth(0).hover()
+    expect(rows.nth(0)).to_have_class("face hot")
+    boxes.nth(0).click()
+    expect(rows.nth(0)).to_have_attribute("aria-pressed", "true")
+    rows.nth(1).click()
+    expect(boxes.nth(1)).to_have_attribute("aria-pressed", "true")
+    expect(boxes.nth(0)).to_have_attribute("aria-pressed", "false")
+    page.keyboard.press("Escape")
+    expect(boxes.nth(1)).to_have_attribute("aria-pressed", "false")
+
+
+def tab_stops(page: Page) -> list[str]:
+    """Ids or classes of what the Tab key reaches, once around."""
+    reached: list[str] = []
+    while len(reached) < 100:
+        page.keyboard.press("Tab")
+        stop = page.evaluate(
+            "[document.activeElement.id, ...document.activeElement.classList, ''].find(Boolean)"
+        )
+        if reached and stop == reached[0]:
+            break
+        reached.append(stop)
+    return reached
+
+
+def test_everything_works_from_the_keyboard(open_page: OpenPage, portrait: Path) -> None:
+    page = open_page()
+    page.route("**/predict", three_faces)
+    upload(page, portrait, portrait)
+    expect(page.locator(".thumb-status")).to_have_text(["2 faces"] * 2)
+    reached = tab_stops(page)
+    for stop in (
+        *("skip", "account", "choose", "address", "remove", "threshold", "min-face"),
+        *("boxes", "blur", "download", "face", "thumb", "clear", "copy"),
+    ):
+        assert stop in reached, (stop, reached)
+    assert reached.count("box") == 1, "one stop over the picture, arrows between its faces"
+    page.locator(".box").first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".box").nth(1)).to_be_focused()
+    expect(page.locator(".face").nth(1)).to_have_class("face hot")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".box").nth(0)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".face").nth(0)).to_have_attribute("aria-pressed", "true")
+
+
+def test_several_pictures_one_of_them_broken(
+    open_page: OpenPage, portrait: Path, text_file: Path
+) -> None:
+    page = open_page()
+    page.announced.append("415")
+    sign_in(page)
+    upload(page, portrait, text_file, portrait)
+    expect(page.locator(".thumb-status")).to_have_text(["1 face", "failed", "1 face"])
+    expect(page.locator("#progress")).to_be_hidden()
+    page.locator(".thumb").nth(1).click()
+    expect(page.locator("#problem-title")).to_have_text("This is not a picture that can be read")
+    expect(page.locator("#problem-detail")).to_contain_text("JPEG, PNG, WebP, GIF, BMP")
+    expect(page.locator("#problem-request")).to_contain_text("Request ")
+    page.click("#remove")
+    expect(page.locator("#picture-name")).to_have_text("astronaut.png")
+    expect(page.locator("#problem")).to_be_hidden()
+    page.click("#clear")
+    expect(page.locator("#workspace")).to_be_hidden()
+    expect(page.locator("#choose")).to_be_focused()
+
+
+def test_too_large_a_file_is_refused_before_it_is_sent(open_page: OpenPage, tmp_path: Path) -> None:
+    page = open_page()
+    large = tmp_path / "large.jpg"
+    with large.open("wb") as file:
+        file.truncate(20 * 1024 * 1024 + 1)
+    upload(page, large)
+    expect(page.locator("#problem-detail")).to_contain_text("at most 20 MB")
+    assert predictions(page) == 0
+
+
+def test_a_busy_service_is_asked_once_more_when_it_says(
+    open_page: OpenPage, portrait: Path
+) -> None:
+    page = open_page()
+    page.announced.append("429")
+    busy = json.dumps({"detail": "all workers are busy", "code": "busy"})
+
+    def refuse(route: Route) -> None:
+        route.fulfill(
+            status=429,
+            body=busy,
+            headers={"Retry-After": "1", "Content-Type": "application/problem+json"},
+        )
+
+    page.route("**/predict", refuse)
+    upload(page, portrait)
+    expect(page.locator("#status")).to_have_text("The service is busy: trying again in 1 s.")
+    expect(page.locator("#problem-title")).to_have_text("The service is busy")
+    expect(page.locator("#problem-detail")).to_have_text("All workers are busy.")
+    assert predictions(page) == 2
+    page.unroute("**/predict")
+    page.route("**/predict", three_faces)
+    page.click("#problem-retry")
+    expect(page.locator(".face:visible")).to_have_count(2)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "title", "detail"),
+    [
+        (
+            413,
+            {"detail": "the picture has 9000 x 9000 pixels"},
+            "This picture is too large",
+            "9000 x 9000",
+        ),
+        (
+            422,
+            {"detail": "min_face: too small"},
+            "A setting is out of range",
+            "min_face: too small",
+        ),
+        (
+            424,
+            {"detail": "no such host"},
+            "The picture could not be fetched",
+            "No such host.",
+        ),
+        (500, {"detail": "see the log"}, "Something went wrong in the service", "See the log."),
+        (502, None, "The service refused", "status 502"),
+    ],
+)
+def test_each_problem_is_told_in_words(
+    open_page: OpenPage,
+    portrait: Path,
+    status: int,
+    body: dict[str, str] | None,
+    title: str,
+    detail: str,
+) -> None:
+    page = open_page()
+    page.announced.append(str(status))
+    text = "<h1>Bad gateway</h1>" if body is None else json.dumps(body)
+    page.route("**/predict", lambda route: route.fulfill(status=status, body=text))
+    upload(page, portrait)
+    expect(page.locator("#problem-title")).to_have_text(title)
+    expect(page.locator("#problem-detail")).to_contain_text(detail)
+    expect(page.locator("#problem")).to_have_attribute("role", "alert")
+
+
+def test_a_service_that_is_gone_is_told_and_tried_again(
+    open_page: OpenPage, portrait: Path
+) -> None:
+    page = open_page()
+    page.announced.append("ERR_FAILED")
+    page.route("**/predict", lambda route: route.abort())
+    upload(page, portrait)
+    expect(page.locator("#problem-title")).to_have_text("The service cannot be reached")
+    page.unroute("**/predict")
+    sign_in(page)
+    page.click("#problem-retry")
+    expect(page.locator(".face")).to_have_count(1)
+
+
+def test_pasted_and_dropped_pictures(open_page: OpenPage, portrait: Path) -> None:
+    page = open_page()
+    page.route("**/predict", three_faces)
+    data = base64.b64encode(portrait.read_bytes()).decode()
+    page.evaluate(DROP, ["file", "pasted.png", data])
+    expect(page.locator("#picture-name")).to_have_text("pasted.png")
+    page.evaluate(DROP, ["file", "dropped.png", data])
+    expect(page.locator("#picture-name")).to_have_text("dropped.png")
+    expect(page.locator("#drop-veil")).to_be_hidden()
+    page.evaluate(DROP, ["link", "dropped", "https://pictures.example/people.jpg"])
+    expect(page.locator("#picture-name")).to_have_text("people.jpg")
+    expect(page.locator("#snippet")).to_contain_text("url=https://pictures.example/people.jpg")
+
+
+def test_an_address_is_checked_here_and_by_the_service(open_page: OpenPage) -> None:
+    page = open_page()
+    page.announced.append("400")
+    sign_in(page)
+    page.fill("#address", "not an address")
+    page.press("#address", "Enter")
+    expect(page.locator("#address-problem")).to_contain_text("Give a full address")
+    expect(page.locator("#address")).to_have_attribute("aria-invalid", "true")
+    page.fill("#address", "http://127.0.0.1/people.jpg")
+    page.press("#address", "Enter")
+    expect(page.locator("#address-problem")).to_be_hidden()
+    expect(page.locator("#problem")).to_be_visible()
+    expect(page.locator("#problem-detail")).not_to_be_empty()
+
+
+@pytest.fixture
+def picture_server(portrait: Path) -> Iterator[str]:
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=str(portrait.parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/{portrait.name}"
+        server.shutdown()
+
+
+def test_a_picture_from_an_address_is_shown(
+    open_page: OpenPage, picture_server: str, tmp_path: Path
+) -> None:
+    with Service(tmp_path / "log", ALLOW_PRIVATE_URLS="true", AUTH="off") as lenient:
+        page = open_page(lenient.url)
+        page.fill("#address", picture_server)
+        page.press("#address", "Enter")
+        expect(page.locator(".face")).to_have_count(1)
+        assert page.locator("#picture").evaluate("image => image.naturalWidth") == 512
+        expect(page.locator("#sign-in")).to_be_hidden()
+
+
+def test_blur_and_download(open_page: OpenPage, portrait: Path, tmp_path: Path) -> None:
+    page = open_page(accept_downloads=True)
+    sign_in(page)
+    upload(page, portrait)
+    expect(page.locator(".face")).to_have_count(1)
+    before = page.locator("#picture").get_attribute("src")
+    page.check("#blur")
+    expect(page.locator("#picture")).not_to_have_attribute("src", before)
+    expect(page.locator("#frame")).to_have_class("frame")
+    assert predictions(page) == 2, "the copy is asked for once"
+    expect(page.locator("#blur-hint")).to_be_visible()
+    page.uncheck("#boxes")
+    with page.expect_download() as started:
+        page.click("#download")
+    assert started.value.suggested_filename == "astronaut-blurred.jpg"
+    started.value.save_as(tmp_path / "copy.jpg")
+    blurred = photos.decoded((tmp_path / "copy.jpg").read_bytes())
+    original = photos.decoded(portrait.read_bytes())
+    face, elsewhere = (slice(80, 160), slice(190, 260)), (slice(400, 500), slice(0, 60))
+    assert abs(blurred[face].astype(int) - original[face]).mean() > 10
+    assert abs(blurred[elsewhere].astype(int) - original[elsewhere]).mean() < 6
+
+
+def test_the_camera_takes_a_picture(open_page: OpenPage) -> None:
+    page = open_page()
+    page.route("**/predict", three_faces)
+    page.click("#camera")
+    page.locator("#camera-shoot:enabled").click()
+    expect(page.locator("#picture-name")).to_have_text("camera.jpg")
+    assert page.evaluate("document.getElementById('camera-view').srcObject") is None
+
+
+def test_no_camera_no_button(browser: Browser, service: Service) -> None:
+    context = browser.new_context()
+    context.add_init_script(
+        "Object.defineProperty(navigator, 'mediaDevices', { value: undefined })"
+    )
+    page = context.new_page()
+    page.goto(service.url)
+    expect(page.locator("#choose")).to_be_visible()
+    expect(page.locator("#camera")).to_be_hidden()
+    context.close()
+
+
+def snippet(page: Page, language: str) -> str:
+    page.check(f"input[value={language}]")
+    return page.locator("#snippet").inner_text()
+
+
+def test_the_snippets_run(open_page: OpenPage, portrait: Path, tmp_path: Path) -> None:
+    page = open_page()
+    sign_in(page)
+    awkward = tmp_path / 'it\'s, a "test"; 1.png'
+    awkward.write_bytes(portrait.read_bytes())
+    upload(page, awkward)
+    expect(page.locator(".face")).to_have_count(1)
+    age = page.locator(".face-age").inner_text()
+
+    if shutil.which("curl"):
+        command = snippet(page, "curl").replace("-u sugar", f"-su {':'.join(CREDENTIALS)}")
+        out = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, check=True)
+        assert str(json.loads(out.stdout)["faces"][0][7]) == age
+
+    program = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", snippet(page, "python")],
+        cwd=tmp_path,
+        input=f"{CREDENTIALS[1]}\n",
+        text=True,
+        capture_output=True,
+        start_new_session=True,  # without a terminal, the password is read from the input
+        check=True,
+        env={**os.environ, "NO_PROXY": "127.0.0.1"},
+    )
+    assert "'F'" in program.stdout or program.stdout.rstrip().endswith("F")
+
+    page.check("#blur")
+    written = snippet(page, "python")
+    assert '"blur": "true"' in written
+    assert "write_bytes" in written
+
+
+def test_copying_a_snippet(open_page: OpenPage, portrait: Path) -> None:
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    page.route("**/predict", three_faces)
+    upload(page, portrait)
+    expect(page.locator(".face")).to_have_count(3)
+    page.click("#copy")
+    expect(page.locator("#copy")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == page.locator("#snippet").inner_text()
+
+
+@pytest.mark.parametrize("width", [320, 390, 768])
+def test_nothing_scrolls_sideways(
+    open_page: OpenPage, portrait: Path, text_file: Path, width: int
+) -> None:
+    page = open_page(width=width, height=740)
+    page.announced.append("415")
+    assert_fits(page)
+    sign_in(page)
+    upload(page, portrait, text_file, portrait, portrait)
+    expect(page.locator(".thumb-status")).to_have_text(["1 face", "failed", "1 face", "1 face"])
+    assert_fits(page)
+    page.locator(".thumb").nth(1).click()
+    expect(page.locator("#problem")).to_be_visible()
+    assert_fits(page)
+
+
+def assert_fits(page: Page) -> None:
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_accessible(
+    open_page: OpenPage, portrait: Path, text_file: Path, scheme: str, width: int
+) -> None:
+    page = open_page(width=width, color_scheme=scheme, reduced_motion="reduce")
+    page.announced.append("415")
+    assert_no_violations(page)
+    page.click("#account")
+    assert_no_violations(page)
+    sign_in(page)
+    upload(page, portrait, text_file)
+    expect(page.locator(".thumb-status")).to_have_text(["1 face", "failed"])
+    page.locator(".face").click()
+    assert_no_violations(page)
+    page.locator(".thumb").nth(1).click()
+    expect(page.locator("#problem")).to_be_visible()
+    assert_no_violations(page)
+    page.unroute_all()
+    page.route("**/predict", three_faces)
+    page.check("input[value=fast]")
+    page.locator(".thumb").nth(0).click()
+    set_threshold(page, 0.2)
+    expect(page.locator(".doubt")).to_be_visible()
+    assert_no_violations(page)
+    page.click("#camera")
+    expect(page.locator("#camera-shoot")).to_be_enabled()
+    assert_no_violations(page)
+
+
+def assert_no_violations(page: Page) -> None:
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+
+
+def test_motion_is_left_out_on_request(open_page: OpenPage, portrait: Path) -> None:
+    page = open_page(reduced_motion="reduce")
+    page.route("**/predict", lambda _: None)  # never answered: the page goes on looking
+    upload(page, portrait)
+    expect(page.locator("#frame")).to_have_class("frame working")
+    animation = "getComputedStyle(document.getElementById('frame'), '::after').animationName"
+    assert page.evaluate(animation) == "none"
+
+
+def test_no_link_is_dead(open_page: OpenPage, service: Service) -> None:
+    for page in (open_page(), open_docs(open_page, service)):
+        links = page.locator("a[href]").evaluate_all("all => all.map((link) => link.href)")
+        own = {link.split("#")[0] for link in links}
+        assert len(own) >= 2
+        for link in own:
+            assert service.get(link.removeprefix(service.url)).status_code == 200, link
+
+
+def test_the_reference_shows_what_the_service_says_of_itself(
+    open_page: OpenPage, service: Service
+) -> None:
+    page = open_docs(open_page, service)
+    described = service.get("/openapi.json").json()
+    expect(page.locator("#title")).to_contain_text(described["info"]["version"])
+    for path in described["paths"]:
+        expect(page.get_by_role("heading", name=path, exact=False).first).to_be_visible()
+    for field in ("confidence", "min_face", "age_interval"):
+        expect(page.get_by_role("rowheader", name=field, exact=True).first).to_be_visible()
+    assert_no_violations(page)
+    page.set_viewport_size({"width": 320, "height": 700})
+    assert_fits(page)
+
+
+def open_docs(open_page: OpenPage, service: Service) -> Page:
+    page = open_page()
+    page.goto(f"{service.url}/docs")
+    expect(page.locator("#status")).to_have_count(0)
+    return page
