@@ -15,7 +15,7 @@ sys.path[:0] = [str(FUNCTION), str(ROOT)]
 
 import typer
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress, track
 from rich.table import Table
 
 from age_gender.errors import AgeGenderError
@@ -92,7 +92,10 @@ def predict(
     )
     copies = None if draw is None else _Copies(draw)
     runtime = Runtime(settings)
-    spec = runtime.estimator().spec
+    try:
+        spec = runtime.estimator().spec
+    except AgeGenderError as error:
+        _fail(str(error))
     table = Table("file", "face", "age", "80 % interval", "sex", "p", "box", "reliable")
     failed = 0
     try:
@@ -106,7 +109,7 @@ def predict(
             if copies is not None and result.jpeg is not None:
                 copies.write(path, result.jpeg)
             if json_lines:
-                body = response_body(result, options, spec, settings.engine)
+                body = response_body(result, options, spec, runtime.engine)
                 print(json.dumps({"file": str(path), **body}), flush=True)
             else:
                 _add_rows(table, path, result)
@@ -116,6 +119,45 @@ def predict(
     if not json_lines:
         console.print(table)
     raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def annotate(
+    source: Annotated[str, typer.Argument(help="A folder, or gs://bucket/prefix.")],
+    out: Annotated[str, typer.Option(help="Where results go: a folder, or gs://bucket/prefix.")],
+    shard: Annotated[int, typer.Option(min=0, help="Which share of the pictures to take.")] = 0,
+    shards: Annotated[int, typer.Option(min=1, help="How many shares there are.")] = 1,
+) -> None:
+    """Annotate all pictures of a folder or bucket, as the trigger does with new ones.
+
+    What is done already is skipped, so a run that was stopped goes on where it was. Options of
+    the pictures are settings: `ANNOTATE_FACE_DETECTOR`, `ANNOTATE_IMAGE`, …
+
+    Exit code 0: all done; 1: some pictures may succeed in another run; 2: wrong usage.
+
+    Example: `local_runner.py annotate holiday/ --out out/`
+    """
+    settings = _settings()
+    _require_models(settings)
+    from age_gender import backfill
+
+    with Progress(console=notes, transient=True) as bar:
+        task = bar.add_task(source, total=None)
+
+        def show(so_far: backfill.Summary) -> None:
+            bar.update(task, total=so_far.total, completed=so_far.pictures)
+
+        try:
+            summary = backfill.run(source, out, settings, shard=shard, shards=shards, progress=show)
+        except AgeGenderError as error:
+            _fail(str(error))
+        except KeyboardInterrupt:
+            _fail("stopped; the same command goes on from here")
+    table = Table("", "")
+    for name, value in summary.as_dict().items():
+        table.add_row(name.replace("_", " "), str(value))
+    console.print(table)
+    raise typer.Exit(0 if summary.complete else 1)
 
 
 @app.command()

@@ -1,26 +1,45 @@
-"""Entry points for functions-framework and Google Cloud: ``predict`` (HTTP)."""
+"""Entry points for functions-framework and Google Cloud.
+
+``predict`` answers HTTP requests, ``annotate`` handles the events of a bucket; which of the two a
+process serves, ``FUNCTION_TARGET`` or ``--target`` says.
+"""
 
 import os
 import sys
+from functools import lru_cache
 
 # The framework gives gunicorn four threads a CPU. Waiting costs nothing and our own queue is
 # bounded, so more of them keep the health check answering while predictions wait.
-os.environ.setdefault("THREADS", "48")
+os.environ.setdefault("THREADS", "96")
 
 import functions_framework
-from flask import Request, Response
+from cloudevents.http import CloudEvent
+from flask import Request, Response, current_app, has_app_context, request
 
 from age_gender import auth, logs
 from age_gender.errors import SettingsError
+from age_gender.events import Handler
 from age_gender.http import Edge
 from age_gender.settings import get_settings
 
+# The framework runs this file in the context of an application that it calls by the target.
+_target = current_app.name if has_app_context() else os.environ.get("FUNCTION_TARGET")
+
+
+@lru_cache(maxsize=1)
+def _handler() -> Handler:
+    return Handler(_settings)
+
+
 try:
     _settings = get_settings()
+    logs.set_up(_settings.log)
+    if _target == "annotate":
+        _handler()
 except SettingsError as error:
     sys.exit(f"cannot start: {error}")
-logs.set_up(_settings.log)
-auth.warn_if_open(_settings)
+if _target != "annotate":  # whose callers Google authenticates
+    auth.warn_if_open(_settings)
 _edge = Edge(_settings)
 
 
@@ -28,3 +47,15 @@ _edge = Edge(_settings)
 def predict(request: Request) -> Response:
     """Answer an HTTP request; see ``age_gender.http``."""
     return _edge(request)
+
+
+@functions_framework.cloud_event
+def annotate(event: CloudEvent) -> None:
+    """Annotate the picture that was uploaded; see ``age_gender.events``."""
+    _handler()(event, request.headers)
+
+
+@functions_framework.errorhandler(400)  # type: ignore[untyped-decorator]
+def _not_an_event(_: Exception) -> tuple[str, int]:
+    """Answer what is no event; the framework's own answer would repeat all its headers."""
+    return "this is not an event of Cloud Storage", 400

@@ -6,30 +6,22 @@ that the rest is there. What can never work is answered by an ``.error.json``; w
 raises, and whoever brought the picture brings it again.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from age_gender import __version__, results
+from age_gender.bucket_store import BucketStore
 from age_gender.errors import PictureError, PictureTooLarge, SettingsError
-from age_gender.model_spec import ModelSpec
+from age_gender.location import Location, refuse_loop
 from age_gender.pipeline import Options, Result, Stopwatch
+from age_gender.runtime import Runtime
 from age_gender.schema import response_body
 from age_gender.settings import Settings
-from age_gender.storage import (
-    MARK,
-    BucketStore,
-    Location,
-    ObjectGone,
-    Store,
-    StoredObject,
-)
+from age_gender.storage import MARK, ObjectGone, Store, StoredObject
 
-log = logging.getLogger(__name__)
-
-Judge = Callable[[bytes, Options], tuple[Result, ModelSpec | None]]
-"""Runs the pipeline on a picture's bytes; gives the attribute model's description if it was used.
+Judge = Callable[[bytes, Options], tuple[Result, dict[str, Any]]]
+"""Runs the pipeline on a picture's bytes; gives its result, and the body `/predict` would answer.
 
 Raises what `Pipeline.run` raises, and whatever else keeps it from running now.
 """
@@ -109,11 +101,10 @@ class Annotator:
         with watch.stage("fetch"):
             data = source.read(picture.name, picture.generation)
         with watch.stage("wait"):
-            result, spec = self._judge(data, self._options)
+            result, answer = self._judge(data, self._options)
         # What was waiting is what the pipeline did not account for.
         watch.stages["wait"] -= sum(result.stages.values())
         watch.stages.update(result.stages)
-        answer = response_body(result, self._options, spec, self._settings.engine)
         annotated = None if result.jpeg is None else names.picture
         return result, results.answered(source.label, picture, answer, annotated)
 
@@ -122,6 +113,13 @@ class Annotator:
     ) -> bool:
         metadata = {MARK: __version__, **(more or {})}
         return self._out.store.create(name, data, content_type, metadata)
+
+
+def judge_by(runtime: Runtime, data: bytes, options: Options) -> tuple[Result, dict[str, Any]]:
+    """Do what `Judge` says with the models of ``runtime``."""
+    result = runtime.pipeline.run(data, options)
+    spec = runtime.estimator().spec if options.get_attributes else None
+    return result, response_body(result, options, spec, runtime.engine)
 
 
 def options_of(settings: Settings) -> Options:
@@ -164,20 +162,6 @@ def input_of(settings: Settings) -> Location:
     if not settings.input_bucket:
         raise SettingsError("INPUT_BUCKET is not set: name the bucket that the pictures are in")
     return _bucket(settings, settings.input_bucket, settings.input_prefix)
-
-
-def refuse_loop(source: Location, out: Location) -> None:
-    """Refuse a pair of places in which results could be taken for pictures.
-
-    Raises:
-        SettingsError: they could.
-    """
-    if source.overlaps(out):
-        raise SettingsError(
-            f"results in {out} would be taken for new pictures of {source}, without end: "
-            "write to another bucket, or set INPUT_PREFIX and OUTPUT_PREFIX so that neither "
-            "starts with the other"
-        )
 
 
 def _bucket(settings: Settings, name: str, prefix: str) -> Location:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from flask import Request
+from werkzeug.exceptions import ClientDisconnected
 
 from age_gender.problems import Problem
 
@@ -68,7 +69,8 @@ def _chunks(request: Request, most: int) -> Iterator[bytes]:
     while left > 0:
         try:
             chunk = request.stream.read(min(CHUNK, left))
-        except OSError:  # the client is gone, or what it sends is no chunked encoding
+        # The client is gone, or what it sends is no chunked encoding.
+        except (OSError, ClientDisconnected):
             return
         if not chunk:
             return

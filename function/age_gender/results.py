@@ -1,8 +1,9 @@
 """What is written for a picture of a bucket or folder: the names and the JSON of its results.
 
-A result is the same, byte for byte, whenever and wherever it is made: nothing in it depends on
-the clock or on the machine. So two deliveries of one event cannot disagree, and results can be
-compared. Times of processing go to the log and to the result object's metadata.
+Nothing in a result depends on the clock or on where it is made, so the same picture, models and
+options give the same bytes (on processors whose arithmetic rounds alike). Two deliveries of one
+event cannot disagree, and results can be compared. How long it took goes to the log and to the
+result object's metadata.
 """
 
 import json
@@ -63,13 +64,13 @@ def answered(
         annotated: name of the annotated JPEG, if there is one.
     """
     kept = {key: value for key, value in answer.items() if key != "inference_time"}
-    return {"source": _source(bucket, picture), **kept, "annotated": annotated}
+    return {"source": source_of(bucket, picture), **kept, "annotated": annotated}
 
 
 def refused(bucket: str, picture: StoredObject, error: AgeGenderError) -> dict[str, Any]:
     """Build the result of a picture that can never be judged, with the reason."""
     return {
-        "source": _source(bucket, picture),
+        "source": source_of(bucket, picture),
         "error": {"code": error.code, "message": error.message},
     }
 
@@ -94,7 +95,8 @@ def decoded(data: bytes) -> dict[str, Any]:
     return body
 
 
-def _source(bucket: str, picture: StoredObject) -> dict[str, Any]:
+def source_of(bucket: str, picture: StoredObject) -> dict[str, Any]:
+    """Say which version of which picture a result is of."""
     created = picture.created.astimezone(UTC)
     return {
         "bucket": bucket,

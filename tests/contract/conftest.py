@@ -1,0 +1,121 @@
+"""The service in this process, as functions-framework serves it, with models of any kind."""
+
+import base64
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import functions_framework
+import jsonschema
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from age_gender.attributes import AttributeEstimator
+from age_gender.http import Edge
+from age_gender.openapi import description
+from age_gender.pipeline import Pipeline
+from age_gender.runtime import Runtime
+from age_gender.settings import FUNCTION_DIR, Settings
+from tests.unit import profile  # noqa: F401 - loads it
+from tests.unit.fakes import FakeDetector, detections, estimator
+
+MAIN = FUNCTION_DIR / "main.py"
+AUTHORIZATION = "Basic " + base64.b64encode(b"sugar:kubes").decode()
+
+
+class Client:
+    """Sends requests with the default credentials, and holds every answer to the contract."""
+
+    def __init__(self, client: FlaskClient):
+        self._client = client
+
+    def post(self, path: str = "/predict", **arguments: Any) -> TestResponse:
+        return self.open(path, method="POST", **arguments)
+
+    def get(self, path: str, **arguments: Any) -> TestResponse:
+        return self.open(path, method="GET", **arguments)
+
+    def open(self, path: str, **arguments: Any) -> TestResponse:
+        headers = {"Authorization": AUTHORIZATION, **arguments.pop("headers", {})}
+        headers = {name: value for name, value in headers.items() if value is not None}
+        response = self._client.open(path, headers=headers, **arguments)
+        hold_to_contract(response)
+        return response
+
+
+def hold_to_contract(response: TestResponse) -> None:
+    """What is true of every answer, right or wrong."""
+    assert response.headers["X-Request-Id"]
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    if response.status_code < 400:
+        return
+    assert response.mimetype == "application/problem+json"
+    if response.request.method == "HEAD":
+        return
+    problem = response.get_json()
+    validate("Problem", problem)
+    assert problem["status"] == response.status_code
+    assert problem["type"] == f"urn:age-gender:problem:{problem['code']}"
+    assert problem["request_id"] == response.headers["X-Request-Id"]
+    assert problem["detail"]
+    for leak in ("Traceback", 'File \\"', str(FUNCTION_DIR), "kubes", "object at 0x"):
+        assert leak not in response.text
+
+
+def validate(schema: str, value: object) -> None:
+    """Hold a value to a schema of the OpenAPI description."""
+    document = description()
+    jsonschema.validate(value, {**document, "$ref": f"#/components/schemas/{schema}"})
+
+
+@dataclass
+class FakeRuntime:
+    """Finds one face of 40 pixels in every picture, male and as old as its mean red value."""
+
+    engine: str = "litert"
+    detector: FakeDetector = field(
+        default_factory=lambda: FakeDetector(detections((10, 10, 50, 50), landmarks=True))
+    )
+    limits: dict[str, int] = field(
+        default_factory=lambda: {"max_bytes": 1 << 20, "max_pixels": 1 << 20}
+    )
+
+    def __post_init__(self) -> None:
+        self.judge = estimator()
+        self.pipeline = Pipeline(lambda _: self.detector, lambda: self.judge, **self.limits)
+
+    def estimator(self) -> AttributeEstimator:
+        return self.judge
+
+
+@pytest.fixture(scope="session")
+def app() -> Flask:
+    made: Flask = functions_framework.create_app(target="predict", source=str(MAIN))
+    return made
+
+
+Serve = Callable[..., Client]
+
+
+@pytest.fixture
+def serve(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Serve:
+    """Give a client of the service with other settings or models; by default fake ones."""
+
+    def with_(
+        runtime: FakeRuntime | Runtime | Callable[[], Any] | None = None, **settings: Any
+    ) -> Client:
+        models = runtime or FakeRuntime()
+        give = models if callable(models) else lambda: models
+        edge = Edge(Settings(**settings), give)  # type: ignore[arg-type]
+        monkeypatch.setattr(sys.modules["main"], "_edge", edge)
+        return Client(app.test_client())
+
+    return with_
+
+
+@pytest.fixture
+def client(serve: Serve) -> Client:
+    return serve()

@@ -1,0 +1,199 @@
+"""Everything but predictions: routes, methods, pages, headers."""
+
+import json
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from age_gender import __version__
+from age_gender.http import ROUTES, STATIC
+from age_gender.openapi import description
+from age_gender.problems import STATUSES
+from age_gender.settings import FUNCTION_DIR
+from tests.contract.conftest import Client, Serve, validate
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+
+
+def loads_nothing() -> Any:
+    raise AssertionError("a model was asked for")
+
+
+class TestHealth:
+    @pytest.mark.parametrize("path", ["/", "/health", "/healthz"])
+    def test_answers_at_once_without_models_or_credentials(self, serve: Serve, path: str) -> None:
+        response = serve(loads_nothing).get(path, headers={"Authorization": None})
+        assert response.status_code == 200
+        assert response.mimetype == "application/json"
+        assert response.get_json() == {"status": "ok", "version": __version__}
+
+    @pytest.mark.parametrize("path", ["/", "/health", "/healthz", "/model", "/docs"])
+    def test_head(self, client: Client, path: str) -> None:
+        response = client.open(path, method="HEAD")
+        assert response.status_code == 200
+        assert response.data == b""
+        assert response.mimetype == client.get(path).mimetype
+
+    def test_healthy_without_any_model(self, serve: Serve, tmp_path: Any) -> None:
+        assert serve(loads_nothing, models_dir=tmp_path).get("/health").status_code == 200
+
+
+class TestIndex:
+    @pytest.mark.parametrize(
+        ("accept", "kind"),
+        [
+            (BROWSER, "text/html"),
+            ("text/html", "text/html"),
+            ("text/html;q=0.9, application/json;q=0.5", "text/html"),
+            ("*/*", "application/json"),
+            (None, "application/json"),
+            ("", "application/json"),
+            ("application/json", "application/json"),
+            ("text/html;q=0.1, application/json", "application/json"),
+            ("image/png", "application/json"),
+            ("nonsense;;;,,,=", "application/json"),
+        ],
+    )
+    def test_pages_are_for_browsers(self, client: Client, accept: str | None, kind: str) -> None:
+        response = client.get("/", headers={"Accept": accept})
+        assert response.status_code == 200
+        assert response.mimetype == kind
+
+    @pytest.mark.parametrize("path", ["/", "/docs"])
+    def test_pages_are_fenced_in(self, client: Client, path: str) -> None:
+        response = client.get(path, headers={"Accept": BROWSER})
+        policy = response.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert response.headers["Referrer-Policy"] == "no-referrer"
+
+    @pytest.mark.parametrize("path", ["/", "/docs"])
+    def test_all_that_a_page_refers_to_is_there(self, client: Client, path: str) -> None:
+        page = client.get(path, headers={"Accept": BROWSER}).text
+        addresses = set(re.findall(r'\b(?:src|href)="([^"#:]+)"', page))
+        assert any(address.endswith(".js") for address in addresses)
+        for address in addresses:
+            target = "/" + address.removeprefix("./")
+            assert client.get(target).status_code == 200, address
+
+    @pytest.mark.parametrize("path", ["/", "/docs"])
+    def test_nothing_is_inline_that_the_policy_forbids(self, client: Client, path: str) -> None:
+        page = client.get(path, headers={"Accept": BROWSER}).text
+        assert not re.search(r"<script(?![^>]*\bsrc=)", page)
+        assert not re.search(r"<style|\sstyle=|\son[a-z]+=", page)
+
+    @pytest.mark.parametrize("name", STATIC)
+    def test_assets(self, client: Client, name: str) -> None:
+        response = client.get(f"/assets/{name}")
+        assert response.status_code == 200
+        assert response.data == STATIC[name].read_bytes()
+        expected = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+        if STATIC[name].suffix in expected:
+            assert response.mimetype == expected[STATIC[name].suffix]
+
+
+class TestElsewhere:
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/nowhere",
+            "/predict/",
+            "/Predict",
+            "/health/",
+            "/assets/",
+            "/assets/http.py",
+            "/assets/..%2fhttp.py",
+            "/assets/%2e%2e/config.json",
+            "/config.json",
+            "/.env",
+            "/%00",
+            "/\u2603",
+            "/%ff%fe",
+            "/" + "x" * 10_000,
+        ],
+    )
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    def test_not_found(self, client: Client, path: str, method: str) -> None:
+        response = client.open(path, method=method)
+        assert response.status_code == 404
+        assert len(response.data) < 2000
+
+    @pytest.mark.parametrize(
+        "method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"]
+    )
+    def test_predict_takes_post(self, client: Client, method: str) -> None:
+        response = client.open("/predict", method=method)
+        assert response.status_code == 405
+        assert response.headers["Allow"] == "POST"
+
+    @pytest.mark.parametrize("path", sorted(set(ROUTES) - {"/predict"}))
+    @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+    def test_the_others_take_get(self, client: Client, path: str, method: str) -> None:
+        response = client.open(path, method=method, data=b"x" * 1000)
+        assert response.status_code == 405
+        assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD"}
+
+
+class TestRequestId:
+    @pytest.mark.parametrize("given", ["a", "0123-abc_DEF.9", "x" * 64])
+    @pytest.mark.parametrize("path", ["/health", "/nowhere"])
+    def test_harmless_ones_are_kept(self, client: Client, given: str, path: str) -> None:
+        response = client.get(path, headers={"X-Request-Id": given})
+        assert response.headers["X-Request-Id"] == given
+
+    @pytest.mark.parametrize("given", ["", "x" * 65, "a b", "<script>", "ü", "a/b", "a;b", "a\tb"])
+    def test_others_are_replaced(self, client: Client, given: str) -> None:
+        response = client.get("/health", headers={"X-Request-Id": given})
+        assert re.fullmatch(r"[0-9a-f]{16}", response.headers["X-Request-Id"])
+
+    def test_made_anew_for_each(self, client: Client) -> None:
+        made = {client.get("/health").headers["X-Request-Id"] for _ in range(20)}
+        assert len(made) == 20
+
+
+class TestDescriptions:
+    def test_model_card(self, client: Client) -> None:
+        card = client.get("/model").get_json()
+        assert {"name", "version", "licence", "data", "chip", "calibration"} <= set(card)
+
+    def test_model_that_is_not_there(self, serve: Serve, tmp_path: Any) -> None:
+        assert serve(models_dir=tmp_path).get("/model").status_code == 503
+
+    def test_openapi(self, client: Client) -> None:
+        document = client.get("/openapi.json").get_json()
+        assert document == json.loads(json.dumps(description()))
+        assert document["openapi"].startswith("3.1")
+        for path, methods in document["paths"].items():
+            assert {method.upper() for method in methods} == set(ROUTES[path])
+
+    def test_every_status_is_described(self) -> None:
+        responses = description()["paths"]["/predict"]["post"]["responses"]
+        described = {int(status) for status in responses}
+        # These two belong to other paths and methods.
+        assert described == {200, *(status for status, _ in STATUSES.values())} - {404, 405}
+
+    def test_every_reference_leads_somewhere(self) -> None:
+        references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(description())))
+        assert references <= set(description()["components"]["schemas"])
+
+    def test_examples_are_valid(self) -> None:
+        examples = description()["components"]["schemas"]["PredictRequest"]["examples"]
+        assert examples
+        for example in examples:
+            validate("PredictRequest", example)
+
+
+@pytest.mark.parametrize("environment", [{"PORT": "high"}, {"REQUIRE_STRONG_AUTH": "true"}])
+def test_a_wrong_setting_ends_the_start_with_one_line(environment: dict[str, str]) -> None:
+    command = [sys.executable, "-c", "import main"]
+    done = subprocess.run(
+        command, cwd=FUNCTION_DIR, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("cannot start: ")
+    assert next(iter(environment)).lower() in line.lower()

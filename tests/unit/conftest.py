@@ -1,0 +1,3 @@
+"""Set-up of the unit tests."""
+
+from tests.unit import profile  # noqa: F401 - loads it

@@ -1,0 +1,89 @@
+"""Stand-ins for networks and detectors, whose answers a test chooses."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from age_gender.attributes import AttributeEstimator
+from age_gender.detectors import Detections
+from age_gender.model_spec import Ages, Calibration, Chip, ModelSpec, Reliability
+
+Float = NDArray[np.float32]
+
+YEARS = 101
+"""Outputs of the age head: 0 to 100 years."""
+
+
+def spec(
+    calibration: Calibration | None = None, reliability: Reliability | None = None
+) -> ModelSpec:
+    return ModelSpec(
+        name="fake",
+        version="1",
+        licence="Apache-2.0",
+        data="none",
+        chip=Chip(size=64, scale=1.25),
+        ages=Ages(first=0, step=1),
+        calibration=calibration or Calibration(),
+        reliability=reliability or Reliability(),
+    )
+
+
+class FakeEngine:
+    """Answers with what a function makes of the batch, and remembers the batches' shapes."""
+
+    def __init__(self, answer: Callable[[Float], Mapping[str, Float]], batch: int = 8):
+        self._answer = answer
+        self.batch = batch
+        self.shapes: list[tuple[int, ...]] = []
+
+    def run(self, batch: Float) -> Mapping[str, Float]:
+        assert batch.dtype == np.float32
+        self.shapes.append(batch.shape)
+        return self._answer(batch)
+
+
+def told_by_colour(batch: Float) -> Mapping[str, Float]:
+    """Age is the chip's mean red value, at most 100; male is its mean green value over 255."""
+    red, green = batch[..., 0].mean(axis=(1, 2)), batch[..., 1].mean(axis=(1, 2))
+    distribution = np.zeros((len(batch), YEARS), np.float32)
+    distribution[np.arange(len(batch)), np.minimum(red.round().astype(int), YEARS - 1)] = 1
+    return {"age": distribution, "gender": (green / 255)[:, None].astype(np.float32)}
+
+
+def estimator(model: ModelSpec | None = None) -> AttributeEstimator:
+    return AttributeEstimator(FakeEngine(told_by_colour), model or spec())
+
+
+class FakeDetector:
+    """Finds what it was told to, and remembers what it was asked."""
+
+    name = "fake"
+    default_min_face = 1
+
+    def __init__(self, found: Detections):
+        self._found = found
+        self.asked: list[tuple[float, float, int | None]] = []
+
+    def detect(
+        self,
+        image: NDArray[np.uint8],
+        confidence: float,
+        nms: float,
+        min_face: int | None = None,
+    ) -> Detections:
+        self.asked.append((confidence, nms, min_face))
+        return self._found
+
+
+def detections(*boxes: tuple[float, ...], landmarks: bool = False) -> Detections:
+    """Boxes with scores falling from 0.9; landmarks where a frontal face has them."""
+    array = np.array(boxes, np.float32).reshape(-1, 4)
+    scores = np.linspace(0.9, 0.6, len(array)).astype(np.float32)
+    points = None
+    if landmarks:
+        share = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
+        corners, sides = array[:, None, :2], (array[:, 2:] - array[:, :2])[:, None]
+        points = (corners + sides * share).astype(np.float32)
+    return Detections(array, scores, points)

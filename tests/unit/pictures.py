@@ -1,0 +1,100 @@
+"""Pictures made on the spot, and what tests ask of them."""
+
+import io
+import struct
+import zlib
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+Pixels = NDArray[np.uint8]
+
+RED = (250, 10, 20)
+GREEN = (0, 100, 0)
+
+
+def marked(width: int = 24, height: int = 16) -> Pixels:
+    """Green, with a red block in the upper left quarter that no symmetry maps onto itself."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[:] = GREEN
+    image[: height // 2, : width // 3] = RED
+    return image
+
+
+def noise(width: int, height: int, seed: int = 0) -> Pixels:
+    """Independent random pixels: all frequencies."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def encoded(image: Pixels | Pillow.Image, file_format: str, **options: Any) -> bytes:
+    """The picture as a file, written by Pillow."""
+    picture = image if isinstance(image, Pillow.Image) else Pillow.fromarray(image)
+    stream = io.BytesIO()
+    picture.save(stream, file_format, **options)
+    return stream.getvalue()
+
+
+def decoded(data: bytes) -> Pixels:
+    """A file as RGB pixels, read by Pillow."""
+    return np.asarray(Pillow.open(io.BytesIO(data)).convert("RGB"))
+
+
+def png_chunk(kind: bytes, content: bytes, *, length: int | None = None) -> bytes:
+    """One chunk with its right checksum; ``length`` is what it claims, its true one by default."""
+    claimed = len(content) if length is None else length
+    return (
+        struct.pack(">I", claimed) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    )
+
+
+def png(
+    width: int,
+    height: int,
+    rows: bytes,
+    *,
+    depth: int = 8,
+    colour: int = 2,
+    interlaced: bool = False,
+) -> bytes:
+    """A PNG file of filtered ``rows``."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, int(interlaced))
+    return b"".join(
+        [
+            b"\x89PNG\r\n\x1a\n",
+            png_chunk(b"IHDR", header),
+            png_chunk(b"IDAT", zlib.compress(rows)),
+            png_chunk(b"IEND", b""),
+        ]
+    )
+
+
+def unfiltered(rows: Iterable[NDArray[Any]]) -> bytes:
+    """PNG scan lines, each with filter type 0."""
+    return b"".join(b"\0" + row.tobytes() for row in rows)
+
+
+def png_16_bit(image: Pixels) -> bytes:
+    height, width, _ = image.shape
+    return png(width, height, unfiltered(image.astype(">u2") * 257), depth=16)
+
+
+def png_interlaced(image: Pixels) -> bytes:
+    """Adam7: seven passes over ever finer grids."""
+    height, width, _ = image.shape
+    passes = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2))
+    grids = [image[y::dy, x::dx] for y, dy, x, dx in (*passes, (1, 2, 0, 1))]
+    rows = b"".join(unfiltered(grid) for grid in grids if grid.size)
+    return png(width, height, rows, interlaced=True)
+
+
+@cache
+def portrait() -> Pixels:
+    """One person's face, some 90 pixels large, in 300 x 300."""
+    # Imported late: it takes a second, which most tests need not wait for.
+    from skimage import data
+
+    return np.ascontiguousarray(data.astronaut()[:300, 100:400])

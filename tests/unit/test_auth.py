@@ -1,0 +1,114 @@
+"""HTTP Basic authentication."""
+
+import base64
+import hmac
+import logging
+
+import pytest
+
+from age_gender import auth
+from age_gender.problems import Problem
+from age_gender.settings import Settings
+
+SETTINGS = Settings(basic_auth_username="käthe", basic_auth_password="p:ß wörd")
+
+
+def basic(text: str | bytes) -> str:
+    raw = text.encode() if isinstance(text, str) else text
+    return "Basic " + base64.b64encode(raw).decode()
+
+
+RIGHT = basic("käthe:p:ß wörd")
+
+
+@pytest.mark.parametrize(
+    "header", [RIGHT, RIGHT.replace("Basic", "basic"), RIGHT.replace("Basic ", "BASIC   ")]
+)
+def test_right(header: str) -> None:
+    auth.check(header, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "Basic",
+        "Basic ",
+        RIGHT.removeprefix("Basic "),
+        RIGHT.replace("Basic", "Bearer"),
+        RIGHT + "=",
+        RIGHT + "AAAA",
+        RIGHT[:-4],
+        RIGHT.replace("Basic ", "Basic\t"),
+        basic("käthe:p:ß wörd "),
+        basic("käthe:p"),
+        basic("käthe:"),
+        basic("käthe"),
+        basic(":p:ß wörd"),
+        basic(":"),
+        basic(""),
+        basic("Käthe:p:ß wörd"),
+        basic("käthe:p:ß wörd".encode("latin-1")),
+        basic(b"\xff\xfe\x00"),
+        "Basic " + "käthe:p:ß wörd",
+        "Basic !!!!",
+        "Basic \u2603",
+        "Basic " + "A" * 1_000_000,
+    ],
+)
+def test_wrong(header: str | None) -> None:
+    with pytest.raises(Problem) as caught:
+        auth.check(header, SETTINGS)
+    assert caught.value.status == 401
+    assert caught.value.headers["WWW-Authenticate"].startswith('Basic realm="')
+    assert SETTINGS.basic_auth_password not in caught.value.detail
+
+
+def test_default_credentials() -> None:
+    auth.check(basic("sugar:kubes"), Settings())
+
+
+def test_comparison_is_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def spy(a: bytes, b: bytes) -> bool:
+        compared.append((a, b))
+        return a == b
+
+    monkeypatch.setattr(hmac, "compare_digest", spy)
+    with pytest.raises(Problem):
+        auth.check(basic("somebody:else"), SETTINGS)
+    auth.check(RIGHT, SETTINGS)
+    expected = "käthe:p:ß wörd".encode()
+    assert compared == [(b"somebody:else", expected), (expected, expected)]
+
+
+@pytest.mark.parametrize("header", [None, "nonsense", RIGHT])
+def test_off(header: str | None) -> None:
+    auth.check(header, Settings(auth="off"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (Settings(auth="off"), "AUTH=off"),
+        (Settings(), "DEFAULT PASSWORD"),
+        (Settings(basic_auth_username="me"), "DEFAULT PASSWORD"),
+        (SETTINGS, None),
+    ],
+)
+def test_warning_at_start(
+    settings: Settings,
+    said: str | None,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logging.getLogger("age_gender"), "propagate", True)
+    with caplog.at_level(logging.WARNING, "age_gender"):
+        auth.warn_if_open(settings)
+    if said is None:
+        assert not caplog.records
+    else:
+        assert said in caplog.text
+        assert caplog.records[0].levelno >= logging.WARNING

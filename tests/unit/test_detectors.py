@@ -1,0 +1,302 @@
+"""From networks' outputs to boxes in picture coordinates, by hand-computed values."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from age_gender.detectors import Detections
+from age_gender.detectors.accurate import (
+    SHAPES,
+    STRIDES,
+    RetinaFaceDetector,
+    _anchors,
+    _decode_boxes,
+    _decode_landmarks,
+    _shape_for,
+)
+from age_gender.detectors.base import working_scale
+from age_gender.detectors.fast import LEAST_SCORE, HogDetector, confidence_of, score_for
+from tests.unit.fakes import FakeEngine
+from tests.unit.pictures import portrait
+
+Float = NDArray[np.float32]
+
+
+class TestAnchors:
+    def test_order_and_values(self) -> None:
+        anchors = _anchors(64, 96)
+        cells = [(64 // s) * (96 // s) for s in STRIDES]
+        assert anchors.shape == (2 * sum(cells), 3)
+        # Row by row, both sides of a cell together, the finest stride first.
+        np.testing.assert_array_equal(
+            anchors[:4], [[4, 4, 16], [4, 4, 32], [12, 4, 16], [12, 4, 32]]
+        )
+        np.testing.assert_array_equal(anchors[2 * 12], [4, 12, 16])
+        start = 2 * cells[0]
+        np.testing.assert_array_equal(
+            anchors[start : start + 3, :], [[8, 8, 64], [8, 8, 128], [24, 8, 64]]
+        )
+        np.testing.assert_array_equal(anchors[-2:], [[80, 48, 256], [80, 48, 512]])
+
+    @pytest.mark.parametrize("shape", SHAPES)
+    def test_shapes_fit_the_network(self, shape: tuple[int, int]) -> None:
+        assert shape[0] % 32 == shape[1] % 32 == 0
+
+    def test_decoding(self) -> None:
+        anchors = np.array([[100, 50, 32]], np.float32)
+        offsets = np.array([[1, -2, 0, np.log(2) / 0.2]], np.float32)
+        # Centre 100 + 0.1 * 32, 50 - 0.2 * 32; sides 32 and 64.
+        np.testing.assert_allclose(
+            _decode_boxes(offsets, anchors), [[87.2, 11.6, 119.2, 75.6]], rtol=1e-5
+        )
+        points = _decode_landmarks(
+            np.array([[1, 2, 0, 0, 0, 0, 0, 0, -5, 10]], np.float32), anchors
+        )
+        np.testing.assert_allclose(points[0, 0], [103.2, 56.4], rtol=1e-5)
+        np.testing.assert_allclose(points[0, 1], [100, 50])
+        np.testing.assert_allclose(points[0, 4], [84, 82], rtol=1e-5)
+
+
+def planted(batch: Float, boxes: Float, score: float = 0.9) -> Mapping[str, Float]:
+    """Outputs of a network that has found ``boxes``, given in pixels of its input."""
+    anchors = _anchors(batch.shape[1], batch.shape[2])
+    count = len(anchors)
+    outputs = {
+        "boxes": np.zeros((1, count, 4), np.float32),
+        "landmarks": np.zeros((1, count, 10), np.float32),
+        "scores": np.zeros((1, count, 2), np.float32),
+    }
+    outputs["scores"][..., 0] = 1
+    for n, (x1, y1, x2, y2) in enumerate(boxes):
+        centre, sides = np.array([x1 + x2, y1 + y2]) / 2, np.array([x2 - x1, y2 - y1])
+        distance = np.abs(anchors[:, :2] - centre).sum(1) + np.abs(anchors[:, 2] - sides.max())
+        i = int(distance.argmin())
+        x, y, side = anchors[i]
+        outputs["boxes"][0, i, :2] = (centre - (x, y)) / side / 0.1
+        outputs["boxes"][0, i, 2:] = np.log(sides / side) / 0.2
+        landmarks = np.array([[x1, y1], [x2, y1], [*centre], [x1, y2], [x2, y2]])
+        outputs["landmarks"][0, i] = ((landmarks - (x, y)) / side / 0.1).ravel()
+        outputs["scores"][0, i] = 1 - score + n / 100, score - n / 100
+    return outputs
+
+
+def seen(image: NDArray[np.uint8]) -> Float:
+    """The red rectangle of a network's input, as ``[1, 4]``."""
+    red = image[..., 0] > 127
+    rows, columns = np.flatnonzero(red.any(1)), np.flatnonzero(red.any(0))
+    return np.array([[columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]], np.float32)
+
+
+class TestRetinaFace:
+    @settings(max_examples=40)
+    @given(
+        width=st.integers(40, 1500),
+        height=st.integers(40, 1500),
+        place=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+        share=st.floats(0.3, 0.8),
+        min_face=st.sampled_from([None, 8, 16, 40]),
+    )
+    def test_boxes_come_back_in_picture_coordinates(
+        self,
+        width: int,
+        height: int,
+        place: tuple[float, float],
+        share: float,
+        min_face: int | None,
+    ) -> None:
+        """A network that finds the red rectangle, in pictures of any size and aspect."""
+        side = max(12, round(share * min(width, height)))
+        x, y = round(place[0] * (width - side)), round(place[1] * (height - side))
+        image = np.zeros((height, width, 3), np.uint8)
+        image[y : y + side, x : x + side, 0] = 255
+        engine = FakeEngine(lambda batch: planted(batch, seen(batch[0].astype(np.uint8))))
+        found = RetinaFaceDetector(engine).detect(image, 0.5, 0.5, min_face)
+        assert len(found) == 1
+        assert found.landmarks is not None
+        ((_, in_height, in_width, _),) = engine.shapes
+        # A pixel of the network's input, in pixels of the picture.
+        pixel = max(1.0, max(width, height) / max(in_height, in_width)) * 1.5
+        np.testing.assert_allclose(found.boxes[0], [x, y, x + side, y + side], atol=pixel)
+        np.testing.assert_allclose(found.landmarks[0, 0], [x, y], atol=pixel)
+        np.testing.assert_allclose(found.landmarks[0, 4], [x + side] * 1 + [y + side], atol=pixel)
+        assert found.scores[0] == pytest.approx(0.9)
+
+    @settings(max_examples=60)
+    @given(st.integers(1, 2200), st.integers(1, 2200))
+    def test_the_shape_holds_the_picture(self, height: int, width: int) -> None:
+        shape = _shape_for(height, width)
+        assert shape[0] >= height
+        assert shape[1] >= width
+        assert shape[0] % 32 == shape[1] % 32 == 0
+
+    def test_padding_is_right_and_below(self) -> None:
+        inputs: list[Float] = []
+
+        def answer(batch: Float) -> Mapping[str, Float]:
+            inputs.append(batch)
+            return planted(batch, np.zeros((0, 4), np.float32))
+
+        image = np.full((200, 300, 3), 255, np.uint8)
+        assert len(RetinaFaceDetector(FakeEngine(answer)).detect(image, 0.5, 0.5)) == 0
+        (batch,) = inputs
+        filled = batch[0, ..., 0] > 0
+        rows, columns = filled.any(1).sum(), filled.any(0).sum()
+        assert filled[:rows, :columns].all()
+        assert not filled[rows:].any()
+        assert not filled[:, columns:].any()
+        assert columns / rows == pytest.approx(1.5, rel=0.01)
+
+    def test_confidence_and_nms(self) -> None:
+        boxes = np.array([[20, 20, 60, 60], [24, 20, 64, 60], [150, 100, 190, 140]], np.float32)
+        detector = RetinaFaceDetector(FakeEngine(lambda batch: planted(batch, boxes)))
+        # Pictures of the network's own shape, looked at as they are.
+        shape = max(SHAPES, key=lambda s: s[0] * s[1])
+        image = np.zeros((*shape, 3), np.uint8)
+        min_face = int(detector.smallest_seen)
+
+        def scores(confidence: float, nms: float) -> list[float]:
+            return detector.detect(image, confidence, nms, min_face).scores.round(2).tolist()
+
+        assert scores(0.5, 0.5) == pytest.approx([0.9, 0.88])
+        assert scores(0.5, 0.9) == pytest.approx([0.9, 0.89, 0.88])
+        assert scores(0.885, 0.9) == pytest.approx([0.9, 0.89])
+        assert scores(0.95, 0.9) == []
+
+    def test_faces_in_the_padding_are_dropped(self) -> None:
+        outside = np.array([[10, 300, 50, 340]], np.float32)
+        detector = RetinaFaceDetector(FakeEngine(lambda batch: planted(batch, outside)))
+        image = np.zeros((200, 800, 3), np.uint8)
+        assert len(detector.detect(image, 0.5, 0.5, int(detector.smallest_seen))) == 0
+
+    def test_confidence_zero_is_bounded(self) -> None:
+        """All anchors pass the threshold then, and non-maximum suppression is quadratic."""
+
+        def everywhere(batch: Float) -> Mapping[str, Float]:
+            outputs = planted(batch, np.zeros((0, 4), np.float32))
+            scores = np.linspace(0, 1, outputs["scores"].shape[1])
+            outputs["scores"][0, :, 1] = scores
+            return outputs
+
+        detector = RetinaFaceDetector(FakeEngine(everywhere))
+        found = detector.detect(np.zeros((800, 800, 3), np.uint8), 0.0, 1.0)
+        assert 0 < len(found) <= 1000
+        # The best are kept, best first.
+        assert found.scores[0] == 1
+        assert (np.diff(found.scores) <= 0).all()
+
+
+class TestWorkingScale:
+    @staticmethod
+    def scale(width: int, height: int, min_face: int | None) -> float:
+        return working_scale(
+            width,
+            height,
+            min_face,
+            default_min_face=40,
+            smallest_seen=80.0,
+            default_long_side=1000,
+            most_long_side=4000,
+        )
+
+    @pytest.mark.parametrize(
+        ("width", "height", "min_face", "scale"),
+        [
+            (300, 200, None, 2.0),  # 40 pixels become the 80 that are seen
+            (200, 300, None, 2.0),
+            (500, 400, None, 2.0),
+            (2000, 400, None, 0.5),  # capped at 1000 pixels
+            (400, 2000, None, 0.5),
+            (300, 200, 40, 2.0),
+            (300, 200, 80, 1.0),
+            (300, 200, 160, 0.5),
+            (2000, 400, 40, 2.0),  # what is asked for is done, up to 4000 pixels
+            (4000, 400, 40, 1.0),
+            (300, 200, 1, 4000 / 300),
+        ],
+    )
+    def test_values(self, width: int, height: int, min_face: int | None, scale: float) -> None:
+        assert self.scale(width, height, min_face) == pytest.approx(scale)
+
+    @given(st.integers(1, 65500), st.integers(1, 65500), st.none() | st.integers(1, 100_000))
+    def test_bounds(self, width: int, height: int, min_face: int | None) -> None:
+        scale = self.scale(width, height, min_face)
+        assert 0 < scale * max(width, height) <= 4000.001
+
+    @given(st.integers(1, 5000), st.integers(1, 5000))
+    def test_a_larger_smallest_face_never_costs_more(self, width: int, height: int) -> None:
+        scales = [self.scale(width, height, m) for m in (10, 20, 40, 80, 160)]
+        assert scales == sorted(scales, reverse=True)
+
+
+class TestHog:
+    @given(st.floats(0.02, 0.999))
+    def test_score_and_confidence_are_inverse(self, confidence: float) -> None:
+        back = confidence_of(np.array([score_for(confidence)], np.float64))
+        assert float(back[0]) == pytest.approx(confidence, abs=1e-4)
+
+    @given(st.floats(-5, 5), st.floats(0.001, 5))
+    def test_confidence_is_monotone_and_a_fraction(self, score: float, more: float) -> None:
+        low, high = confidence_of(np.array([score, score + more]))
+        assert 0 <= low <= high <= 1
+
+    def test_thresholds_at_the_ends(self) -> None:
+        assert score_for(0.0) == LEAST_SCORE
+        assert np.isfinite(score_for(1.0))
+        assert score_for(1.0) > score_for(0.99)
+
+    def test_no_scores(self) -> None:
+        assert confidence_of(np.array([])).shape == (0,)
+
+    @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1), (39, 39)])
+    @pytest.mark.parametrize("min_face", [None, 40, 100_000])
+    def test_pictures_without_room_for_a_face(
+        self, shape: tuple[int, int], min_face: int | None
+    ) -> None:
+        found = HogDetector().detect(np.zeros((*shape, 3), np.uint8), 0.5, 0.5, min_face)
+        assert found.boxes.shape == (0, 4)
+        assert found.scores.shape == (0,)
+        assert found.landmarks is None
+
+    def test_one_detector_used_by_eight_threads(self) -> None:
+        """dlib's own object would crash the process."""
+        detector = HogDetector()
+        expected = detector.detect(portrait(), 0.5, 0.5, 80)
+        assert len(expected) == 1
+        with ThreadPoolExecutor(8) as pool:
+            jobs = [pool.submit(detector.detect, portrait(), 0.5, 0.5, 80) for _ in range(24)]
+            for job in jobs:
+                np.testing.assert_array_equal(job.result().boxes, expected.boxes)
+                np.testing.assert_array_equal(job.result().scores, expected.scores)
+
+    def test_min_face(self) -> None:
+        """A face of some 90 pixels is found or not as the smallest face wanted says."""
+        detector = HogDetector()
+        assert len(detector.detect(portrait(), 0.5, 0.5, 40)) == 1
+        assert len(detector.detect(portrait(), 0.5, 0.5, 300)) == 0
+
+
+class TestDetections:
+    FOUND = Detections(
+        np.array(
+            [[0, 0, 10, 10], [-20, 5, -1, 15], [95, 40, 130, 60], [99.5, 0, 120, 9]], np.float32
+        ),
+        np.array([0.9, 0.8, 0.7, 0.6], np.float32),
+        np.arange(40, dtype=np.float32).reshape(4, 5, 2),
+    )
+
+    def test_inside_drops_what_cannot_be_seen(self) -> None:
+        inside = self.FOUND.inside(100, 50)
+        np.testing.assert_array_equal(inside.boxes, self.FOUND.boxes[[0, 2]])
+        np.testing.assert_array_equal(inside.scores, self.FOUND.scores[[0, 2]])
+        assert inside.landmarks is not None
+        assert self.FOUND.landmarks is not None
+        np.testing.assert_array_equal(inside.landmarks, self.FOUND.landmarks[[0, 2]])
+
+    def test_length(self) -> None:
+        assert len(self.FOUND) == 4
+        assert len(self.FOUND.inside(1, 1)) == 1

@@ -1,0 +1,197 @@
+"""Networks run on arrays: damage is told, memory is bounded, threads do not disturb each other."""
+
+import random
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from age_gender import engine
+from age_gender.engine import LiteRTEngine, TensorFlowEngine
+from age_gender.errors import ModelUnavailable
+from tests.unit.models import model
+
+Float = NDArray[np.float32]
+Shape = tuple[int, ...]
+
+
+def batch_of(*shape: int, seed: int = 0) -> Float:
+    return np.random.default_rng(seed).uniform(0, 255, shape).astype(np.float32)
+
+
+class TestMissingOrDamaged:
+    def test_no_file(self, tmp_path: Path) -> None:
+        with pytest.raises(ModelUnavailable, match=r"x\.tflite is missing: run `make models`"):
+            LiteRTEngine(tmp_path / "x.tflite", 1)
+
+    def test_a_folder_in_its_place(self, tmp_path: Path) -> None:
+        with pytest.raises(ModelUnavailable, match="missing"):
+            LiteRTEngine(tmp_path, 1)
+
+    @pytest.mark.parametrize("size", [0, 1, 100, 100_000])
+    def test_random_bytes(self, tmp_path: Path, size: int) -> None:
+        file = tmp_path / "x.tflite"
+        file.write_bytes(random.Random(size).randbytes(size))
+        with pytest.raises(ModelUnavailable, match="damaged"):
+            LiteRTEngine(file, 1).run(batch_of(1, 64, 64, 3))
+
+    @pytest.mark.parametrize("share", [0.01, 0.5, 0.99, 0.99999])
+    def test_cut_off(self, tmp_path: Path, share: float) -> None:
+        whole = model("retinaface.tflite").read_bytes()
+        file = tmp_path / "x.tflite"
+        file.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(ModelUnavailable, match="run `make models`"):
+            LiteRTEngine(file, 1).run(batch_of(1, 64, 64, 3))
+
+    def test_messages_do_not_tell_where_the_service_lives(self, tmp_path: Path) -> None:
+        with pytest.raises(ModelUnavailable) as caught:
+            LiteRTEngine(tmp_path / "x.tflite", 1)
+        assert str(tmp_path) not in caught.value.message
+
+
+class Prepared:
+    """Stands for an interpreter, and counts how often one was made for each shape."""
+
+    made: list[Shape]
+
+    def __init__(self, _path: Path, shape: Shape, _threads: int):
+        self.made.append(shape)
+
+    def run(self, _batch: Float) -> dict[str, Float]:
+        return {}
+
+
+@pytest.fixture
+def prepared(monkeypatch: pytest.MonkeyPatch) -> list[Shape]:
+    Prepared.made = []
+    monkeypatch.setattr(engine, "_Prepared", Prepared)
+    return Prepared.made
+
+
+@pytest.fixture
+def small_budget(tmp_path: Path, prepared: list[Shape]) -> LiteRTEngine:
+    """Room for two shapes of 32 x 32."""
+    file = tmp_path / "x.tflite"
+    file.touch()
+    return LiteRTEngine(file, 1, keep_pixels=2 * 32 * 32)
+
+
+class TestPreparedShapes:
+    FIRST, SECOND, THIRD = (1, 32, 32, 3), (1, 16, 64, 3), (1, 64, 16, 3)
+
+    def run(self, small: LiteRTEngine, *shapes: Shape) -> None:
+        for shape in shapes:
+            small.run(np.zeros(shape, np.float32))
+
+    def test_made_once_each(self, small_budget: LiteRTEngine, prepared: list[Shape]) -> None:
+        self.run(small_budget, *[self.FIRST, self.SECOND] * 3)
+        assert prepared == [self.FIRST, self.SECOND]
+
+    def test_the_one_not_used_for_longest_goes(
+        self, small_budget: LiteRTEngine, prepared: list[Shape]
+    ) -> None:
+        self.run(small_budget, self.FIRST, self.SECOND, self.FIRST, self.THIRD, self.FIRST)
+        assert prepared == [self.FIRST, self.SECOND, self.THIRD]
+        self.run(small_budget, self.SECOND)
+        assert prepared[3:] == [self.SECOND]
+
+    def test_larger_than_the_budget_is_not_kept(
+        self, small_budget: LiteRTEngine, prepared: list[Shape]
+    ) -> None:
+        large = (1, 64, 64, 3)
+        self.run(small_budget, large, large)
+        assert prepared == [large, large]
+        assert not small_budget._prepared
+
+    def test_what_is_kept_stays_within_the_budget(
+        self, small_budget: LiteRTEngine, prepared: list[Shape]
+    ) -> None:
+        chosen = random.Random(1)
+        for _ in range(200):
+            shape = (chosen.randint(1, 3), chosen.randint(1, 48), chosen.randint(1, 48), 3)
+            self.run(small_budget, shape)
+            kept = sum(n * h * w for n, h, w, _ in small_budget._prepared)
+            assert kept <= 2 * 32 * 32
+
+    def test_a_run_that_fails_does_not_block_the_next(
+        self, small_budget: LiteRTEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(_self: Prepared, _batch: Float) -> dict[str, Float]:
+            raise RuntimeError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Prepared, "run", fail)
+            with pytest.raises(RuntimeError):
+                self.run(small_budget, self.FIRST)
+        self.run(small_budget, self.FIRST)
+
+
+class TestLiteRT:
+    def test_threads_get_what_one_alone_gets(self) -> None:
+        shared = LiteRTEngine(model("retinaface.tflite"), 1, keep_pixels=64 * 64 * 2)
+        shapes = [(1, 64, 64, 3), (1, 32, 96, 3), (1, 96, 64, 3)]
+        batches = [batch_of(*shapes[i % 3], seed=i) for i in range(24)]
+        expected = [shared.run(batch) for batch in batches]
+        with ThreadPoolExecutor(8) as pool:
+            for got, want in zip(pool.map(shared.run, batches), expected, strict=True):
+                assert got.keys() == want.keys()
+                for name in want:
+                    np.testing.assert_array_equal(got[name], want[name])
+
+    def test_results_are_not_overwritten_by_the_next_run(self) -> None:
+        shared = LiteRTEngine(model("retinaface.tflite"), 1)
+        first = shared.run(batch_of(1, 64, 64, 3, seed=1))
+        kept = {name: array.copy() for name, array in first.items()}
+        shared.run(batch_of(1, 64, 64, 3, seed=2))
+        for name, array in first.items():
+            np.testing.assert_array_equal(array, kept[name])
+
+    def test_a_batch_is_answered_as_its_samples_alone(self) -> None:
+        shared = LiteRTEngine(model("faceres.tflite"), 1)
+        batch = batch_of(3, 224, 224, 3)
+        together = shared.run(batch)
+        assert together["age"].shape == (3, 100)
+        assert together["gender"].shape == (3, 1)
+        np.testing.assert_allclose(together["age"].sum(axis=1), 1, atol=1e-4)
+        for i in range(3):
+            alone = shared.run(batch[i : i + 1])
+            np.testing.assert_allclose(alone["age"][0], together["age"][i], atol=1e-4)
+
+
+class TestTensorFlow:
+    def test_no_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(ModelUnavailable, match=r"x/ is missing: run `make models`"):
+            TensorFlowEngine(tmp_path / "x", 1, gpu=False, gpu_fraction=0.25)
+
+    def test_not_installed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "saved_model.pb").touch()
+        monkeypatch.setattr(engine, "_tensorflow", None)
+        monkeypatch.setitem(sys.modules, "tensorflow", None)
+        with pytest.raises(ModelUnavailable, match=r"requirements-tensorflow\.txt"):
+            TensorFlowEngine(tmp_path, 1, gpu=False, gpu_fraction=0.25)
+
+    @pytest.mark.parametrize(
+        ("name", "shape"), [("retinaface", (1, 96, 64, 3)), ("faceres", (2, 224, 224, 3))]
+    )
+    def test_parity_with_litert(self, name: str, shape: Shape) -> None:
+        lite = LiteRTEngine(model(f"{name}.tflite"), 2)
+        full = TensorFlowEngine(model(name), 2, gpu=False, gpu_fraction=0.25)
+        batch = batch_of(*shape)
+        got, want = lite.run(batch), full.run(batch)
+        assert got.keys() == want.keys()
+        for output in want:
+            assert got[output].dtype == want[output].dtype == np.float32
+            # Weights are kept in half precision, so outputs agree to about three digits.
+            np.testing.assert_allclose(got[output], want[output], atol=0.02, rtol=0.02)
+
+    @pytest.mark.parametrize("damaged", ["saved_model.pb", "variables/variables.index"])
+    def test_damaged_folder(self, tmp_path: Path, damaged: str) -> None:
+        folder = tmp_path / "faceres"
+        shutil.copytree(model("faceres"), folder)
+        (folder / damaged).write_bytes(b"not what it was")
+        with pytest.raises(ModelUnavailable, match="faceres/ is damaged: run `make models`"):
+            TensorFlowEngine(folder, 1, gpu=False, gpu_fraction=0.25)

@@ -1,0 +1,252 @@
+"""Boxes against brute force, and chips against what geometry says must be in them."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from age_gender.geometry import (
+    chip_transforms,
+    clip_boxes,
+    iou_matrix,
+    nms,
+    resize,
+    roll_angles,
+    warp_chips,
+)
+from tests.unit.pictures import noise
+
+Float = NDArray[np.float32]
+
+FACE = np.array([[-20, -15], [20, -15], [0, 5], [-15, 25], [15, 25]], np.float32)
+"""Landmarks of an upright face around its centre."""
+
+
+def turned(points: Float, degrees: float) -> Float:
+    angle = np.radians(degrees)
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return (points @ rotation.T).astype(np.float32)
+
+
+def mapped(transform: Float, points: Float) -> Float:
+    return points @ transform[:, :2].T + transform[:, 2]
+
+
+@st.composite
+def whole_boxes(draw: st.DrawFn, most: int = 12) -> Float:
+    corner, side = st.integers(0, 12), st.integers(0, 8)
+    corners = draw(st.lists(st.tuples(corner, corner, side, side), max_size=most))
+    return np.array([(x, y, x + w, y + h) for x, y, w, h in corners], np.float32).reshape(-1, 4)
+
+
+def iou_by_cells(a: Float, b: Float) -> float:
+    def cells(box: Float) -> set[tuple[int, int]]:
+        x1, y1, x2, y2 = map(int, box)
+        return {(x, y) for x in range(x1, x2) for y in range(y1, y2)}
+
+    union = cells(a) | cells(b)
+    return len(cells(a) & cells(b)) / len(union) if union else 0.0
+
+
+class TestBoxes:
+    @settings(max_examples=60)
+    @given(whole_boxes(), whole_boxes())
+    def test_iou_counts_cells(self, a: Float, b: Float) -> None:
+        got = iou_matrix(a, b)
+        assert got.shape == (len(a), len(b))
+        assert got.dtype == np.float32
+        want = np.array([[iou_by_cells(x, y) for y in b] for x in a]).reshape(got.shape)
+        np.testing.assert_allclose(got, want, atol=1e-6)
+
+    def test_iou_of_inverted_boxes_is_zero(self) -> None:
+        inverted = np.array([[10, 10, 0, 0]], np.float32)
+        assert iou_matrix(inverted, inverted) == 0
+
+    @settings(max_examples=100)
+    @given(whole_boxes(), st.integers(0, 64), st.randoms(use_true_random=False))
+    def test_nms_is_the_greedy_choice(self, boxes: Float, level: int, random: object) -> None:
+        threshold = level / 64 + 0.001
+        scores = np.array([random.randint(0, 5) / 5 for _ in boxes], np.float32)  # type: ignore[attr-defined]
+        kept: list[int] = []
+        for i in sorted(range(len(boxes)), key=lambda i: -scores[i]):
+            if all(iou_by_cells(boxes[i], boxes[k]) <= threshold for k in kept):
+                kept.append(i)
+        assert nms(boxes, scores, threshold).tolist() == kept
+
+    def test_nms_at_one_keeps_even_copies(self) -> None:
+        boxes = np.array([[0, 0, 9, 9]] * 3, np.float32)
+        assert len(nms(boxes, np.ones(3, np.float32), 1.0)) == 3
+
+    def test_nms_at_zero_keeps_boxes_that_only_touch(self) -> None:
+        boxes = np.array([[0, 0, 9, 9], [9, 0, 18, 9], [8, 0, 12, 9]], np.float32)
+        assert nms(boxes, np.array([0.9, 0.8, 0.7], np.float32), 0.0).tolist() == [0, 1]
+
+    def test_clip(self) -> None:
+        boxes = np.array([[-5, -6, 200, 300], [10, 20, 30, 40]], np.float32)
+        np.testing.assert_array_equal(
+            clip_boxes(boxes, 100, 50), [[0, 0, 100, 50], [10, 20, 30, 40]]
+        )
+
+
+class TestTransforms:
+    @given(st.floats(-179, 179))
+    def test_roll_is_the_angle_by_which_the_face_was_turned(self, degrees: float) -> None:
+        angle = np.degrees(roll_angles(turned(FACE, degrees)[None]))
+        assert angle == pytest.approx(degrees, abs=0.1)
+
+    @given(
+        degrees=st.floats(-180, 180),
+        centre=st.tuples(st.floats(-50, 500), st.floats(-50, 500)),
+        sides=st.tuples(st.floats(2, 400), st.floats(2, 400)),
+        scale=st.floats(0.8, 2),
+        size=st.integers(32, 512),
+    )
+    def test_face_ends_up_centred_level_and_to_scale(
+        self,
+        degrees: float,
+        centre: tuple[float, float],
+        sides: tuple[float, float],
+        scale: float,
+        size: int,
+    ) -> None:
+        middle, half = np.array(centre), np.array(sides) / 2
+        boxes = np.concatenate([middle - half, middle + half])[None].astype(np.float32)
+        landmarks = (turned(FACE, degrees) + middle).astype(np.float32)
+        (transform,) = chip_transforms(boxes, landmarks[None], scale, size)
+        zoom = size / (scale * max(sides))
+        exact = 0.002 * size + 0.02 * zoom
+        assert mapped(transform, middle[None])[0] == pytest.approx([size / 2] * 2, abs=exact)
+        in_chip = mapped(transform, landmarks)
+        # The whole face is upright, not just its eyes level: it could be upside down otherwise.
+        np.testing.assert_allclose(in_chip - size / 2, FACE * zoom, atol=20 * exact)
+
+    def test_without_landmarks_nothing_is_turned(self) -> None:
+        boxes = np.array([[10, 20, 50, 100]], np.float32)
+        (transform,) = chip_transforms(boxes, None, 1.0, 160)
+        corners = mapped(transform, np.array([[-10, 20], [70, 100]]))
+        np.testing.assert_allclose(corners, [[0, 0], [160, 160]], atol=1e-3)
+
+    def test_an_empty_box_gives_a_finite_transform(self) -> None:
+        boxes = np.array([[5, 5, 5, 5]], np.float32)
+        assert np.isfinite(chip_transforms(boxes, None, 1.25, 64)).all()
+
+    def test_no_faces(self) -> None:
+        none = chip_transforms(np.zeros((0, 4), np.float32), None, 1.25, 64)
+        assert warp_chips(noise(8, 8), none, 64).shape == (0, 64, 64, 3)
+
+
+def ramps(width: int, height: int) -> NDArray[np.uint8]:
+    """Red grows with x and green with y, linearly, so that a colour tells a place."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[..., 0] = np.rint((np.arange(width) + 0.5) * 255 / width)
+    image[..., 1] = np.rint((np.arange(height) + 0.5) * 255 / height)[:, None]
+    return image
+
+
+def places(chip: NDArray[np.uint8], width: int, height: int) -> Float:
+    """Where in the picture of ramps each pixel of a chip comes from, ``[S, S, 2]``."""
+    return (chip[..., :2] / 255 * (width, height)).astype(np.float32)
+
+
+def expected_places(transform: Float, size: int) -> Float:
+    steps = np.arange(size) + 0.5
+    grid = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
+    inverse = np.linalg.inv(transform[:, :2])
+    return ((grid - transform[:, 2]) @ inverse.T).reshape(size, size, 2).astype(np.float32)
+
+
+class TestChips:
+    @settings(max_examples=40)
+    @given(
+        degrees=st.floats(-180, 180),
+        centre=st.tuples(st.floats(-10, 266), st.floats(-10, 266)),
+        side=st.floats(8, 400),
+        size=st.sampled_from([32, 64]),
+    )
+    def test_every_pixel_comes_from_its_place(
+        self, degrees: float, centre: tuple[float, float], side: float, size: int
+    ) -> None:
+        """At all scales, so both with plain sampling and with averaging first."""
+        middle = np.array(centre)
+        boxes = np.array([[*(middle - side / 2), *(middle + side / 2)]], np.float32)
+        landmarks = (turned(FACE, degrees) + middle).astype(np.float32)[None]
+        transforms = chip_transforms(boxes, landmarks, 1.25, size)
+        (chip,) = warp_chips(ramps(256, 256), transforms, size)
+        # What lies outside is filled with the nearest border pixel.
+        expected = np.clip(expected_places(transforms[0], size), 0.5, 255.5)
+        error = np.abs(places(chip, 256, 256) - expected)
+        step = 1.25 * side / size  # of the source for one pixel of the chip
+        inside = (expected > step) & (expected < 256 - step)
+        inside = inside.all(axis=-1)
+        assume(inside.any())
+        # Rounding to whole colours, up to three times, is all that may add up.
+        assert error[inside].max() < 1.6
+        assert error.max() < max(1.6, step + 1)
+
+    @pytest.mark.parametrize("side", [24, 200])
+    def test_a_marker_ends_at_its_pixel(self, side: int) -> None:
+        image = np.zeros((300, 400, 3), np.uint8)
+        centre, size = np.array([150.0, 130.0]), 50
+        marker = centre + np.array([side / 5, -side / 10])
+        spread = max(1, side // 40)
+        x, y = marker.astype(int)
+        image[y - spread : y + spread, x - spread : x + spread] = 255
+        boxes = np.array([[*(centre - side / 2), *(centre + side / 2)]], np.float32)
+        (chip,) = warp_chips(image, chip_transforms(boxes, None, 1.0, size), size)
+        weights = chip[..., 0].astype(float)
+        rows, columns = np.indices(weights.shape) + 0.5
+        found = np.array([(weights * columns).sum(), (weights * rows).sum()]) / weights.sum()
+        expected = (np.floor(marker) - centre) * size / side + size / 2
+        np.testing.assert_allclose(found, expected, atol=0.3)
+
+    def test_shrinking_averages_instead_of_skipping(self) -> None:
+        boxes = np.array([[100, 100, 900, 900]], np.float32)
+        (chip,) = warp_chips(noise(1000, 1000), chip_transforms(boxes, None, 1.0, 64), 64)
+        # The mean of independent pixels stays, their spread of 74 all but goes.
+        assert chip.mean() == pytest.approx(127.5, abs=2)
+        assert chip.std() < 20
+
+    def test_outside_is_the_border_and_not_black(self) -> None:
+        image = np.full((40, 40, 3), 200, np.uint8)
+        boxes = np.array([[-30, -30, 30, 30], [1000, 1000, 1100, 1100]], np.float32)
+        chips = warp_chips(image, chip_transforms(boxes, None, 1.25, 32), 32)
+        assert (chips == 200).all()
+
+    @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (2, 3)])
+    @pytest.mark.parametrize("side", [1, 40, 4000])
+    def test_pictures_of_any_shape(self, shape: tuple[int, int], side: int) -> None:
+        image = np.full((*shape, 3), 77, np.uint8)
+        boxes = np.array([[0, 0, side, side]], np.float32)
+        chips = warp_chips(image, chip_transforms(boxes, None, 1.25, 48), 48)
+        assert (chips == 77).all()
+
+    def test_the_picture_is_not_changed(self) -> None:
+        image = noise(60, 60)
+        before = image.copy()
+        boxes = np.array([[5, 5, 50, 50]], np.float32)
+        warp_chips(image, chip_transforms(boxes, None, 1.0, 32), 32)
+        np.testing.assert_array_equal(image, before)
+
+
+class TestResize:
+    def test_the_same_size_is_the_same_picture(self) -> None:
+        image = noise(9, 7)
+        assert resize(image, 9, 7) is image
+
+    @pytest.mark.parametrize("size", [(30, 20), (90, 14), (5, 40), (1, 1)])
+    def test_width_comes_first(self, size: tuple[int, int]) -> None:
+        width, height = size
+        assert resize(noise(31, 21), width, height).shape == (height, width, 3)
+        assert resize(noise(31, 21)[..., 0], width, height).shape == (height, width)
+
+    def test_shrinking_averages(self) -> None:
+        checker = np.indices((64, 64)).sum(0) % 2 * 255
+        shrunk = resize(checker.astype(np.uint8), 16, 16)
+        assert np.abs(shrunk.astype(int) - 127.5).max() <= 1
+
+    def test_growing_blends(self) -> None:
+        edge = np.array([[0, 200]], np.uint8)
+        grown = resize(np.repeat(edge, 2, axis=0), 8, 2)[0].astype(int)
+        assert (np.diff(grown) >= 0).all()
+        assert len(set(grown.tolist())) > 2

@@ -1,0 +1,352 @@
+"""Requests to options and pictures."""
+
+import base64
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from flask import Request
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from werkzeug.test import EnvironBuilder
+
+from age_gender import inputs, sources
+from age_gender.errors import AgeGenderError
+from age_gender.pipeline import Options
+from age_gender.problems import STATUSES, Problem
+from age_gender.schema import PredictRequest
+from age_gender.settings import Settings
+
+PICTURE = bytes(range(256))
+B64 = base64.b64encode(PICTURE).decode()
+BOUNDARY = "frontier"
+
+
+def read(
+    data: bytes, content_type: str | None = "application/json", query: str = ""
+) -> tuple[PredictRequest, bytes]:
+    environ = EnvironBuilder(method="POST", query_string=query).get_environ()
+    if content_type is not None:
+        # Past the builder, which would give a form a boundary of its own.
+        environ["CONTENT_TYPE"] = content_type
+    return inputs.read_request(Request(environ), data, Settings())
+
+
+def read_json(**fields: Any) -> tuple[PredictRequest, bytes]:
+    return read(json.dumps(fields).encode())
+
+
+def form(*parts: tuple[str, bytes]) -> bytes:
+    lines = [
+        f"--{BOUNDARY}\r\nContent-Disposition: form-data; {disposition}\r\n\r\n".encode() + content
+        for disposition, content in parts
+    ]
+    return b"\r\n".join([*lines, f"--{BOUNDARY}--\r\n".encode()])
+
+
+def read_form(*parts: tuple[str, bytes], query: str = "") -> tuple[PredictRequest, bytes]:
+    return read(form(*parts), f"multipart/form-data; boundary={BOUNDARY}", query)
+
+
+IMAGE_PART = ('name="image"; filename="a.jpg"', PICTURE)
+
+
+def refused(code: str, data: bytes, content_type: str | None = "application/json") -> Problem:
+    with pytest.raises(Problem) as caught:
+        read(data, content_type)
+    assert caught.value.code == code
+    return caught.value
+
+
+def test_defaults() -> None:
+    fields, _ = read_json(b64=B64)
+    assert fields.model_dump(exclude={"b64"}) == {
+        "confidence": 0.5,
+        "nms": 0.5,
+        "draw": True,
+        "face_detector": "fast",
+        "get_attributes": True,
+        "return_image": True,
+        "url": None,
+        "blur": False,
+        "max_faces": None,
+        "min_face": None,
+    }
+    assert fields.options == Options()
+
+
+ALL_FIELDS = {
+    "confidence": 0.25,
+    "nms": 0.75,
+    "draw": False,
+    "face_detector": "accurate",
+    "get_attributes": False,
+    "return_image": False,
+    "blur": True,
+    "max_faces": 3,
+    "min_face": 20,
+}
+
+
+AS_TEXT = {name: str(value) for name, value in ALL_FIELDS.items()}
+WANTED = Options(**ALL_FIELDS)  # type: ignore[arg-type]
+
+
+class TestSameRequestInAllWays:
+    def test_json(self) -> None:
+        fields, picture = read_json(b64=B64, **ALL_FIELDS)
+        assert (fields.options, picture) == (WANTED, PICTURE)
+
+    def test_form(self) -> None:
+        parts = [(f'name="{name}"', text.encode()) for name, text in AS_TEXT.items()]
+        fields, picture = read_form(IMAGE_PART, *parts)
+        assert (fields.options, picture) == (WANTED, PICTURE)
+
+    def test_form_with_base64(self) -> None:
+        _, picture = read_form(('name="b64"', B64.encode()))
+        assert picture == PICTURE
+
+    @pytest.mark.parametrize("kind", ["image/jpeg", "image/x-unknown", "application/octet-stream"])
+    def test_picture_as_the_body(self, kind: str) -> None:
+        query = "&".join(f"{name}={text}" for name, text in AS_TEXT.items())
+        fields, picture = read(PICTURE, kind, query)
+        assert (fields.options, picture) == (WANTED, PICTURE)
+
+    def test_form_fields_beat_the_query(self) -> None:
+        fields, _ = read_form(IMAGE_PART, ('name="nms"', b"0.1"), query="nms=0.9&confidence=0.2")
+        assert (fields.nms, fields.confidence) == (0.1, 0.2)
+
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            "application/json; charset=utf-8",
+            "APPLICATION/JSON",
+            "application/vnd.me+json",
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "",
+            None,
+        ],
+    )
+    def test_json_under_other_names(self, kind: str | None) -> None:
+        _, picture = read(json.dumps({"b64": B64}).encode(), kind)
+        assert picture == PICTURE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        B64,
+        "data:image/jpeg;base64," + B64,
+        "data:;base64," + B64,
+        base64.urlsafe_b64encode(PICTURE).decode(),
+        B64.rstrip("="),
+        "\n".join(B64[i : i + 76] for i in range(0, len(B64), 76)) + "\r\n",
+        " " + B64 + "\t",
+    ],
+)
+def test_base64_as_people_write_it(text: str) -> None:
+    _, picture = read_json(b64=text)
+    assert picture == PICTURE
+
+
+def test_url_goes_to_the_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def from_url(url: str, _settings: Settings) -> bytes:
+        asked.append(url)
+        return PICTURE
+
+    monkeypatch.setattr(sources, "from_url", from_url)
+    address = "https://example.com/a.jpg?b=c"
+    assert read_json(url=address)[1] == PICTURE
+    assert read_form(('name="url"', address.encode()))[1] == PICTURE
+    assert asked == [address] * 2
+
+
+class TestRefused:
+    @pytest.mark.parametrize("data", [b"", b"  \n"])
+    def test_empty(self, data: bytes) -> None:
+        refused("no-picture", data)
+
+    def test_empty_picture(self) -> None:
+        refused("no-picture", b"", "image/png")
+
+    @pytest.mark.parametrize("data", [b"{}", b'{"confidence": 0.5}', b'{"url": null}'])
+    def test_no_picture(self, data: bytes) -> None:
+        refused("no-picture", data)
+
+    def test_two_pictures(self) -> None:
+        refused("two-pictures", json.dumps({"b64": B64, "url": "https://a.example/"}).encode())
+
+    @pytest.mark.parametrize(
+        ("parts", "code"),
+        [
+            ([], "no-picture"),
+            ([('name="confidence"', b"0.5")], "no-picture"),
+            ([("filename=a", PICTURE)], "no-picture"),
+            ([IMAGE_PART, ('name="b64"', b"AAAA")], "two-pictures"),
+            ([IMAGE_PART, ('name="url"', b"https://a.example/")], "two-pictures"),
+            ([IMAGE_PART, ('name="nms"', b"x")], "invalid-field"),
+            ([(f'name="f{i}"', b"") for i in range(1000)], "malformed-form"),
+        ],
+    )
+    def test_forms(self, parts: list[tuple[str, bytes]], code: str) -> None:
+        with pytest.raises(Problem) as caught:
+            read_form(*parts)
+        assert caught.value.code == code
+
+    @pytest.mark.parametrize(
+        ("data", "kind"),
+        [
+            (b"", f"multipart/form-data; boundary={BOUNDARY}"),
+            (b"nonsense", f"multipart/form-data; boundary={BOUNDARY}"),
+            (form(IMAGE_PART)[:-30], f"multipart/form-data; boundary={BOUNDARY}"),
+            (form(IMAGE_PART), "multipart/form-data"),
+            (form(IMAGE_PART), 'multipart/form-data; boundary=""'),
+            (form(IMAGE_PART), "multipart/form-data; boundary=other"),
+            (form(IMAGE_PART), "multipart/form-data; boundary*=utf-8''%E2%82%AC"),
+            (
+                b"--frontier\r\nX: y\r\n\r\nz\r\n--frontier--",
+                "multipart/form-data; boundary=frontier",
+            ),
+        ],
+    )
+    def test_malformed_forms(self, data: bytes, kind: str) -> None:
+        refused("malformed-form", data, kind)
+
+    @pytest.mark.parametrize(
+        "kind", ["application/xml", "text/html", "video/mp4", "multipart/mixed", "json", "a/b;;=,"]
+    )
+    def test_other_kinds(self, kind: str) -> None:
+        problem = refused("unsupported-media-type", b"{}", kind)
+        assert "application/json" in problem.detail
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"{",
+            b"{'b64': 'AAAA'}",
+            b'{"b64": "AAAA",}',
+            b'{"b64": "\xff\xfe"}',
+            b'{"b64": "\\ud800"}',
+            b"\xff\xfe",
+            '{"b64": "AAAA"}'.encode("utf-16"),
+            b"\x1f\x8b\x08\0\0\0\0\0\0\xff",
+            b"[" * 100_000,
+            b'{"x":' * 100_000,
+            b'{"max_faces": ' + b"9" * 10_000 + b"}",
+            b"nul",
+        ],
+    )
+    def test_not_json(self, data: bytes) -> None:
+        refused("malformed-json", data)
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("confidence", "1.01"),
+            ("confidence", "-0.1"),
+            ("confidence", "NaN"),
+            ("confidence", "1e999"),
+            ("confidence", "-Infinity"),
+            ("confidence", '"high"'),
+            ("confidence", "null"),
+            ("confidence", "[0.5]"),
+            ("nms", "2"),
+            ("nms", "{}"),
+            ("draw", '"perhaps"'),
+            ("draw", "2"),
+            ("face_detector", '"best"'),
+            ("face_detector", "1"),
+            ("get_attributes", "null"),
+            ("return_image", '""'),
+            ("url", "5"),
+            ("url", json.dumps("https://a.example/" + "x" * 9000)),
+            ("b64", "5"),
+            ("b64", '["AAAA"]'),
+            ("max_faces", "0"),
+            ("max_faces", "1.5"),
+            ("max_faces", "1e30"),
+            ("max_faces", "9" * 400),
+            ("min_face", "0"),
+            ("min_face", "100001"),
+        ],
+    )
+    def test_wrong_value_is_located(self, field: str, value: str) -> None:
+        problem = refused("invalid-field", f'{{"{field}": {value}}}'.encode())
+        assert [error["field"] for error in problem.errors] == [field]
+        assert problem.detail.startswith(f"{field}: ")
+        assert len(problem.detail) < 1000
+
+    @pytest.mark.parametrize("data", [b"[]", b'"AAAA"', b"5", b"null", b"true"])
+    def test_json_that_is_no_object(self, data: bytes) -> None:
+        assert refused("invalid-field", data).errors[0]["field"] == "body"
+
+    def test_all_wrong_values_are_told(self) -> None:
+        problem = refused("invalid-field", b'{"nms": 2, "confidence": 3}')
+        assert {error["field"] for error in problem.errors} == {"nms", "confidence"}
+
+    def test_of_two_equal_keys_the_last_counts(self) -> None:
+        _, picture = read(b'{"b64": "AAAA", "b64": "' + B64.encode() + b'"}')
+        assert picture == PICTURE
+
+
+FIELD_NAMES = st.sampled_from([*PredictRequest.model_fields, "other", ""])
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FIELD_NAMES, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def read_or_refused(data: bytes, kind: str | None, query: str = "") -> None:
+    """Whatever is sent, the answer is a picture or the sender's mistake."""
+    status = 200
+    try:
+        fields, picture = read(data, kind, query)
+    except Problem as problem:
+        status = problem.status
+    except AgeGenderError as error:
+        status = STATUSES[error.code][0]
+    else:
+        assert isinstance(picture, bytes)
+        assert isinstance(fields.options, Options)
+    assert status < 500
+
+
+class TestAnything:
+    @pytest.fixture(autouse=True)
+    def _no_network(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sources, "from_url", lambda *_: PICTURE)
+
+    @settings(max_examples=200)
+    @given(st.binary(max_size=300), st.sampled_from(["application/json", "image/png", None]))
+    def test_bytes(self, data: bytes, kind: str | None) -> None:
+        read_or_refused(data, kind)
+
+    @settings(max_examples=200)
+    @given(st.dictionaries(FIELD_NAMES, JSON_VALUES, max_size=5))
+    def test_fields(self, fields: dict[str, Any]) -> None:
+        read_or_refused(json.dumps(fields).encode(), "application/json")
+
+    @settings(max_examples=100)
+    @given(st.dictionaries(FIELD_NAMES, st.text(max_size=10), max_size=4))
+    def test_query(self, fields: dict[str, str]) -> None:
+        read_or_refused(PICTURE, "image/png", urlencode(fields))
+
+    @settings(max_examples=200)
+    @given(st.data())
+    def test_damaged_forms(self, data: st.DataObject) -> None:
+        whole = form(IMAGE_PART, ('name="nms"', b"0.5"), ('name="b64"', b""))
+        start = data.draw(st.integers(0, len(whole)))
+        end = data.draw(st.integers(start, len(whole)))
+        damaged = whole[:start] + data.draw(st.binary(max_size=20)) + whole[end:]
+        read_or_refused(damaged, f"multipart/form-data; boundary={BOUNDARY}")
+
+    @settings(max_examples=100)
+    @given(st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=60))
+    def test_content_types(self, kind: str) -> None:
+        read_or_refused(b"{}", kind)
+        read_or_refused(form(IMAGE_PART), "multipart/form-data; " + kind)

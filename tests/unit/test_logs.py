@@ -1,0 +1,74 @@
+"""Logs that Cloud Logging understands."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from age_gender import logs
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    logger = logging.getLogger("age_gender")
+    before = logger.handlers, logger.level, logger.propagate
+    yield
+    logger.handlers, level, logger.propagate = before
+    logger.setLevel(level)
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_one_json_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up("debug")
+    log = logging.getLogger("age_gender.somewhere")
+    log.debug("first\nsecond: %s", "ü")
+    log.warning("third", extra={"fields": {"faces": 3, "path": Path("x")}})
+    first, second = lines(capsys)
+    assert first == {
+        "severity": "DEBUG",
+        "message": "first\nsecond: ü",
+        "logger": "age_gender.somewhere",
+    }
+    assert second["severity"] == "WARNING"
+    assert (second["faces"], second["path"]) == (3, "x")
+
+
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [
+        ("debug", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]),
+        ("info", ["INFO", "WARNING", "ERROR", "CRITICAL"]),
+        ("warning", ["WARNING", "ERROR", "CRITICAL"]),
+        ("error", ["ERROR", "CRITICAL"]),
+    ],
+)
+def test_levels(level: str, said: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up(level)
+    log = logging.getLogger("age_gender.levels")
+    for write in (log.debug, log.info, log.warning, log.error, log.critical):
+        write("x")
+    assert [line["severity"] for line in lines(capsys)] == said
+
+
+def test_failures_carry_their_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up("info")
+    try:
+        _ = 1 / 0
+    except ZeroDivisionError:
+        logging.getLogger("age_gender").exception("failed")
+    (line,) = lines(capsys)
+    assert line["message"] == "failed"
+    assert "ZeroDivisionError" in line["stack_trace"]
+
+
+def test_setting_up_again_does_not_double_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up("info")
+    logs.set_up("info")
+    logging.getLogger("age_gender").info("once")
+    assert len(lines(capsys)) == 1

@@ -1,0 +1,265 @@
+"""The story of one picture, with detectors and networks whose answers are known."""
+
+import io
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from age_gender import render
+from age_gender.attributes import AttributeEstimator
+from age_gender.detectors import Detections
+from age_gender.errors import ModelUnavailable, PictureError, PictureTooLarge
+from age_gender.model_spec import Reliability
+from age_gender.pipeline import Options, Pipeline, Result, Stopwatch
+from age_gender.schema import PredictResponse, response_body
+from tests.unit.fakes import FakeDetector, detections, estimator, spec
+from tests.unit.pictures import Pixels, decoded, encoded, noise
+
+WIDTH, HEIGHT = 200, 120
+AGE = 34
+GREY = np.full((HEIGHT, WIDTH, 3), (AGE, 200, 90), np.uint8)
+"""A picture whose every chip is told as 34 years and male with 200 / 255."""
+PICTURE = encoded(GREY, "PNG")
+
+
+def pipeline(found: Detections, judge: AttributeEstimator | None = None, **limits: int) -> Pipeline:
+    detector = FakeDetector(found)
+    known = judge or estimator()
+    bounds = {"max_bytes": 1 << 20, "max_pixels": 1 << 20} | limits
+    return Pipeline(lambda _: detector, lambda: known, **bounds)
+
+
+def run(found: Detections, picture: bytes = PICTURE, **options: Any) -> Result:
+    return pipeline(found).run(picture, Options(**options))
+
+
+class TestBoxes:
+    def test_clipped_whole_and_never_empty(self) -> None:
+        found = detections(
+            (10.4, 20.6, 30.5, 40.4),
+            (-50, -3, 20, 30),
+            (150, 100, 900, 900),
+            (50.2, 50.2, 50.4, 50.4),
+            (199.6, 119.6, 300, 300),
+            (-80, -80, 0.2, 0.2),
+        )
+        faces = run(found, get_attributes=False).faces
+        boxes = [face.box for face in faces]
+        assert boxes[:3] == [(10, 21, 30, 40), (0, 0, 20, 30), (150, 100, 200, 120)]
+        for x1, y1, x2, y2 in boxes:
+            assert all(type(v) is int for v in (x1, y1, x2, y2))
+            assert 0 <= x1 < x2 <= WIDTH
+            assert 0 <= y1 < y2 <= HEIGHT
+
+    def test_no_faces(self) -> None:
+        result = run(detections())
+        assert result.faces == []
+        assert result.size == (WIDTH, HEIGHT)
+        assert result.jpeg is not None
+
+    def test_size_and_boxes_are_of_the_upright_picture(self) -> None:
+        exif = Pillow.Exif()
+        exif[0x0112] = 6
+        result = run(detections((0, 0, 500, 500)), encoded(GREY, "JPEG", exif=exif))
+        assert result.size == (HEIGHT, WIDTH)
+        assert result.faces[0].box == (0, 0, HEIGHT, WIDTH)
+
+    def test_scores_and_landmarks_are_the_detectors(self) -> None:
+        found = detections((10, 10, 50, 50), (60, 10, 90, 50), landmarks=True)
+        faces = run(found).faces
+        assert [face.confidence for face in faces] == pytest.approx([0.9, 0.6])
+        assert found.landmarks is not None
+        np.testing.assert_allclose(faces[1].landmarks, found.landmarks[1])
+
+
+class TestOptions:
+    def test_the_detector_is_asked_for_what_the_caller_wants(self) -> None:
+        detector = FakeDetector(detections())
+        asked: list[str] = []
+
+        def named(name: str) -> FakeDetector:
+            asked.append(name)
+            return detector
+
+        made = Pipeline(named, estimator, max_bytes=1 << 20, max_pixels=1 << 20)
+        made.run(PICTURE, Options(face_detector="accurate", confidence=0.3, nms=0.2, min_face=55))
+        assert asked == ["accurate"]
+        assert detector.asked == [(0.3, 0.2, 55)]
+
+    def test_max_faces_keeps_the_largest_in_their_order(self) -> None:
+        sides = [20, 50, 10, 40, 30]
+        found = detections(*[(i * 5, 0, i * 5 + side, side) for i, side in enumerate(sides)])
+        kept = run(found, max_faces=3).faces
+        assert [face.box[2] - face.box[0] for face in kept] == [50, 40, 30]
+        assert [face.confidence for face in kept] == pytest.approx(found.scores[[1, 3, 4]].tolist())
+        assert len(run(found, max_faces=5).faces) == len(run(found, max_faces=99).faces) == 5
+
+    def test_attributes(self) -> None:
+        (face,) = run(detections((20, 20, 80, 80), landmarks=True)).faces
+        assert face.age == pytest.approx(AGE)
+        assert face.age_interval is not None
+        assert face.age_interval[0] <= AGE <= face.age_interval[1]
+        assert face.gender == "M"
+        assert face.gender_probability == pytest.approx(200 / 255, abs=0.01)
+        assert face.quality is not None
+        assert face.quality.size == 60
+        assert face.reliable is True
+
+    def test_the_likelier_gender_and_its_probability(self) -> None:
+        picture = encoded(np.full((60, 60, 3), (20, 51, 0), np.uint8), "PNG")
+        (face,) = run(detections((10, 10, 50, 50)), picture).faces
+        assert face.gender == "F"
+        assert face.gender_probability == pytest.approx(0.8, abs=0.01)
+
+    def test_each_face_gets_its_own_attributes(self) -> None:
+        image = GREY.copy()
+        image[:, 100:] = (77, 10, 0)
+        found = detections((20, 30, 60, 70), (130, 30, 170, 70), landmarks=True)
+        left, right = run(found, encoded(image, "PNG")).faces
+        assert (left.age, left.gender) == (pytest.approx(AGE), "M")
+        assert (right.age, right.gender) == (pytest.approx(77), "F")
+
+    def test_reliability_is_the_models(self) -> None:
+        judge = estimator(spec(reliability=Reliability(min_size=50)))
+        found = detections((0, 0, 60, 60), (70, 0, 110, 60))
+        faces = pipeline(found, judge).run(PICTURE, Options()).faces
+        assert [face.reliable for face in faces] == [True, False]
+
+    def test_without_attributes_no_model_is_loaded(self) -> None:
+        def fail() -> AttributeEstimator:
+            raise ModelUnavailable("loaded")
+
+        detector = FakeDetector(detections((20, 20, 80, 80)))
+        made = Pipeline(lambda _: detector, fail, max_bytes=1 << 20, max_pixels=1 << 20)
+        (face,) = made.run(PICTURE, Options(get_attributes=False)).faces
+        assert face.age is face.gender is face.quality is face.reliable is None
+        with pytest.raises(ModelUnavailable):
+            made.run(PICTURE, Options())
+
+    def test_limits(self) -> None:
+        with pytest.raises(PictureTooLarge):
+            pipeline(detections(), max_bytes=10).run(PICTURE, Options())
+        with pytest.raises(PictureTooLarge):
+            pipeline(detections(), max_pixels=WIDTH * HEIGHT - 1).run(PICTURE, Options())
+        with pytest.raises(PictureError):
+            run(detections(), b"no picture")
+
+
+class TestImage:
+    BOX = (60, 40, 140, 100)
+
+    def image(self, **options: Any) -> Pixels:
+        picture = encoded(noise(WIDTH, HEIGHT), "PNG")
+        jpeg = run(detections(self.BOX), picture, **options).jpeg
+        assert jpeg is not None
+        assert Pillow.open(io.BytesIO(jpeg)).format == "JPEG"
+        return decoded(jpeg)
+
+    @staticmethod
+    def detail(image: Pixels) -> float:
+        return float(cv2.Laplacian(image[55:85, 80:120].astype(np.float32), cv2.CV_32F).std())
+
+    def test_not_asked_for(self) -> None:
+        assert run(detections(self.BOX), return_image=False).jpeg is None
+
+    def test_as_it_was(self) -> None:
+        plain = self.image(draw=False)
+        assert plain.shape == (HEIGHT, WIDTH, 3)
+        # JPEG is unkind to noise, but two other pictures of it would differ by 85 on average.
+        assert np.abs(plain.astype(int) - noise(WIDTH, HEIGHT)).mean() < 60
+
+    def test_drawn(self) -> None:
+        plain, drawn = self.image(draw=False).astype(int), self.image().astype(int)
+        changed = np.abs(plain - drawn).max(axis=-1) > 100
+        assert changed[:, 60:140].any()
+        # Within the box, off its lines, nothing is painted over.
+        assert not changed[60:80, 80:120].any()
+
+    def test_blurred(self) -> None:
+        plain = self.detail(self.image(draw=False))
+        assert self.detail(self.image(draw=False, blur=True)) < plain / 10
+        assert self.detail(self.image(draw=True, blur=True)) < plain / 10
+
+    def test_labels(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        labels: list[list[str]] = []
+
+        def spy(image: Pixels, boxes: Any, texts: list[str], _genders: Any) -> Pixels:
+            labels.append(texts)
+            return image
+
+        monkeypatch.setattr(render, "draw_faces", spy)
+        run(detections(self.BOX))
+        run(detections(self.BOX), get_attributes=False)
+        assert labels == [["34 M"], ["90%"]]
+
+
+class TestStages:
+    ALL = ("decode", "load", "detect", "align", "attributes", "render")
+
+    def test_every_stage_is_timed(self) -> None:
+        result = run(detections((20, 20, 80, 80)))
+        assert tuple(result.stages) == self.ALL
+        assert all(ms >= 0 for ms in result.stages.values())
+
+    def test_stages_that_did_not_happen_are_not_there(self) -> None:
+        result = run(detections((20, 20, 80, 80)), get_attributes=False, return_image=False)
+        assert tuple(result.stages) == ("decode", "load", "detect")
+
+    def test_inference_time_is_finding_and_judging(self) -> None:
+        stages = {name: 10.0**i for i, name in enumerate(self.ALL)}
+        assert Result((1, 1), [], None, stages).inference_ms == pytest.approx(11100)
+
+    def test_stages_add_up_and_end_with_failures(self) -> None:
+        watch = Stopwatch()
+        with pytest.raises(ZeroDivisionError), watch.stage("a"):
+            _ = 1 / 0
+        first = watch.stages["a"]
+        with watch.stage("a"):
+            pass
+        assert watch.stages["a"] >= first >= 0
+
+
+class TestResponse:
+    @pytest.mark.parametrize("landmarks", [True, False])
+    @pytest.mark.parametrize("attributes", [True, False])
+    @pytest.mark.parametrize("count", [0, 1, 3])
+    def test_rows_and_details_agree_and_are_as_the_schema_says(
+        self, count: int, attributes: bool, landmarks: bool
+    ) -> None:
+        boxes = [(i * 60 + 3.4, 10.7, i * 60 + 50.2, 70.1) for i in range(count)]
+        options = Options(get_attributes=attributes, confidence=0.3)
+        result = pipeline(detections(*boxes, landmarks=landmarks)).run(PICTURE, options)
+        body = response_body(result, options, spec() if attributes else None, "litert")
+        answer = PredictResponse.model_validate(body)
+        assert answer.model_dump(exclude_unset=True, mode="json") == body
+        assert body["confidence"] == 0.3
+        assert body["image_size"] == [WIDTH, HEIGHT]
+        assert len(body["faces"]) == len(body["details"]) == count
+        for row, details in zip(body["faces"], body["details"], strict=True):
+            x1, y1, x2, y2, width, height, confidence, *rest = row
+            assert all(type(v) is int for v in row[:6])
+            assert [x1, y1, x2, y2] == details["box"]
+            assert (width, height) == (x2 - x1, y2 - y1)
+            assert confidence == details["confidence"]
+            assert (details["landmarks"] is not None) == landmarks
+            if attributes:
+                assert rest == [AGE, "M"]
+                assert type(rest[0]) is int
+                assert details["gender"] == "M"
+            else:
+                assert rest == []
+                assert "age" not in details
+
+    def test_names_of_the_models(self) -> None:
+        result = run(detections())
+        fast = response_body(result, Options(), spec(), "litert")["model"]
+        assert (fast["detector"], fast["attributes"], fast["engine"]) == (
+            *("dlib-hog", "fake 1"),
+            "litert",
+        )
+        accurate = response_body(result, Options(face_detector="accurate"), None, "tensorflow")
+        assert accurate["model"]["detector"] == "retinaface-mobilenetv2"
+        assert accurate["model"]["attributes"] is None

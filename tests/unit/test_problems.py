@@ -1,0 +1,61 @@
+"""Failures as answers."""
+
+import pytest
+
+from age_gender import errors
+from age_gender.errors import AgeGenderError
+from age_gender.net_guard import NOT_ALLOWED
+from age_gender.problems import STATUSES, Problem
+
+
+def expected_failures() -> list[type[AgeGenderError]]:
+    """All that can be raised while a request is answered."""
+    raised = [
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, AgeGenderError)
+    ]
+    return [k for k in raised if k not in (AgeGenderError, errors.SettingsError)]
+
+
+@pytest.mark.parametrize("kind", expected_failures())
+def test_every_failure_has_a_status(kind: type[AgeGenderError]) -> None:
+    problem = Problem.of(kind("what to change"))
+    assert 400 <= problem.status < 600
+    assert problem.detail == "what to change"
+
+
+@pytest.mark.parametrize("code", ["bad-base64", NOT_ALLOWED])
+def test_codes_of_sources_have_a_status(code: str) -> None:
+    assert Problem.of(errors.SourceError("x", code=code)).status == 400
+
+
+@pytest.mark.parametrize("code", STATUSES)
+def test_fields_of_rfc_9457(code: str) -> None:
+    status, title = STATUSES[code]
+    response = Problem(code, "detail").response("abc")
+    assert response.status_code == status
+    assert response.mimetype == "application/problem+json"
+    assert response.get_json() == {
+        "type": f"urn:age-gender:problem:{code}",
+        "title": title,
+        "status": status,
+        "code": code,
+        "detail": "detail",
+        "request_id": "abc",
+    }
+
+
+def test_errors_and_headers() -> None:
+    errors_of_fields = [{"field": "nms", "message": "too large"}]
+    problem = Problem("invalid-field", "x", errors=errors_of_fields, headers={"X-Why": "y"})
+    response = problem.response("abc")
+    assert response.get_json()["errors"] == errors_of_fields
+    assert response.headers["X-Why"] == "y"
+
+
+def test_retry_after() -> None:
+    response = Problem.of(errors.Busy("x", retry_after=7)).response("abc")
+    assert response.status_code == 429
+    assert response.headers["Retry-After"] == "7"
+    assert "Retry-After" not in Problem.of(errors.Busy("x")).response("abc").headers

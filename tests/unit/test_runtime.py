@@ -1,0 +1,126 @@
+"""Loaded once per process, whoever asks, and anew after a fork."""
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from age_gender.attributes import AttributeEstimator
+from age_gender.errors import ModelUnavailable
+from age_gender.pipeline import Options
+from age_gender.runtime import Lazy, Runtime
+from age_gender.settings import FUNCTION_DIR, Settings
+from tests.unit.models import model
+from tests.unit.pictures import encoded, noise
+
+THREADS = 32
+
+
+class TestLazy:
+    def test_made_once_however_many_ask(self) -> None:
+        made: list[object] = []
+        all_here = threading.Barrier(THREADS)
+
+        def make() -> object:
+            made.append(object())
+            threading.Event().wait(0.01)  # long enough for others to come by
+            return made[-1]
+
+        lazy = Lazy("thing", make)
+
+        def ask(_: int) -> object:
+            all_here.wait(60)
+            return lazy()
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            answers = set(map(id, pool.map(ask, range(THREADS))))
+        assert len(made) == 1
+        assert answers == {id(made[0])}
+
+    def test_a_failure_is_not_kept(self) -> None:
+        outcomes = iter([ModelUnavailable("not yet"), ModelUnavailable("nor now"), "value"])
+
+        def make() -> str:
+            outcome = next(outcomes)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+
+        lazy = Lazy("thing", make)
+        for said in ("not yet", "nor now"):
+            with pytest.raises(ModelUnavailable, match=said):
+                lazy()
+        assert lazy() == lazy() == "value"
+
+
+class TestRuntime:
+    def test_nothing_is_loaded_before_it_is_needed(self, tmp_path: Path) -> None:
+        Runtime(Settings(models_dir=tmp_path / "missing"))
+
+    def test_detection_alone_does_not_need_the_attribute_model(self, tmp_path: Path) -> None:
+        runtime = Runtime(Settings(models_dir=tmp_path))
+        picture = encoded(noise(40, 40), "PNG")
+        assert runtime.pipeline.run(picture, Options(get_attributes=False)).size == (40, 40)
+
+    @pytest.mark.parametrize(
+        "options", [Options(), Options(face_detector="accurate", get_attributes=False)]
+    )
+    def test_missing_models_are_told(self, tmp_path: Path, options: Options) -> None:
+        runtime = Runtime(Settings(models_dir=tmp_path))
+        for _ in range(2):
+            with pytest.raises(ModelUnavailable):
+                runtime.pipeline.run(encoded(noise(40, 40), "PNG"), options)
+
+    def test_models_that_appear_later_are_found(self, tmp_path: Path) -> None:
+        file = model("retinaface.tflite")
+        runtime = Runtime(Settings(models_dir=tmp_path, inference_threads=1))
+        picture = encoded(noise(40, 40), "PNG")
+        options = Options(face_detector="accurate", get_attributes=False)
+        with pytest.raises(ModelUnavailable):
+            runtime.pipeline.run(picture, options)
+        (tmp_path / file.name).symlink_to(file)
+        assert runtime.pipeline.run(picture, options).size == (40, 40)
+
+    def test_the_estimator_has_the_specification_of_its_model(self) -> None:
+        settings = Settings()
+        model(f"{settings.attribute_model}.tflite")
+        estimator = Runtime(settings).estimator()
+        assert isinstance(estimator, AttributeEstimator)
+        assert estimator.spec.name
+
+    @pytest.mark.parametrize(
+        ("settings", "engine"),
+        [
+            (Settings(), "litert"),
+            (Settings(engine="tensorflow"), "tensorflow"),
+            (Settings(gpu=True), "tensorflow"),
+        ],
+    )
+    def test_a_gpu_means_tensorflow(self, settings: Settings, engine: str) -> None:
+        assert Runtime(settings).engine == engine
+
+
+FORK = """
+import os, sys
+from age_gender.runtime import get_runtime
+
+parent = get_runtime()
+assert get_runtime() is parent
+child = os.fork()
+if child == 0:
+    other = get_runtime()
+    os._exit(0 if other is not parent and get_runtime() is other else 1)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+assert get_runtime() is parent
+sys.exit(status)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_makes_its_own() -> None:
+    # In a process of its own: forking one that has many threads is asking for trouble.
+    subprocess.run([sys.executable, "-c", FORK], cwd=FUNCTION_DIR, check=True, timeout=60)

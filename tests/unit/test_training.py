@@ -1,0 +1,327 @@
+"""The training code, without data: losses, the split, augmentation, calibration, conversion."""
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from age_gender.attributes import calibrate
+from age_gender.model_spec import Ages, Calibration, Chip, ModelSpec
+from training.augment import damaged, jittered_chips
+from training.batches import Batch, TrainingBatches, balancing_weights
+from training.data import (
+    AGE_BANDS,
+    DataError,
+    Labels,
+    Prepared,
+    age_band,
+    is_validation,
+    read_labels,
+)
+from training.metrics import share_interval, summary
+
+HAS_KERAS = importlib.util.find_spec("keras") and importlib.util.find_spec("tensorflow")
+needs_keras = pytest.mark.skipif(not HAS_KERAS, reason="TensorFlow is not installed")
+
+
+def make_labels(
+    low: Sequence[int] | NDArray[np.integer],
+    high: Sequence[int] | NDArray[np.integer] | None = None,
+    male: Any = None,
+    race: list[str] | None = None,
+) -> Labels:
+    count = len(low)
+    return Labels(
+        np.array([f"a/{i}.webp" for i in range(count)]),
+        np.array(low),
+        np.array(low if high is None else high),
+        np.ones(count, bool) if male is None else np.array(male),
+        np.array(["A"] * count if race is None else race),
+    )
+
+
+def make_spec(calibration: Calibration = Calibration()) -> ModelSpec:  # noqa: B008
+    return ModelSpec(
+        name="tiny",
+        version="1",
+        licence="none",
+        data="none",
+        chip=Chip(size=32, scale=1.25),
+        ages=Ages(first=0, step=1),
+        calibration=calibration,
+    )
+
+
+def make_prepared(count: int = 12, size: int = 40) -> Prepared:
+    rng = np.random.default_rng(0)
+    box = np.array([10, 8, 30, 34], np.float32)
+    points = np.array([[15, 18], [25, 18], [20, 23], [16, 28], [24, 28]], np.float32)
+    return Prepared(
+        pictures=rng.integers(0, 256, (count, size, size, 3), np.uint8),
+        boxes=np.tile(box, (count, 1)),
+        landmarks=np.tile(points, (count, 1, 1)),
+        found=np.ones(count, bool),
+        leaked=np.zeros(count, bool),
+        labels=make_labels(list(range(count))),
+    )
+
+
+# Labels and the split
+
+
+def test_reads_exact_ages_and_ranges(tmp_path: Path) -> None:
+    exact, ranged = tmp_path / "a.csv", tmp_path / "b.csv"
+    exact.write_text("file,age,gender,race\nx/1.webp,30,M,White\n")
+    ranged.write_text("file,age_low,age_high,gender,race\ny/2.webp,20,29,F,Black\n")
+    assert read_labels(exact).exact.tolist() == [True]
+    labels = read_labels(ranged)
+    assert (labels.low[0], labels.high[0], labels.male[0], labels.exact[0]) == (
+        20,
+        29,
+        False,
+        False,
+    )
+
+
+def test_a_bad_table_is_refused_by_name(tmp_path: Path) -> None:
+    table = tmp_path / "bad.csv"
+    table.write_text("file,age,gender,race\nx/1.webp,30,?,White\n")
+    with pytest.raises(DataError, match=r"bad\.csv"):
+        read_labels(table)
+
+
+def test_the_split_is_the_same_for_ever() -> None:
+    names = [f"utk_train/{i}.webp" for i in range(5000)]
+    held_out = is_validation(names)
+    assert 0.085 < held_out.mean() < 0.115
+    assert np.flatnonzero(held_out)[:5].tolist() == FIRST_HELD_OUT
+    assert (is_validation([f"elsewhere/{i}.webp" for i in range(5000)]) == held_out).all()
+
+
+FIRST_HELD_OUT = [22, 33, 35, 40, 43]
+
+
+def test_age_bands_are_those_of_fairface() -> None:
+    ages = [0, 2.99, 3, 9.5, 10, 19.99, 20, 69.9, 70, 101]
+    assert [AGE_BANDS[i] for i in age_band(np.array(ages))] == [
+        "0-2", "0-2", "3-9", "3-9", "10-19", "10-19", "20-29", "60-69", "70+", "70+",
+    ]  # fmt: skip
+
+
+# Augmentation and batches
+
+
+def test_augmentation_keeps_shapes_and_types() -> None:
+    data = make_prepared()
+    rng = np.random.default_rng(0)
+    chips = jittered_chips(data.pictures, data.boxes, data.landmarks, 1.25, 48, rng)
+    assert chips.shape == (12, 48, 48, 3)
+    assert chips.dtype == np.uint8
+    for chip in np.concatenate([chips] * 8):  # often enough for every kind of damage
+        result = damaged(chip, rng)
+        assert result.shape == (48, 48, 3)
+        assert result.dtype == np.uint8
+
+
+def test_a_batch_depends_on_seed_and_number_only() -> None:
+    def batch(number: int, seed: int) -> Batch:
+        made = TrainingBatches(
+            make_prepared(), np.arange(12), size=32, scale=1.25, batch=4, seed=seed
+        )
+        return made.make(number)
+
+    first = batch(3, 1)
+    assert first.chips.shape == (4, 32, 32, 3)
+    assert first.ages.shape == (4, 2)
+    assert (batch(3, 1).chips == first.chips).all()
+    assert (batch(3, 2).chips != first.chips).any()
+
+
+def test_stream_goes_on_from_any_step() -> None:
+    batches = TrainingBatches(make_prepared(), np.arange(12), size=32, scale=1.25, batch=4, seed=1)
+    from_two = batches.stream(2)
+    assert (next(from_two).chips == batches.make(2).chips).all()
+    assert (next(from_two).chips == batches.make(3).chips).all()
+    from_two.close()
+
+
+def test_rare_groups_weigh_more() -> None:
+    labels = make_labels([30] * 90 + [80] * 10)
+    weights = balancing_weights(labels)
+    assert weights.mean() == pytest.approx(1, abs=1e-5)
+    assert weights[-1] / weights[0] == pytest.approx(9**0.25, rel=1e-4)
+
+
+# Metrics
+
+
+def test_summary_counts_buckets_and_years() -> None:
+    labels = make_labels([30, 20], high=[30, 29], male=[True, False])
+    scores = summary(np.array([33.0, 31.0]), np.array([0.9, 0.9]), labels)
+    assert scores["mae"] == 3
+    assert (scores["bucket"], scores["bucket_within_one"]) == (0, 1)
+    assert (scores["sex_exact"], scores["sex_ranged"]) == (1, 0)
+
+
+def test_wilson_interval() -> None:
+    low, high = share_interval(8, 10)
+    assert (low, high) == pytest.approx((0.490, 0.943), abs=1e-3)
+    assert share_interval(0, 0) == (0.0, 1.0)
+
+
+# Losses
+
+
+@needs_keras
+def test_age_loss_of_an_exact_age_is_zero_for_its_own_target() -> None:
+    from training.losses import DISTANCE_WEIGHT, LARGEST_SPREAD, AgeLoss
+
+    years = np.arange(101)
+    logits = -0.5 * ((years - 50) / LARGEST_SPREAD) ** 2
+    loss = AgeLoss(reduction="none")
+    label = np.array([[50.0, 50.0]])
+    assert float(loss(label, logits[None].astype(np.float32))[0]) == pytest.approx(0, abs=1e-4)
+    shifted = np.roll(logits, 1)[None].astype(np.float32)
+    # Two equal Gaussians a year apart: divergence 1 / (2 s^2), and the distance of a year.
+    expected = 1 / (2 * LARGEST_SPREAD**2) + DISTANCE_WEIGHT
+    assert float(loss(label, shifted)[0]) == pytest.approx(expected, abs=1e-3)
+
+
+@needs_keras
+def test_age_loss_of_a_range_is_its_likelihood() -> None:
+    from training.losses import DISTANCE_WEIGHT, AgeLoss
+
+    flat = np.zeros((1, 101), np.float32)
+    loss = AgeLoss(reduction="none")
+    # The expected age of a flat distribution, 50, is inside the first range and 21 off the second.
+    inside = float(loss(np.array([[40.0, 59.0]]), flat)[0])
+    assert inside == pytest.approx(-np.log(20 / 101), abs=1e-4)
+    below = float(loss(np.array([[20.0, 29.0]]), flat)[0])
+    assert below == pytest.approx(-np.log(10 / 101) + 21 * DISTANCE_WEIGHT, abs=1e-3)
+
+
+@needs_keras
+def test_age_loss_takes_ages_beyond_the_last_bin() -> None:
+    from training.losses import AgeLoss
+
+    loss = AgeLoss(reduction="none")(np.array([[116.0, 116.0]]), np.zeros((1, 101), np.float32))
+    assert np.isfinite(float(loss[0]))
+
+
+@needs_keras
+def test_sex_loss_is_smoothed_cross_entropy() -> None:
+    from training.losses import SMOOTHING, SexLoss
+
+    loss = SexLoss(reduction="none")(np.array([[1.0]]), np.array([[2.0]], np.float32))
+    p = 1 / (1 + np.exp(-2.0))
+    target = 1 - SMOOTHING / 2
+    expected = -target * np.log(p) - (1 - target) * np.log(1 - p)
+    assert float(loss[0]) == pytest.approx(expected, abs=1e-5)
+
+
+# Calibration
+
+
+@needs_keras
+def test_intervals_reach_their_coverage() -> None:
+    from training.calibrate import fit
+    from training.observe import Observations
+
+    rng = np.random.default_rng(0)
+    count, years = 4000, np.arange(101)
+    centre = rng.uniform(15, 75, count)
+    truth = np.clip(np.rint(centre + rng.normal(0, 6, count)), 0, 100).astype(int)
+    told = np.exp(-0.5 * ((years - centre[:, None]) / 2.5) ** 2)  # far too sure of itself
+    blank = np.ones(count, np.float32)
+    observed = Observations(
+        blank.astype(bool),
+        (told / told.sum(axis=1, keepdims=True)).astype(np.float32),
+        blank * 0.5,
+        blank,
+        blank,
+        blank,
+    )
+    labels = make_labels(truth, male=rng.random(count) < 0.5)
+    half = np.arange(count // 2), np.arange(count // 2, count)
+    calibration = fit(observed[half[0]], labels[half[0]], make_spec())
+    assert calibration.age_temperature > 1.5
+    spec = make_spec(calibration)
+    rest = observed[half[1]]
+    low, high = calibrate(rest.distributions, rest.male, spec).intervals.T
+    truth = labels[half[1]].low
+    assert ((low <= truth) & (truth <= high)).mean() == pytest.approx(0.8, abs=0.03)
+
+
+@needs_keras
+def test_ages_are_drawn_within_their_ranges() -> None:
+    from training.calibrate import drawn_ages
+
+    labels = make_labels([20, 40, 70], high=[29, 40, 100])
+    drawn = drawn_ages(np.full((3, 101), 1 / 101, np.float32), labels)
+    assert (labels.low <= drawn).all()
+    assert (drawn <= labels.high).all()
+
+
+@needs_keras
+def test_limit_lies_where_the_error_begins_to_grow() -> None:
+    from training.calibrate import limit_where_worse
+
+    quality = np.linspace(0, 100, 1200)
+    errors = np.where(quality < 25, 3.0, 1.0)
+    assert limit_where_worse(quality, errors) == pytest.approx(25, abs=0.5)
+    assert limit_where_worse(quality, np.ones(1200)) == 0
+
+
+# From weights to a model that is served
+
+
+@needs_keras
+def test_weights_survive_the_file_and_the_conversion(tmp_path: Path) -> None:
+    import keras
+
+    from age_gender.engine import LiteRTEngine
+    from training import model as network
+    from training.export import export_own, publish
+
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy("float32")
+    source = network.build(32)
+    network.save(network.weights_of(source), tmp_path / "weights.npz")
+    spec = make_spec()
+    publish(tmp_path / "weights.npz", spec, tmp_path)
+    export_own(spec.name, tmp_path)
+
+    chips = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3)).astype(np.float32)
+    outputs = LiteRTEngine(tmp_path / "tiny.tflite", 1).run(chips)
+    expected = network.serving(source)(chips)
+    assert outputs["age"].shape == (3, 101)
+    assert np.asarray(expected["age"]) == pytest.approx(outputs["age"], abs=2e-3)
+    assert np.asarray(expected["gender"]) == pytest.approx(outputs["gender"], abs=5e-3)
+    assert (tmp_path / "tiny" / "saved_model.pb").is_file()
+    assert not list(tmp_path.glob(".own-*"))
+
+
+@needs_keras
+def test_blocks_are_frozen_from_the_input_on() -> None:
+    from training import model as network
+
+    assert network.frozen_layers(0) == []
+    assert network.frozen_layers(1) == ["conv1", "conv_dw_1", "conv_pw_1"]
+    with pytest.raises(ValueError, match="13 blocks"):
+        network.frozen_layers(14)
+
+
+@needs_keras
+def test_averaged_weights_follow_slowly() -> None:
+    from training.train import Average
+
+    average = Average([np.zeros(2, np.float32)], 0.9)
+    average.update([np.ones(2, np.float32)], 2, step=1000)
+    assert average.weights[0] == pytest.approx([0.19, 0.19])
+    average = Average([np.zeros(2, np.float32)], 0.999)
+    average.update([np.ones(2, np.float32)], 4, step=4)
+    assert average.weights[0][0] > 0.9
