@@ -20,7 +20,7 @@ TILT = 4.0
 NO_LANDMARKS = 0.25
 """Share of chips that are not turned upright, as the `fast` detector's are not."""
 
-GREY, LOW_RESOLUTION, BLUR, NOISE, JPEG, ERASE = 0.08, 0.2, 0.15, 0.1, 0.2, 0.25
+GREY, LOW_RESOLUTION, BLUR, NOISE, JPEG, ERASE = 0.06, 0.15, 0.1, 0.08, 0.15, 0.15
 """Share of chips that get each kind of damage."""
 
 
@@ -56,7 +56,10 @@ def jittered_chips(
     angles = upright + np.radians(rng.normal(0, TILT, count))
     transforms = chip_transforms(moved, _level_points(angles), scale, size)
     chips = np.concatenate(
-        [warp_chips(picture, t[None], size) for picture, t in zip(pictures, transforms, strict=True)]
+        [
+            warp_chips(picture, t[None], size)
+            for picture, t in zip(pictures, transforms, strict=True)
+        ]
     )
     mirrored = rng.random(count) < 0.5
     chips[mirrored] = chips[mirrored, :, ::-1]
@@ -72,19 +75,20 @@ def _level_points(angles: NDArray[np.floating]) -> Float:
     return points.astype(np.float32)
 
 
-def damaged(chip: Picture, rng: np.random.Generator) -> Picture:
+def damaged(chip: Picture, rng: np.random.Generator, share: float = 1.0) -> Picture:
     """Change light and colour, and with some probability resolution, sharpness and more.
 
     Args:
         chip: uint8 ``[S, S, 3]``, RGB.
         rng: source of the choices.
+        share: factor of all the probabilities.
 
     Returns:
         uint8 ``[S, S, 3]``.
     """
     size = chip.shape[0]
     chip = _relit(chip, rng)
-    draws = rng.random(6)
+    draws = rng.random(6) / share
     if draws[0] < GREY:
         chip = _coloured(chip, 0.0)
     elif draws[0] < 0.5:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -69,6 +69,7 @@ class TrainingBatches:
         size: int,
         scale: float,
         batch: int,
+        damage: float,
         seed: int,
     ):
         """Look at nothing yet.
@@ -79,12 +80,13 @@ class TrainingBatches:
             size: side of the chips, pixels.
             scale: side of the chips in box lengths.
             batch: pictures in a batch.
+            damage: factor of the probabilities of damage.
             seed: of order and augmentation.
         """
         self._data = data
         self._rows = rows
         self._size, self._scale = size, scale
-        self._batch = batch
+        self._batch, self._damage = batch, damage
         self._seed = seed
         self._weights = balancing_weights(data.labels[rows])
         self.per_epoch = len(rows) // batch
@@ -106,13 +108,13 @@ class TrainingBatches:
         )
         labels = self._data.labels[rows]
         return Batch(
-            np.stack([damaged(chip, rng) for chip in chips]).astype(np.float32),
+            np.stack([damaged(chip, rng, self._damage) for chip in chips]).astype(np.float32),
             np.stack([labels.low, labels.high], axis=1).astype(np.float32),
             labels.male[:, None].astype(np.float32),
             self._weights[chosen],
         )
 
-    def stream(self, start: int, ahead: int = 6, threads: int = 2) -> Iterator[Batch]:
+    def stream(self, start: int, ahead: int = 6, threads: int = 2) -> Generator[Batch, None, None]:
         """Batches from number ``start`` on, ``ahead`` of them being made beforehand."""
         with ThreadPoolExecutor(threads) as pool:
             waiting = deque(pool.submit(self.make, start + i) for i in range(ahead))

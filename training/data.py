@@ -53,7 +53,7 @@ class Labels:
     @property
     def exact(self) -> NDArray[np.bool_]:
         """Whether the age is known to the year, ``[N]``."""
-        return self.low == self.high
+        return np.asarray(self.low == self.high)
 
 
 def read_labels(table: Path) -> Labels:

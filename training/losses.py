@@ -18,7 +18,7 @@ SMOOTHING = 0.05
 
 
 @keras.saving.register_keras_serializable("training")
-class AgeLoss(keras.losses.Loss):
+class AgeLoss(keras.losses.Loss):  # type: ignore[misc] # Keras has no types
     """Distribution learning for exact ages, censored likelihood for ranges, and a distance.
 
     An exact age becomes a narrow Gaussian over years (label distribution learning, Gao et al.,
@@ -59,7 +59,7 @@ class AgeLoss(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable("training")
-class SexLoss(keras.losses.Loss):
+class SexLoss(keras.losses.Loss):  # type: ignore[misc] # Keras has no types
     """Binary cross-entropy with label smoothing (Szegedy et al. 2016)."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

@@ -99,7 +99,7 @@ def save(weights: dict[str, NDArray[np.float32]], path: Path) -> None:
     Raises:
         ValueError: a weight is too large for float16.
     """
-    halves = {name: array.astype(np.float16) for name, array in weights.items()}
+    halves: dict[str, Any] = {name: array.astype(np.float16) for name, array in weights.items()}
     for name, array in halves.items():
         if not np.isfinite(array).all():
             raise ValueError(f"weight {name} does not fit float16")

@@ -152,7 +152,7 @@ def prepare(images: Path, labels: Labels, models: Path, out: Path, workers: int)
             raise DataError(f"{labels.name[i]} is {picture.shape}, not {pictures.shape[1:]}")
         pictures[i] = picture
         boxes[i], landmarks[i], thumbnails[i] = face
-    found = boxes.any(axis=1)
+    found = np.asarray(boxes.any(axis=1), bool)
     leaked = find_leaks(thumbnails, is_validation(list(labels.name)), found)
     np.savez(
         out / "faces.npz",
@@ -162,8 +162,10 @@ def prepare(images: Path, labels: Labels, models: Path, out: Path, workers: int)
         leaked=leaked,
         **asdict(labels),
     )
-    print(f"{count} pictures, {count - found.sum()} without a face, "
-        f"{leaked.sum()} training pictures that are also in the validation part")
+    print(
+        f"{count} pictures, {count - found.sum()} without a face, "
+        f"{leaked.sum()} training pictures that are also in the validation part"
+    )
 
 
 def main() -> None:

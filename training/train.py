@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ HEAD_RATE = 10.0
 """Learning rate of the head in rates of the backbone."""
 AVERAGE_EVERY = 4
 """Steps between two updates of the averaged weights."""
+SAVE_EVERY = 300
+"""Steps between two checkpoints, beside those after each epoch."""
 
 Arrays = list[NDArray[np.float32]]
 
@@ -49,11 +52,12 @@ class Recipe:
     batch: int = 64
     rate: float = 1.5e-4
     decay: float = 0.02
+    damage: float = 1.0
     average: float = 0.998
     seed: int = 1
 
 
-class GroupedAdamW(keras.optimizers.AdamW):
+class GroupedAdamW(keras.optimizers.AdamW):  # type: ignore[misc] # Keras has no types
     """AdamW (Loshchilov and Hutter 2019) whose rate is larger for the new layers.
 
     A rate that suits a fresh head destroys the features of a trained backbone.
@@ -74,15 +78,19 @@ class GroupedAdamW(keras.optimizers.AdamW):
 
 
 class Average:
-    """Exponential moving average of weights (Polyak and Juditsky 1992)."""
+    """Exponential moving average of weights (Polyak and Juditsky 1992).
+
+    The first weights count for little: the memory grows with the steps up to ``momentum``.
+    """
 
     def __init__(self, weights: Arrays, momentum: float):
         self.weights = [w.copy() for w in weights]
         self._momentum = momentum
 
-    def update(self, weights: Arrays, steps: int) -> None:
-        """Take in the weights after ``steps`` more steps."""
-        keep = np.float32(self._momentum**steps)
+    def update(self, weights: Arrays, steps: int, step: int) -> None:
+        """Take in the weights at step number ``step``, ``steps`` after the last time."""
+        momentum = min(self._momentum, (1 + step) / (10 + step))
+        keep = np.float32(momentum**steps)
         for mean, weight in zip(self.weights, weights, strict=True):
             mean *= keep
             mean += (1 - keep) * weight
@@ -191,6 +199,7 @@ def train(data: Prepared, model: keras.Model, recipe: Recipe, folder: Path, only
         size=recipe.size,
         scale=recipe.scale,
         batch=recipe.batch,
+        damage=recipe.damage,
         seed=recipe.seed,
     )
     steps = round(batches.per_epoch * recipe.epochs)
@@ -210,10 +219,12 @@ def train(data: Prepared, model: keras.Model, recipe: Recipe, folder: Path, only
         )
         run.step += 1
         if run.step % AVERAGE_EVERY == 0:
-            run.average.update(model.get_weights(), AVERAGE_EVERY)
+            run.average.update(model.get_weights(), AVERAGE_EVERY, run.step)
         if run.step % 100 == 0:
             minutes = (time.monotonic() - start) / 60
             print(f"{run.step} {minutes:.1f} min {_rounded(losses)}", flush=True)
+        if run.step % SAVE_EVERY == 0:
+            run.save()
         if run.step % batches.per_epoch == 0 or run.step == steps:
             run.save()
             current = model.get_weights()
@@ -256,6 +267,7 @@ def main() -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     args = parser.parse_args()
     recipe = Recipe(**{name: getattr(args, name) for name in vars(default)})
+    cv2.setNumThreads(1)  # the batches are made by threads already
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(args.precision)
     weights = load_weights(args.faceres) if args.faceres else None

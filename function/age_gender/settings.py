@@ -43,7 +43,7 @@ class Settings(BaseModel):
     gpu: bool = False
     gpu_fraction: Annotated[float, Field(gt=0, le=1)] = 0.25
     models_dir: Path = FUNCTION_DIR / "age_gender" / "models"
-    attribute_model: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")] = "faceres"
+    attribute_model: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")] = "agn-v1"
     inference_threads: Annotated[int, Field(ge=0, le=256)] = 0
     """0: as many as there are CPUs to use."""
 

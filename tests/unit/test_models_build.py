@@ -21,7 +21,14 @@ import pytest
 
 from training.thirdparty import fetch as fetch_module
 from training.thirdparty.build import build_all, check
-from training.thirdparty.catalogue import CATALOGUE, ROOT, Model, Source, load_catalogue
+from training.thirdparty.catalogue import (
+    CATALOGUE,
+    ROOT,
+    Committed,
+    Model,
+    Source,
+    load_catalogue,
+)
 from training.thirdparty.convert import convert_in_child
 from training.thirdparty.errors import ModelBuildError
 from training.thirdparty.fetch import cache_root, download_with_client, fetch
@@ -266,7 +273,7 @@ def test_what_a_killed_build_left_is_cleared_away(setting: Setting) -> None:
 
 
 def test_unknown_name(setting: Setting) -> None:
-    with pytest.raises(ModelBuildError, match=r"no third-party model is called other.*fake"):
+    with pytest.raises(ModelBuildError, match=r"no model is called other.*fake"):
         build_all(setting.models_dir, ["other"], catalogue=setting.catalogue)
 
 
@@ -457,12 +464,31 @@ def test_npm_beside_python_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_the_catalogue_is_complete() -> None:
     models = load_catalogue()
-    assert set(models) == {"retinaface", "faceres"}
+    assert {"retinaface", "faceres", "agn-v1", "agn-v1-ccby"} == set(models)
     for name, model in models.items():
-        assert (ROOT / "training" / "thirdparty" / f"{name}.py").is_file()
+        assert (ROOT / f"{model.converter.replace('.', '/')}.py").is_file()
         assert model.outputs == (f"{name}.tflite", name)
+        if isinstance(model.source, Committed):
+            assert digest(model.source.path.read_bytes()) == model.source.sha256
+            continue
         for value in (model.source.sha256, *model.source.members.values()):
             assert len(bytes.fromhex(value)) == 32
+
+
+def test_committed_weights_that_were_changed_are_not_converted(
+    setting: Setting, tmp_path: Path
+) -> None:
+    folder = tmp_path / "catalogue"
+    (folder / "own").mkdir(parents=True)
+    (folder / "own" / "ours.npz").write_bytes(b"not what was recorded")
+    catalogue = folder / "models.toml"
+    catalogue.write_text(
+        setting.catalogue.read_text()
+        + f'\n[own.ours]\nversion = "1"\nsha256 = "{"0" * 64}"\nrevision = 1\n'
+    )
+    with pytest.raises(ModelBuildError, match=r"ours\.npz is not the file"):
+        build_all(setting.models_dir, ["ours"], catalogue=catalogue)
+    assert not (setting.models_dir / "ours.tflite").exists()
 
 
 @pytest.mark.parametrize("text", ["[third_party", "", "third_party = 1", "[third_party.x]"])

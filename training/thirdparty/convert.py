@@ -1,4 +1,4 @@
-"""Converts one model: ``python -m training.thirdparty.convert NAME SOURCE TARGET``.
+"""Converts one model: ``python -m training.thirdparty.convert MODULE SOURCE TARGET``.
 
 A process of its own, so that TensorFlow's memory and chatter end with it and a crash there is an
 error message here.
@@ -24,8 +24,8 @@ def convert_in_child(model: Model, source: Path, target: Path) -> None:
     """Convert a model in a child process.
 
     Args:
-        model: whose name is that of the converter's module.
-        source: folder with the members of the package.
+        model: whose converter is run.
+        source: what the converter takes: see `Model`.
         target: existing empty folder for the outputs.
 
     Raises:
@@ -37,7 +37,7 @@ def convert_in_child(model: Model, source: Path, target: Path) -> None:
                 f"{model.name}: {library} is needed for the conversion; "
                 "install the packages of requirements/build.in"
             )
-    command = [sys.executable, "-m", __name__, model.name, str(source), str(target)]
+    command = [sys.executable, "-m", __name__, model.converter, str(source), str(target)]
     try:
         finished = run_quietly(command, ROOT, TIME_LIMIT_S)
     except subprocess.TimeoutExpired:
@@ -55,11 +55,11 @@ def convert_in_child(model: Model, source: Path, target: Path) -> None:
         raise ModelBuildError(f"{model.name}: conversion failed: {finished.last_lines(1)}")
 
 
-def main(name: str, source: str, target: str) -> None:
+def main(module: str, source: str, target: str) -> None:
     """Convert in this process."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the same result on every machine
-    converter = importlib.import_module(f"training.thirdparty.{name}")
+    converter = importlib.import_module(module)
     converter.convert(Path(source), Path(target))
 
 

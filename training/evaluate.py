@@ -1,0 +1,210 @@
+"""Judge models on labelled pictures through the product's path, and write the model card.
+
+::
+
+    python -m training.evaluate --names agn-v1 --models DIR --images DIR --labels a.csv b.csv
+        --docs docs [--logs RUN/log.csv ...] [--part validation]
+
+Writes ``own/NAME.metrics.json`` for each model, the pictures in ``docs/img/model`` and
+``docs/model-card.md`` about all models that have metrics.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from age_gender.attributes import Attributes, calibrate
+from age_gender.engine import LiteRTEngine
+from age_gender.model_spec import ModelSpec, load_spec
+from training import plots
+from training.calibrate import SHRINK
+from training.card import write_card
+from training.data import Labels, concatenated, is_validation, read_labels
+from training.observe import Faces, Observations, find, make_detector, observe, set_threads
+from training.report import by_group, group_numbers, sex_calibration, size_names, tables
+
+TIMED_RUNS = 30
+
+
+def _sets(labels: Labels) -> dict[str, NDArray[np.bool_]]:
+    both = {plots.EXACT: labels.exact, plots.RANGED: ~labels.exact}
+    return {name: index for name, index in both.items() if index.any()}
+
+
+def _told(observed: Observations, spec: ModelSpec) -> Attributes:
+    return calibrate(observed.distributions, observed.male, spec)
+
+
+@dataclass(frozen=True)
+class Views:
+    """What the detectors found, which all models share.
+
+    Attributes:
+        labels: of N pictures.
+        faces: found in them by ``accurate``.
+        few: labels of a sample.
+        fast: faces of the sample, found by ``fast``.
+        shrunk: faces of the sample at several sizes, found by ``accurate``.
+    """
+
+    labels: Labels
+    faces: Faces
+    few: Labels
+    fast: Faces
+    shrunk: list[Faces]
+
+
+def look(labels: Labels, images: Path, models: Path, sample: int, threads: int) -> Views:
+    """Run the detectors.
+
+    Args:
+        labels: of the pictures to judge by.
+        images: folder that the labels' names are in.
+        models: folder of the models.
+        sample: how many pictures are looked at in several sizes, and by ``fast``.
+        threads: of the network.
+    """
+    accurate = make_detector("accurate", models, threads)
+    paths = [images / name for name in labels.name]
+    few = np.random.default_rng(1).permutation(len(labels))[:sample]
+    some = [paths[i] for i in few]
+    return Views(
+        labels,
+        find(paths, accurate),
+        labels[few],
+        find(some, make_detector("fast", models, threads)),
+        [find(some, accurate, shrink=s) for s in SHRINK],
+    )
+
+
+def judge(spec: ModelSpec, engine: LiteRTEngine, views: Views) -> dict[str, Any]:
+    """All numbers of one model."""
+    observed = observe(views.faces, engine, spec)
+    fast = observe(views.fast, engine, spec)
+    shrunk = [observe(view, engine, spec) for view in views.shrunk]
+    return {
+        "model": spec.name,
+        "version": spec.version,
+        "milliseconds": _milliseconds(engine, spec),
+        "sets": {
+            name: _judged_set(observed, views.labels, index, spec)
+            for name, index in _sets(views.labels).items()
+        },
+        "fast_detector": {
+            name: {
+                **_missed(fast, index),
+                "all": group_numbers(
+                    _told(fast[index & fast.found], spec), views.few[index & fast.found]
+                ),
+            }
+            for name, index in _sets(views.few).items()
+        },
+        "by_size": _by_size(shrunk, views.few, spec),
+    }
+
+
+def _missed(observed: Observations, index: NDArray[np.bool_]) -> dict[str, int]:
+    return {"pictures": int(index.sum()), "missed": int((index & ~observed.found).sum())}
+
+
+def _judged_set(
+    observed: Observations, labels: Labels, index: NDArray[np.bool_], spec: ModelSpec
+) -> dict[str, Any]:
+    seen = index & observed.found
+    told = _told(observed[seen], spec)
+    return {
+        **_missed(observed, index),
+        **tables(told, labels[seen]),
+        "sex_calibration": sex_calibration(told.male, labels[seen].male),
+        "reliable": _by_reliability(observed[seen], labels[seen], spec),
+    }
+
+
+def _by_size(shrunk: list[Observations], labels: Labels, spec: ModelSpec) -> dict[str, Any]:
+    seen = Observations.concatenated([view[view.found] for view in shrunk])
+    known = concatenated([labels[view.found] for view in shrunk])
+    names = np.array(size_names(seen.size))
+    return {
+        name: by_group(_told(seen[index], spec), known[index], names[index].tolist())
+        for name, index in _sets(known).items()
+    }
+
+
+def _by_reliability(observed: Observations, labels: Labels, spec: ModelSpec) -> dict[str, Any]:
+    limits = spec.reliability
+    holds = (
+        (observed.size >= limits.min_size)
+        & (observed.sharpness >= limits.min_sharpness)
+        & (np.abs(observed.yaw) <= limits.max_yaw)
+    )
+    names = np.where(holds, "reliable", "not reliable").tolist()
+    return by_group(_told(observed, spec), labels, names)
+
+
+def _milliseconds(engine: LiteRTEngine, spec: ModelSpec) -> dict[str, float]:
+    """Median time of a face, alone and in a batch of eight."""
+    result = {}
+    for name, count in (("alone", 1), ("in_8", 8)):
+        chips = np.zeros((count, spec.chip.size, spec.chip.size, 3), np.float32)
+        engine.run(chips)
+        times = []
+        for _ in range(TIMED_RUNS):
+            start = time.perf_counter()
+            engine.run(chips)
+            times.append((time.perf_counter() - start) * 1000 / count)
+        result[name] = float(np.median(times))
+    return result
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return value
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Judge models and write the model card.")
+    parser.add_argument("--names", nargs="+", required=True)
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--labels", type=Path, nargs="+", required=True)
+    parser.add_argument("--docs", type=Path, required=True)
+    parser.add_argument("--logs", type=Path, nargs="*", default=[], help="of the first model")
+    parser.add_argument("--part", choices=("validation", "all"), default="validation")
+    parser.add_argument("--sample", type=int, default=1000, help="pictures looked at in all sizes")
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    set_threads(args.threads)
+    labels = concatenated([read_labels(table) for table in args.labels])
+    if args.part == "validation":
+        labels = labels[is_validation(list(labels.name))]
+    views = look(labels, args.images, args.models, args.sample, args.threads)
+    own, pictures = args.models / "own", args.docs / "img" / "model"
+    for name in args.names:
+        spec = load_spec(args.models, name)
+        engine = LiteRTEngine(args.models / f"{name}.tflite", args.threads)
+        numbers = _rounded(judge(spec, engine, views))
+        text = json.dumps(numbers, indent=1, ensure_ascii=False) + "\n"
+        (own / f"{name}.metrics.json").write_text(text, encoding="utf-8")
+        plots.calibration(numbers, pictures / f"{name}-calibration.png")
+        plots.error_by_size(numbers, pictures / f"{name}-size.png")
+    if args.logs:
+        plots.learning_curve(args.logs, pictures / f"{args.names[0]}-learning.png")
+    write_card(args.models, args.docs / "model-card.md")
+
+
+if __name__ == "__main__":
+    main()
