@@ -81,8 +81,8 @@ def around_face(photo: Photo, side: int) -> NDArray[np.uint8]:
     half = int(max(x2 - x1, y2 - y1) * 0.9)
     x, y = (x1 + x2) // 2, (y1 + y2) // 2
     image = decoded(photo.data)
-    image = cv2.copyMakeBorder(image, half, half, half, half, cv2.BORDER_REPLICATE)
-    square = image[y : y + 2 * half, x : x + 2 * half]
+    padded = cv2.copyMakeBorder(image, half, half, half, half, cv2.BORDER_REPLICATE)
+    square = padded[y : y + 2 * half, x : x + 2 * half]
     return np.asarray(cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
 
 
@@ -103,7 +103,8 @@ def _data(file: str) -> bytes:
     if file == "astronaut":
         import skimage.data
 
-        return encoded(skimage.data.astronaut(), ".png")
+        image = skimage.data.astronaut()  # type: ignore[no-untyped-call]
+        return encoded(np.asarray(image, np.uint8), ".png")
     if file == "grace_hopper":
         from matplotlib.cbook import get_sample_data
 

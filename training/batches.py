@@ -137,3 +137,18 @@ def plain_chips(
             for row, transform in zip(rows, transforms, strict=True)
         ]
     )
+
+
+def jittered_plain(
+    data: Prepared,
+    rows: NDArray[np.intp],
+    size: int,
+    scale: float,
+    rng: np.random.Generator | None,
+) -> NDArray[np.uint8]:
+    """Undamaged chips, with the jitter of training unless ``rng`` is None."""
+    if rng is None:
+        return plain_chips(data, rows, size=size, scale=scale)
+    return jittered_chips(
+        data.pictures[rows], data.boxes[rows], data.landmarks[rows], scale, size, rng
+    )

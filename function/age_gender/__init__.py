@@ -2,9 +2,11 @@
 
 The story of one request, module by module, in the order in which data flows:
 
-``http`` -> ``auth`` -> ``body`` -> ``inputs`` (``inline``, ``sources``) -> ``picture`` -> ``detectors`` -> ``geometry``
-(alignment) -> ``attributes`` -> ``pipeline`` (which ties the middle together) -> ``render`` ->
-``http``.
+``http`` -> ``auth`` -> ``body`` -> ``inputs`` (``inline``, ``sources``) -> ``picture`` ->
+``detectors`` -> ``geometry`` (alignment) -> ``attributes`` -> ``pipeline`` (which ties the middle
+together) -> ``render`` -> ``http``.
+
+Pictures in buckets take the same way from ``events`` or ``backfill`` through ``annotate``.
 """
 
 import os

@@ -16,7 +16,7 @@ import requests
 import urllib3
 
 from age_gender import __version__
-from age_gender.errors import PictureError, PictureTooLarge, SourceError
+from age_gender.errors import PictureError, SourceError
 from age_gender.inline import from_base64, too_large
 from age_gender.net_guard import NOT_ALLOWED, Deadline, FetchGuard, GuardedAdapter, prepare_get
 from age_gender.settings import Settings

@@ -134,7 +134,7 @@ def test_a_folder_gives_the_same_bytes_as_a_bucket(server: BucketServer, tmp_pat
     assert files == contents
     assert [in_bucket.annotated, in_bucket.faces] == [in_folder.annotated, in_folder.faces]
     # And both ways across.
-    run(str(folder), "gs://other", SETTINGS)
+    run(str(folder), "gs://other", settings)
     run(f"gs://{SOURCE}", str(tmp_path / "across"), settings)
     assert results_of(server.contents("other")) == results_of(contents)
     assert (tmp_path / "across" / "a.jpg").parent.is_dir()

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.service import ROOT, Service
 
 from tests import photos
+from tests.service import ROOT, Service
 
 SIZES = {"astronaut": (320, 320), "grace_hopper": (256, 300), "sample6": (640, 512)}
 

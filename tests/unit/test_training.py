@@ -130,7 +130,7 @@ def test_augmentation_keeps_shapes_and_types() -> None:
 def test_a_batch_depends_on_seed_and_number_only() -> None:
     def batch(number: int, seed: int) -> Batch:
         made = TrainingBatches(
-            make_prepared(), np.arange(12), size=32, scale=1.25, batch=4, seed=seed
+            make_prepared(), np.arange(12), size=32, scale=1.25, batch=4, damage=1.0, seed=seed
         )
         return made.make(number)
 
@@ -142,7 +142,9 @@ def test_a_batch_depends_on_seed_and_number_only() -> None:
 
 
 def test_stream_goes_on_from_any_step() -> None:
-    batches = TrainingBatches(make_prepared(), np.arange(12), size=32, scale=1.25, batch=4, seed=1)
+    batches = TrainingBatches(
+        make_prepared(), np.arange(12), size=32, scale=1.25, batch=4, damage=1.0, seed=1
+    )
     from_two = batches.stream(2)
     assert (next(from_two).chips == batches.make(2).chips).all()
     assert (next(from_two).chips == batches.make(3).chips).all()

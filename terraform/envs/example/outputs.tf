@@ -1,0 +1,44 @@
+output "url" {
+  description = "Address of the service."
+  value       = module.predict.url
+}
+
+output "curl" {
+  description = "Command that asks about photo.jpg."
+  value       = module.predict.curl
+}
+
+output "buckets" {
+  description = "Buckets to put pictures into and to find results in."
+  value       = var.bucket_trigger ? { input = module.annotate[0].input_bucket, output = module.annotate[0].output_bucket } : null
+}
+
+output "try_bucket" {
+  description = "Command that puts photo.jpg into the bucket and looks for its result."
+  value       = one(module.annotate[*].try_it)
+}
+
+output "backfill" {
+  description = "Command that annotates what was in the bucket before."
+  value       = one(module.annotate[*].backfill_command)
+}
+
+output "registry" {
+  description = "What image names begin with."
+  value       = module.registry.url
+}
+
+output "build_service_account" {
+  description = "Identity that releases are to run as."
+  value       = google_service_account.build.email
+}
+
+output "gpu_manifests" {
+  description = "What kubectl applies, with gke_gpu."
+  value       = one(module.gpu[*].manifests)
+}
+
+output "gpu_apply" {
+  description = "Commands that deploy to the GPU cluster; put the output gpu_manifests into the file $MANIFESTS first."
+  value       = one(module.gpu[*].apply_command)
+}

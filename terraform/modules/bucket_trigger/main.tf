@@ -1,0 +1,452 @@
+# Pictures put into one bucket are annotated into another: Eventarc brings each upload to a private
+# service; what keeps failing ends in a dead-letter topic; a job does what was there before.
+
+locals {
+  input_bucket  = var.create_input_bucket ? google_storage_bucket.input[0].name : var.input_bucket
+  output_bucket = var.create_output_bucket ? google_storage_bucket.output[0].name : var.output_bucket
+  # Eventarc looks for a bucket's events where the bucket is.
+  location = coalesce(var.bucket_location, var.region)
+
+  memory_mib = tonumber(regex("^[0-9]+", var.memory)) * (endswith(var.memory, "Gi") ? 1024 : 1)
+
+  settings = merge(
+    {
+      INPUT_BUCKET   = local.input_bucket
+      INPUT_PREFIX   = var.input_prefix
+      OUTPUT_BUCKET  = local.output_bucket
+      OUTPUT_PREFIX  = var.output_prefix
+      ANNOTATE_IMAGE = var.annotated_image
+    },
+    var.settings,
+  )
+  # Of the service only; the job runs another program.
+  service_settings = merge(local.settings, {
+    FUNCTION_TARGET         = "annotate"
+    FUNCTION_SIGNATURE_TYPE = "cloudevent"
+    THREADS                 = tostring(var.concurrency + 4)
+    MAX_QUEUE               = tostring(var.concurrency)
+    # Longer than one waits, Pub/Sub would bring the event again.
+    QUEUE_TIMEOUT = tostring(floor(var.timeout_seconds / 2))
+  })
+
+  pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+}
+
+data "google_project" "this" {
+  project_id = var.project_id
+}
+
+data "google_storage_project_service_account" "agent" {
+  project = var.project_id
+}
+
+
+# --- The buckets.
+
+resource "google_storage_bucket" "input" {
+  count                       = var.create_input_bucket ? 1 : 0
+  project                     = var.project_id
+  name                        = var.input_bucket
+  location                    = local.location
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  force_destroy               = var.force_destroy
+  labels                      = var.labels
+
+  versioning {
+    enabled = var.input_versioning
+  }
+
+  dynamic "lifecycle_rule" {
+    for_each = var.input_days == null ? [] : [var.input_days]
+    content {
+      action {
+        type = "Delete"
+      }
+      condition {
+        age = lifecycle_rule.value
+      }
+    }
+  }
+
+  dynamic "lifecycle_rule" {
+    for_each = var.input_versioning ? [30] : []
+    content {
+      action {
+        type = "Delete"
+      }
+      condition {
+        days_since_noncurrent_time = lifecycle_rule.value
+        with_state                 = "ARCHIVED"
+      }
+    }
+  }
+}
+
+resource "google_storage_bucket" "output" {
+  count                       = var.create_output_bucket ? 1 : 0
+  project                     = var.project_id
+  name                        = var.output_bucket
+  location                    = local.location
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  force_destroy               = var.force_destroy
+  labels                      = var.labels
+
+  versioning {
+    enabled = var.output_versioning
+  }
+
+  dynamic "lifecycle_rule" {
+    for_each = var.output_days == null ? [] : [var.output_days]
+    content {
+      action {
+        type = "Delete"
+      }
+      condition {
+        age = lifecycle_rule.value
+      }
+    }
+  }
+}
+
+
+# --- The service that annotates. It reads pictures and adds results; it can neither change nor
+# delete anything, so that an event that comes twice cannot either.
+
+resource "google_service_account" "annotate" {
+  project      = var.project_id
+  account_id   = "${var.name}-run"
+  display_name = "Cloud Run service ${var.name}"
+}
+
+resource "google_storage_bucket_iam_member" "annotate_reads_input" {
+  bucket = local.input_bucket
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.annotate.member
+}
+
+resource "google_storage_bucket_iam_member" "annotate_reads_output" {
+  bucket = local.output_bucket
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.annotate.member
+}
+
+resource "google_storage_bucket_iam_member" "annotate_adds_output" {
+  bucket = local.output_bucket
+  role   = "roles/storage.objectCreator"
+  member = google_service_account.annotate.member
+}
+
+resource "google_cloud_run_v2_service" "annotate" {
+  project             = var.project_id
+  location            = var.region
+  name                = var.name
+  description         = "Annotates the pictures uploaded to ${var.input_bucket}"
+  ingress             = "INGRESS_TRAFFIC_INTERNAL_ONLY" # Eventarc counts as internal
+  deletion_protection = var.deletion_protection
+  labels              = var.labels
+
+  template {
+    service_account                  = google_service_account.annotate.email
+    timeout                          = "${var.timeout_seconds}s"
+    max_instance_request_concurrency = var.concurrency
+    execution_environment            = "EXECUTION_ENVIRONMENT_GEN2"
+
+    scaling {
+      min_instance_count = 0
+      max_instance_count = var.max_instances
+    }
+
+    containers {
+      name  = "annotate"
+      image = var.image
+
+      ports {
+        container_port = 8080
+      }
+
+      resources {
+        limits            = { cpu = tostring(var.cpu), memory = var.memory }
+        cpu_idle          = true
+        startup_cpu_boost = true
+      }
+
+      dynamic "env" {
+        for_each = local.service_settings
+        content {
+          name  = env.key
+          value = env.value
+        }
+      }
+
+      # A service for events answers no GET, so the port is all that a probe can ask for.
+      startup_probe {
+        period_seconds    = 1
+        timeout_seconds   = 1
+        failure_threshold = 60
+        tcp_socket {
+          port = 8080
+        }
+      }
+    }
+  }
+
+  lifecycle {
+    # Releases are the pipeline's; see the module cloud_run.
+    ignore_changes = [
+      client,
+      client_version,
+      template[0].annotations,
+      template[0].containers[0].image,
+      template[0].labels,
+      template[0].revision,
+      traffic,
+    ]
+    precondition {
+      condition     = var.cpu < 4 || local.memory_mib >= (var.cpu >= 8 ? 4096 : 2048)
+      error_message = "Cloud Run wants at least 2Gi of memory with 4 CPUs and 4Gi with 8."
+    }
+  }
+
+  depends_on = [
+    google_storage_bucket_iam_member.annotate_adds_output,
+    google_storage_bucket_iam_member.annotate_reads_input,
+    google_storage_bucket_iam_member.annotate_reads_output,
+  ]
+}
+
+
+# --- The trigger, with an identity that may call this service and nothing else.
+
+resource "google_service_account" "trigger" {
+  project      = var.project_id
+  account_id   = "${var.name}-evt"
+  display_name = "Eventarc trigger of ${var.name}"
+}
+
+resource "google_project_iam_member" "trigger_receives" {
+  project = var.project_id
+  role    = "roles/eventarc.eventReceiver"
+  member  = google_service_account.trigger.member
+}
+
+resource "google_cloud_run_v2_service_iam_member" "trigger_invokes" {
+  project  = var.project_id
+  location = var.region
+  name     = google_cloud_run_v2_service.annotate.name
+  role     = "roles/run.invoker"
+  member   = google_service_account.trigger.member
+}
+
+# Cloud Storage tells of uploads through Pub/Sub, under its own identity.
+resource "google_project_iam_member" "storage_publishes" {
+  project = var.project_id
+  role    = "roles/pubsub.publisher"
+  member  = data.google_storage_project_service_account.agent.member
+}
+
+resource "google_eventarc_trigger" "uploads" {
+  project         = var.project_id
+  location        = lower(local.location)
+  name            = "${var.name}-uploads"
+  service_account = google_service_account.trigger.email
+  labels          = var.labels
+
+  matching_criteria {
+    attribute = "type"
+    value     = "google.cloud.storage.object.v1.finalized"
+  }
+  matching_criteria {
+    attribute = "bucket"
+    value     = local.input_bucket
+  }
+
+  destination {
+    cloud_run_service {
+      service = google_cloud_run_v2_service.annotate.name
+      region  = var.region
+    }
+  }
+
+  depends_on = [
+    google_cloud_run_v2_service_iam_member.trigger_invokes,
+    google_project_iam_member.storage_publishes,
+    google_project_iam_member.trigger_receives,
+  ]
+}
+
+
+# --- What keeps failing: after max_delivery_attempts an event goes to a topic of its own, where it
+# waits for somebody to look and to send it again.
+
+resource "google_pubsub_topic" "dead_letters" {
+  project                    = var.project_id
+  name                       = "${var.name}-dead-letters"
+  message_retention_duration = "2678400s" # 31 days, the most there is
+  labels                     = var.labels
+}
+
+resource "google_pubsub_subscription" "dead_letters" {
+  project                    = var.project_id
+  name                       = "${var.name}-dead-letters"
+  topic                      = google_pubsub_topic.dead_letters.id
+  message_retention_duration = "604800s"
+  ack_deadline_seconds       = 60
+  labels                     = var.labels
+
+  expiration_policy {
+    ttl = "" # stays, even when nothing has failed for a month
+  }
+}
+
+resource "google_pubsub_topic_iam_member" "dead_letters_published" {
+  project = var.project_id
+  topic   = google_pubsub_topic.dead_letters.name
+  role    = "roles/pubsub.publisher"
+  member  = local.pubsub_agent
+}
+
+# Pub/Sub takes a message off the trigger's subscription when it moves it.
+resource "google_pubsub_subscription_iam_member" "dead_letters_moved" {
+  project      = var.project_id
+  subscription = local.subscription
+  role         = "roles/pubsub.subscriber"
+  member       = local.pubsub_agent
+}
+
+locals {
+  # Eventarc makes the trigger's subscription itself: its name is known after the trigger is made,
+  # and the provider cannot change it. (Without a cloud, as in our tests, there is none.)
+  subscription = try(google_eventarc_trigger.uploads.transport[0].pubsub[0].subscription, "made-by-eventarc")
+  retry_command = join(" ", [
+    "gcloud pubsub subscriptions update",
+    local.subscription,
+    "--project=${var.project_id}",
+    "--dead-letter-topic=${google_pubsub_topic.dead_letters.name}",
+    "--max-delivery-attempts=${var.max_delivery_attempts}",
+    "--min-retry-delay=10s --max-retry-delay=600s",
+    "--ack-deadline=${min(var.timeout_seconds, 600)}",
+  ])
+}
+
+resource "terraform_data" "retry_policy" {
+  count            = var.set_retry_policy ? 1 : 0
+  triggers_replace = local.retry_command
+
+  provisioner "local-exec" {
+    command = local.retry_command
+  }
+
+  depends_on = [
+    google_pubsub_subscription_iam_member.dead_letters_moved,
+    google_pubsub_topic_iam_member.dead_letters_published,
+  ]
+}
+
+
+# --- The back-fill: what was in the bucket before the trigger, in shards. Its manifest is written
+# anew by each run, so its identity may replace results, too.
+
+resource "google_service_account" "backfill" {
+  project      = var.project_id
+  account_id   = "${var.name}-job"
+  display_name = "Back-fill of ${var.name}"
+}
+
+resource "google_storage_bucket_iam_member" "backfill_reads_input" {
+  bucket = local.input_bucket
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.backfill.member
+}
+
+resource "google_storage_bucket_iam_member" "backfill_writes_output" {
+  bucket = local.output_bucket
+  role   = "roles/storage.objectUser"
+  member = google_service_account.backfill.member
+}
+
+resource "google_cloud_run_v2_job" "backfill" {
+  project             = var.project_id
+  location            = var.region
+  name                = "${var.name}-backfill"
+  deletion_protection = var.deletion_protection
+  labels              = var.labels
+
+  template {
+    task_count  = var.backfill_shards
+    parallelism = var.backfill_shards
+
+    template {
+      service_account       = google_service_account.backfill.email
+      max_retries           = 3
+      timeout               = "86400s"
+      execution_environment = "EXECUTION_ENVIRONMENT_GEN2"
+
+      containers {
+        image   = var.image
+        command = ["python", "-m", "age_gender.backfill"]
+
+        resources {
+          limits = { cpu = tostring(var.cpu), memory = var.memory }
+        }
+
+        # Which share is whose comes from Cloud Run: CLOUD_RUN_TASK_INDEX and _COUNT.
+        dynamic "env" {
+          for_each = local.settings
+          content {
+            name  = env.key
+            value = env.value
+          }
+        }
+      }
+    }
+  }
+
+  lifecycle {
+    ignore_changes = [
+      client,
+      client_version,
+      template[0].annotations,
+      template[0].labels,
+      template[0].template[0].containers[0].image,
+    ]
+  }
+
+  depends_on = [
+    google_storage_bucket_iam_member.backfill_reads_input,
+    google_storage_bucket_iam_member.backfill_writes_output,
+  ]
+}
+
+
+# --- The back-fill's manifests as a table.
+
+resource "google_bigquery_dataset" "results" {
+  count                      = var.bigquery_dataset == null ? 0 : 1
+  project                    = var.project_id
+  dataset_id                 = var.bigquery_dataset
+  location                   = local.location
+  description                = "Results of ${var.name}"
+  delete_contents_on_destroy = true # tables over files: the files stay
+  labels                     = var.labels
+}
+
+resource "google_bigquery_table" "pictures" {
+  count               = var.bigquery_dataset == null ? 0 : 1
+  project             = var.project_id
+  dataset_id          = google_bigquery_dataset.results[0].dataset_id
+  table_id            = "pictures"
+  description         = "One row for each picture that the back-fill went through"
+  deletion_protection = false
+  labels              = var.labels
+
+  external_data_configuration {
+    # The schema is written out: there are no files to guess it from before the first run.
+    autodetect            = false
+    source_format         = "NEWLINE_DELIMITED_JSON"
+    source_uris           = ["gs://${local.output_bucket}/${var.output_prefix}manifest-*.jsonl"]
+    ignore_unknown_values = true
+    schema                = file("${path.module}/manifest.schema.json")
+  }
+}

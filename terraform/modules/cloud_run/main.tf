@@ -1,0 +1,215 @@
+# POST /predict on Cloud Run: one service, its own identity, its password in Secret Manager.
+
+locals {
+  # The framework's threads take what Cloud Run sends at a time, and some are left over for probes.
+  threads = var.concurrency + 8
+  # All that Cloud Run sends to an instance is admitted; it starts another instance before our own
+  # queue would have to answer 429.
+  max_queue = var.concurrency
+
+  generated   = var.password == null && var.password_secret == null
+  own_secret  = var.password_secret == null
+  secret_id   = local.own_secret ? google_secret_manager_secret.password[0].secret_id : var.password_secret
+  secret_name = local.own_secret ? google_secret_manager_secret.password[0].id : "projects/${var.project_id}/secrets/${var.password_secret}"
+  # A number where we know it: then a new password makes a new revision, and all instances change
+  # together. "latest" is read whenever an instance starts.
+  secret_version = local.own_secret ? google_secret_manager_secret_version.password[0].version : "latest"
+
+  memory_mib = tonumber(regex("^[0-9]+", var.memory)) * (endswith(var.memory, "Gi") ? 1024 : 1)
+
+  settings = merge(
+    {
+      FUNCTION_TARGET         = "predict"
+      FUNCTION_SIGNATURE_TYPE = "http"
+      THREADS                 = tostring(local.threads)
+      MAX_QUEUE               = tostring(local.max_queue)
+      REQUIRE_STRONG_AUTH     = "true"
+      BASIC_AUTH_USERNAME     = var.username
+    },
+    length(var.picture_buckets) > 0 ? { GCS_BUCKETS = join(",", var.picture_buckets) } : {},
+    var.gpu ? { ENGINE = "tensorflow", GPU = "True", GPU_FRACTION = "0.9" } : {},
+    var.settings,
+  )
+}
+
+# The identity of the service: it can read its password, and the buckets that are named, no more.
+resource "google_service_account" "service" {
+  project      = var.project_id
+  account_id   = "${var.name}-run"
+  display_name = "Cloud Run service ${var.name}"
+}
+
+resource "random_password" "basic_auth" {
+  count  = local.generated ? 1 : 0
+  length = 32
+  # Every client and shell can carry it as it is.
+  special = false
+}
+
+resource "google_secret_manager_secret" "password" {
+  count     = local.own_secret ? 1 : 0
+  project   = var.project_id
+  secret_id = "${var.name}-basic-auth-password"
+  labels    = var.labels
+
+  replication {
+    auto {}
+  }
+}
+
+resource "google_secret_manager_secret_version" "password" {
+  count       = local.own_secret ? 1 : 0
+  secret      = google_secret_manager_secret.password[0].id
+  secret_data = local.generated ? random_password.basic_auth[0].result : var.password
+
+  # Revisions one may roll back to go on needing the password that they were made with.
+  deletion_policy = "ABANDON"
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "google_secret_manager_secret_iam_member" "service" {
+  project   = var.project_id
+  secret_id = local.secret_name
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.service.member
+}
+
+resource "google_storage_bucket_iam_member" "pictures" {
+  for_each = toset(var.picture_buckets)
+  bucket   = each.value
+  role     = "roles/storage.objectViewer"
+  member   = google_service_account.service.member
+}
+
+resource "google_cloud_run_v2_service" "predict" {
+  project             = var.project_id
+  location            = var.region
+  name                = var.name
+  description         = "Finds faces and tells ages and genders: POST /predict"
+  ingress             = var.ingress
+  deletion_protection = var.deletion_protection
+  labels              = var.labels
+
+  template {
+    service_account                  = google_service_account.service.email
+    timeout                          = "${var.timeout_seconds}s"
+    max_instance_request_concurrency = var.concurrency
+    execution_environment            = "EXECUTION_ENVIRONMENT_GEN2"
+    # A second zone holds a GPU in reserve at twice the price; we go without.
+    gpu_zonal_redundancy_disabled = var.gpu ? true : null
+
+    scaling {
+      min_instance_count = var.min_instances
+      max_instance_count = var.max_instances
+    }
+
+    dynamic "node_selector" {
+      for_each = var.gpu ? ["nvidia-l4"] : []
+      content {
+        accelerator = node_selector.value
+      }
+    }
+
+    containers {
+      name  = "predict"
+      image = var.image
+
+      ports {
+        container_port = 8080
+      }
+
+      resources {
+        limits = merge(
+          { cpu = tostring(var.cpu), memory = var.memory },
+          var.gpu ? { "nvidia.com/gpu" = "1" } : {},
+        )
+        # CPU is paid for while requests are served; with a GPU the instance is paid for as a whole.
+        cpu_idle          = !var.gpu
+        startup_cpu_boost = true
+      }
+
+      dynamic "env" {
+        for_each = local.settings
+        content {
+          name  = env.key
+          value = env.value
+        }
+      }
+
+      env {
+        name = "BASIC_AUTH_PASSWORD"
+        value_source {
+          secret_key_ref {
+            secret  = local.secret_name
+            version = local.secret_version
+          }
+        }
+      }
+
+      # /health answers without a model: it says that the process listens. (/healthz is no use
+      # here, Google's front end keeps that path for itself.)
+      startup_probe {
+        initial_delay_seconds = 0
+        period_seconds        = var.gpu ? 5 : 1
+        timeout_seconds       = 1
+        failure_threshold     = var.gpu ? 48 : 60
+        http_get {
+          path = "/health"
+          port = 8080
+        }
+      }
+
+      liveness_probe {
+        period_seconds    = 30
+        timeout_seconds   = 5
+        failure_threshold = 3
+        http_get {
+          path = "/health"
+          port = 8080
+        }
+      }
+    }
+  }
+
+  lifecycle {
+    # Releases are the pipeline's: it deploys an image by digest and moves traffic after a smoke
+    # test. Terraform owns the configuration and must not undo that.
+    ignore_changes = [
+      client,
+      client_version,
+      template[0].annotations,
+      template[0].containers[0].image,
+      template[0].labels,
+      template[0].revision,
+      traffic,
+    ]
+    precondition {
+      condition     = var.cpu < 4 || local.memory_mib >= (var.cpu >= 8 ? 4096 : 2048)
+      error_message = "Cloud Run wants at least 2Gi of memory with 4 CPUs and 4Gi with 8."
+    }
+    precondition {
+      condition     = !var.gpu || (var.cpu >= 4 && local.memory_mib >= 16384)
+      error_message = "An L4 GPU on Cloud Run needs at least 4 CPUs and 16Gi of memory."
+    }
+    precondition {
+      condition     = var.min_instances <= var.max_instances
+      error_message = "min_instances must not be above max_instances."
+    }
+  }
+
+  # A revision starts only where its identity can read the password.
+  depends_on = [google_secret_manager_secret_iam_member.service]
+}
+
+# Public means that Google lets everyone through to our own password. Otherwise callers need both.
+resource "google_cloud_run_v2_service_iam_member" "invokers" {
+  for_each = toset(var.public ? ["allUsers"] : var.invokers)
+  project  = var.project_id
+  location = var.region
+  name     = google_cloud_run_v2_service.predict.name
+  role     = "roles/run.invoker"
+  member   = each.value
+}

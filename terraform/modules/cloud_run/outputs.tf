@@ -1,0 +1,36 @@
+output "url" {
+  description = "Address of the service."
+  value       = google_cloud_run_v2_service.predict.uri
+}
+
+output "name" {
+  description = "Name of the service."
+  value       = google_cloud_run_v2_service.predict.name
+}
+
+output "service_account" {
+  description = "E-mail of the service's identity."
+  value       = google_service_account.service.email
+}
+
+output "password_secret" {
+  description = "Name of the secret with the password."
+  value       = local.secret_id
+}
+
+output "username" {
+  description = "User name of Basic authentication."
+  value       = var.username
+}
+
+output "curl" {
+  description = "Command that asks about a picture, ready to paste."
+  value = join(" ", compact([
+    "curl -sS",
+    # Authorization carries our own password; Google takes its token from this header instead.
+    var.public ? "" : "-H \"X-Serverless-Authorization: Bearer $(gcloud auth print-identity-token)\"",
+    "-u \"${var.username}:$(gcloud secrets versions access latest --secret=${local.secret_id} --project=${var.project_id})\"",
+    "-F image=@photo.jpg -F return_image=false",
+    "${google_cloud_run_v2_service.predict.uri}/predict",
+  ]))
+}

@@ -1,0 +1,53 @@
+"""What docs/deploy.md says can be typed."""
+
+import re
+
+import pytest
+
+from tests.infra.tools import ROOT, TERRAFORM, gcloud_commands, lint_gcloud
+
+DOC = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+
+
+def documented() -> list[str]:
+    blocks = re.findall(r"^```console\n(.*?)^```", DOC, re.DOTALL | re.MULTILINE)
+    return [command for block in blocks for command in gcloud_commands(block)]
+
+
+def outputs_and_variables() -> tuple[set[str], set[str]]:
+    text = "\n".join(path.read_text(encoding="utf-8") for path in TERRAFORM.rglob("*.tf"))
+    return set(re.findall(r'^output "(\w+)"', text, re.M)), set(
+        re.findall(r'^variable "(\w+)"', text, re.M)
+    )
+
+
+def test_gcloud_knows_every_command() -> None:
+    assert len(documented()) >= 20
+    assert lint_gcloud(documented()) == []
+
+
+def test_continued_lines_and_nested_commands_are_found() -> None:
+    block = "$ a | gcloud x create \\\n    --flag=1\n$ b $(gcloud y z --w=1)/c && gcloud d e > f\n"
+    assert gcloud_commands(block) == ["gcloud y z --w=1", "gcloud x create --flag=1", "gcloud d e"]
+
+
+def test_a_flag_that_gcloud_does_not_know_is_caught() -> None:
+    commands = [c.replace("--entry-point", "--entrypoint") for c in documented()]
+    wrong = [c for c in commands if "--entrypoint" in c]
+    assert wrong
+    assert len(lint_gcloud(wrong[:1])) == 1
+
+
+def test_outputs_that_are_named_exist() -> None:
+    outputs, _ = outputs_and_variables()
+    named = set(re.findall(r"terraform output -raw (\w+)", DOC))
+    assert named
+    assert named <= outputs
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(set(re.findall(r"`(\w+) = ", DOC)) | set(re.findall(r"-var (\w+)=", DOC))),
+)
+def test_variables_that_are_named_exist(name: str) -> None:
+    assert name in outputs_and_variables()[1]

@@ -1,0 +1,128 @@
+"""What `gcloud functions deploy --source function` uploads works by itself."""
+
+import base64
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.infra.tools import ROOT, program, run
+from tests.photos import photo
+from tests.service import CREDENTIALS, free_port
+
+FUNCTION = ROOT / "function"
+
+
+@pytest.fixture(scope="module")
+def uploaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what would be uploaded, and nothing else."""
+    status, output = run(program("gcloud"), "meta", "list-files-for-upload", FUNCTION)
+    assert status == 0, output
+    copy = tmp_path_factory.mktemp("upload")
+    for line in output.splitlines():
+        source = FUNCTION / line.strip()
+        if source.is_file():
+            target = copy / source.relative_to(FUNCTION)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def clean_python(tmp_path_factory: pytest.TempPathFactory, uploaded: Path) -> Path:
+    """A Python with the packages of requirements.txt alone."""
+    folder = tmp_path_factory.mktemp("venv")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    python = folder / "bin" / "python"
+    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
+    subprocess.run(
+        [*command, "--require-hashes", "-r", str(uploaded / "requirements.txt")],
+        check=True,
+        timeout=300,
+    )
+    return python
+
+
+def ask_with(python: Path, folder: Path, log: Path, **environment: str) -> dict[str, int]:
+    """Serve from the folder and count the faces that each detector finds."""
+    port = free_port()
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL"))}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                *(python, "-m", "functions_framework", "--target=predict"),
+                *("--host=127.0.0.1", f"--port={port}"),
+            ],
+            cwd=folder,
+            env={**kept, **environment},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health", process, log)
+        return {d: _faces(f"http://127.0.0.1:{port}", d) for d in ("fast", "accurate")}
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20)
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(300):
+        assert process.poll() is None, log.read_text()
+        try:
+            requests.get(url, timeout=5)
+            return
+        except requests.ConnectionError:
+            time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
+def _faces(url: str, detector: str) -> int:
+    answer = requests.post(
+        f"{url}/predict",
+        json={
+            "b64": base64.b64encode(photo("astronaut").data).decode(),
+            "face_detector": detector,
+            "return_image": False,
+        },
+        auth=CREDENTIALS,
+        timeout=60,
+    )
+    assert answer.status_code == 200, answer.text
+    return len(answer.json()["faces"])
+
+
+def test_upload_has_the_networks_and_nothing_of_tensorflow(uploaded: Path) -> None:
+    names = {str(p.relative_to(uploaded)) for p in uploaded.rglob("*") if p.is_file()}
+    assert {"main.py", "requirements.txt", "config.json"} <= names
+    assert any(name.endswith(".tflite") for name in names)
+    assert not [n for n in names if n.endswith((".pyc", "saved_model.pb")) or "tensorflow" in n]
+    size = sum((uploaded / name).stat().st_size for name in names)
+    assert size < 60e6
+
+
+def test_a_clean_environment_answers(clean_python: Path, uploaded: Path, tmp_path: Path) -> None:
+    found = ask_with(clean_python, uploaded, tmp_path / "log")
+    assert found["accurate"] == 1
+    assert found["fast"] >= 1
+
+
+def test_both_entry_points_are_there(clean_python: Path, uploaded: Path) -> None:
+    code = "import main; print(callable(main.predict), callable(main.annotate))"
+    status, output = run(clean_python, "-c", code, cwd=uploaded)
+    assert status == 0, output
+    assert output.splitlines()[-1] == "True True"
+
+
+def test_a_requirement_that_is_missing_is_caught(
+    clean_python: Path, uploaded: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['dlib'] = None\n")
+    with pytest.raises(AssertionError):
+        ask_with(clean_python, uploaded, tmp_path / "log", PYTHONPATH=str(tmp_path))

@@ -1,0 +1,154 @@
+"""The checks of the deployment files, as functions, so that the checks can be checked."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TERRAFORM = ROOT / "terraform"
+CLOUD = ROOT.parent / "shared" / "cloud"
+"""Stand-ins for the cloud, beside the repository where they are there at all."""
+
+MODULES = ("artifact_registry", "bucket_trigger", "cloud_run", "gke_gpu")
+FOLDERS = (*(f"modules/{name}" for name in MODULES), "envs/example")
+
+
+def run(*command: str | Path, cwd: Path = ROOT, timeout: float = 300) -> tuple[int, str]:
+    """Exit status and all output of a command."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+    )
+    return done.returncode, done.stdout
+
+
+def shared_tool(name: str) -> Path:
+    """A tool of ../shared/cloud, or the test is skipped and says what went unchecked."""
+    tool = CLOUD / name
+    if not tool.exists():
+        pytest.skip(f"NOT CHECKED: ../shared/cloud/{name} is not there")
+    return tool
+
+
+def program(name: str) -> str:
+    """A program beside this Python or on the PATH, or the test is skipped."""
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        pytest.skip(f"NOT CHECKED: there is no {name} on this machine")
+    return found
+
+
+def terraform_check(folder: str, tmp_path: Path, what: str = "test") -> tuple[int, str]:
+    """fmt, init, validate and the tests of one folder of terraform/ or of a changed copy of it."""
+    tool = shared_tool("terraform/check")
+    program("terraform")
+    return run(tool, copy_of_terraform(tmp_path) / folder, what)
+
+
+def copy_of_terraform(tmp_path: Path) -> Path:
+    """A copy that can be changed, the same one each time within a test."""
+    copy = tmp_path / "terraform"
+    if not copy.exists():
+        ignored = shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.tfvars")
+        shutil.copytree(TERRAFORM, copy, ignore=ignored)
+    return copy
+
+
+def change(path: Path, old: str, new: str) -> None:
+    """Replace the first occurrence, which must be there."""
+    text = path.read_text(encoding="utf-8")
+    assert old in text, f"{old!r} is not in {path.name} any more: mend this test"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def rendered_manifests(terraform: Path, **changes: object) -> dict[str, str]:
+    """The Kubernetes manifests by name, as Terraform renders them."""
+    values: dict[str, object] = {
+        "name": "age-gender-gpu",
+        "namespace": "age-gender",
+        "image": "example.com/project/service-gpu@sha256:" + "0" * 64,
+        "gpu_type": "nvidia-l4",
+        "cpu": 4,
+        "memory": "12Gi",
+        "username": "sugar",
+        "min_replicas": 1,
+        "max_replicas": 3,
+        "internal_lb": True,
+        "settings": {"LOG": "debug", "MAX_PIXELS": "1000000"},
+        "threads": 72,
+        "max_queue": 64,
+        "service_account": "pods@example-project.iam.gserviceaccount.com",
+    }
+    values.update(changes)
+    folder = terraform / "modules" / "gke_gpu" / "manifests"
+    names = sorted(path.name for path in folder.glob("*.tftpl"))
+    # Two encodings: of the values as an argument, and of the result for the console's quotes.
+    arguments = json.dumps(json.dumps(values)).replace("${", "$${").replace("%{", "%%{")
+    calls = ", ".join(
+        f'"{name}" = templatefile("{folder / name}", jsondecode({arguments}))' for name in names
+    )
+    done = subprocess.run(
+        [program("terraform"), "console"],
+        input=f"jsonencode({{{calls}}})\n",
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    texts: dict[str, str] = json.loads(json.loads(done.stdout))
+    return {name.removesuffix(".yaml.tftpl"): text for name, text in texts.items()}
+
+
+def validate_manifests(manifests: dict[str, str], tmp_path: Path) -> tuple[int, str]:
+    """Every manifest against Kubernetes' schemas; fields that it does not know are errors."""
+    folder = tmp_path / "manifests"
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for name, text in manifests.items():
+        path = folder / f"{name}.yaml"
+        path.write_text(text, encoding="utf-8")
+        paths.append(path)
+    return run(program("kubernetes-validate"), "--strict", *paths)
+
+
+def gcloud_commands(text: str) -> list[str]:
+    """The gcloud commands in a script or document, continued lines joined, one each."""
+    text = re.sub(r"[ \t]*\\\n\s*", " ", text)
+    commands = []
+    while nested := re.search(r"\$\(([^()]*)\)", text):  # the innermost first
+        if nested[1].startswith("gcloud "):
+            commands.append(nested[1])
+        text = text[: nested.start()] + "value" + text[nested.end() :]
+    commands += re.findall(r"(?<![\w./`-])gcloud [^\n|&;`]+", text)
+    return [re.sub(r"\$\{?\w+\}?", "value", c.split(" >")[0]).strip() for c in commands]
+
+
+def lint_gcloud(commands: list[str]) -> list[str]:
+    """What gcloud says against each command that it does not understand."""
+    if not commands:
+        return []
+    gcloud = program("gcloud")
+    found = []
+    for command in dict.fromkeys(commands):
+        _, output = run(
+            gcloud, "meta", "lint-gcloud-commands", f"--command-string={command}", timeout=120
+        )
+        start = output.find("[{")
+        if start < 0:
+            found.append(f"{command}: {output.strip()[-200:]}")
+            continue
+        result, _ = json.JSONDecoder().raw_decode(output[start:])
+        found += [f"{command}: {r['error_message']}" for r in result if not r["success"]]
+    return found
