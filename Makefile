@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --require-has
 MODELS := function/age_gender/models/manifest.json
 
 .DEFAULT_GOAL := help
-.PHONY: help serve models test lint bench train evaluate lock clean
+.PHONY: help serve models test lint bench evaluate lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,7 +19,7 @@ models: $(VENV)/.build ## Fetch, verify and convert the networks
 
 test: $(VENV)/.dev models ## Run every check: lint, types, unit, contract and end-to-end tests
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.dev ## Lint, formatting and types
 	@$(BIN)/ruff check .
@@ -29,10 +29,6 @@ lint: $(VENV)/.dev ## Lint, formatting and types
 
 bench: $(VENV)/.dev $(MODELS) ## Measure speed, memory and detection; writes docs/benchmarks.md
 	@PYTHONPATH=function $(BIN)/python -m benchmarks
-
-train: $(VENV)/.dev models ## Train our models: DATA=folder LABELS="a.csv b.csv" (training/README.md)
-	@test -n "$(DATA)" -a -n "$(LABELS)" || { echo "give DATA= and LABELS="; exit 2; }
-	@PYTHONPATH=function:. PYTHON=$(BIN)/python training/run "$(DATA)" $(LABELS)
 
 evaluate: $(VENV)/.dev models ## Judge the models: DATA=folder LABELS="a.csv b.csv"; writes docs/model-card.md
 	@test -n "$(DATA)" -a -n "$(LABELS)" || { echo "give DATA= and LABELS="; exit 2; }

@@ -1,6 +1,6 @@
 """The image itself: built by real tools, run as Cloud Run would run it.
 
-A build takes minutes, so this is for `make check-infra` (CHECK_CONTAINER=1), not for every test run.
+A build takes minutes, so this is for `make check-infra` (CHECK_CONTAINER=1) only.
 """
 
 import base64

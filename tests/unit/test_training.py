@@ -1,6 +1,7 @@
 """The training code, without data: losses, the split, augmentation, calibration, conversion."""
 
 import importlib.util
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -287,7 +288,8 @@ def test_weights_survive_the_file_and_the_conversion(tmp_path: Path) -> None:
 
     from age_gender.engine import LiteRTEngine
     from training import model as network
-    from training.export import export_own, publish
+    from training.convert import convert
+    from training.export import publish
 
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("float32")
@@ -295,7 +297,7 @@ def test_weights_survive_the_file_and_the_conversion(tmp_path: Path) -> None:
     network.save(network.weights_of(source), tmp_path / "weights.npz")
     spec = make_spec()
     publish(tmp_path / "weights.npz", spec, tmp_path)
-    export_own(spec.name, tmp_path)
+    convert(tmp_path / "own" / "tiny.npz", tmp_path)
 
     chips = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3)).astype(np.float32)
     outputs = LiteRTEngine(tmp_path / "tiny.tflite", 1).run(chips)
@@ -304,7 +306,16 @@ def test_weights_survive_the_file_and_the_conversion(tmp_path: Path) -> None:
     assert np.asarray(expected["age"]) == pytest.approx(outputs["age"], abs=2e-3)
     assert np.asarray(expected["gender"]) == pytest.approx(outputs["gender"], abs=5e-3)
     assert (tmp_path / "tiny" / "saved_model.pb").is_file()
-    assert not list(tmp_path.glob(".own-*"))
+
+
+def test_the_catalogue_gets_the_checksum() -> None:
+    from training.export import pinned
+
+    before = '# head\n\n[own.a]\nversion = "1"\nsha256 = "0"\n\n[own.b]\nversion = "1"\n'
+    after = tomllib.loads(pinned(before, "a", "2", "ff"))
+    assert after["own"]["a"] == {"version": "2", "sha256": "ff", "revision": 1}
+    assert after["own"]["b"] == {"version": "1"}
+    assert tomllib.loads(pinned(before, "c", "1", "ff"))["own"]["c"]["sha256"] == "ff"
 
 
 @needs_keras
