@@ -104,7 +104,7 @@ def predict(
                 result = runtime.pipeline.run(path.read_bytes(), options)
             except (AgeGenderError, OSError) as error:
                 failed += 1
-                notes.print(f"[red]{path}[/]: {error}", highlight=False)
+                notes.print(f"[red]{path}[/]: {error}", highlight=False, soft_wrap=True)
                 continue
             if copies is not None and result.jpeg is not None:
                 copies.write(path, result.jpeg)
@@ -195,7 +195,7 @@ def _require_models(settings: Settings) -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    notes.print(f"[red]error:[/] {message}", highlight=False)
+    notes.print(f"[red]error:[/] {message}", highlight=False, soft_wrap=True)
     raise typer.Exit(1)
 
 

@@ -23,6 +23,7 @@ class Person:
     box: tuple[int, int, int, int]
     gender: str
     turned: bool
+    misjudged: bool
     ages: tuple[int, int] | None
 
 
@@ -96,7 +97,13 @@ def _person(entry: dict[str, Any]) -> Person:
     if "born" in entry:
         first, last = entry["years"]
         ages = (first - entry["born"] - 1, last - entry["born"])
-    return Person(tuple(entry["box"]), entry["gender"], entry.get("turned", False), ages)
+    return Person(
+        tuple(entry["box"]),
+        entry["gender"],
+        entry.get("turned", False),
+        entry.get("misjudged", False),
+        ages,
+    )
 
 
 def _data(file: str) -> bytes:

@@ -37,7 +37,9 @@ def test_portraits(service: Service, photo: photos.Photo, detector: str) -> None
     assert (w, h) == (x2 - x1, y2 - y1)
     assert confidence > 0.9
     (person,) = photo.people
-    assert gender == person.gender
+    probability = answer["details"][index]["gender_probability"]
+    # Where a model is known to err, it must at least not be sure of it.
+    assert gender == person.gender or (person.misjudged and probability < 0.95)
     low, high = person.ages
     assert low - AGE_TOLERANCE <= age <= high + AGE_TOLERANCE
 

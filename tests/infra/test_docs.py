@@ -1,6 +1,7 @@
 """What docs/deploy.md says can be typed."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -21,9 +22,9 @@ def outputs_and_variables() -> tuple[set[str], set[str]]:
     )
 
 
-def test_gcloud_knows_every_command() -> None:
+def test_gcloud_knows_every_command(tmp_path: Path) -> None:
     assert len(documented()) >= 20
-    assert lint_gcloud(documented()) == []
+    assert lint_gcloud(documented(), tmp_path) == []
 
 
 def test_continued_lines_and_nested_commands_are_found() -> None:
@@ -31,11 +32,11 @@ def test_continued_lines_and_nested_commands_are_found() -> None:
     assert gcloud_commands(block) == ["gcloud y z --w=1", "gcloud x create --flag=1", "gcloud d e"]
 
 
-def test_a_flag_that_gcloud_does_not_know_is_caught() -> None:
+def test_a_flag_that_gcloud_does_not_know_is_caught(tmp_path: Path) -> None:
     commands = [c.replace("--entry-point", "--entrypoint") for c in documented()]
     wrong = [c for c in commands if "--entrypoint" in c]
     assert wrong
-    assert len(lint_gcloud(wrong[:1])) == 1
+    assert len(lint_gcloud(wrong[:1], tmp_path)) == 1
 
 
 def test_outputs_that_are_named_exist() -> None:

@@ -135,20 +135,15 @@ def gcloud_commands(text: str) -> list[str]:
     return [re.sub(r"\$\{?\w+\}?", "value", c.split(" >")[0]).strip() for c in commands]
 
 
-def lint_gcloud(commands: list[str]) -> list[str]:
+def lint_gcloud(commands: list[str], tmp_path: Path) -> list[str]:
     """What gcloud says against each command that it does not understand."""
-    if not commands:
-        return []
-    gcloud = program("gcloud")
-    found = []
-    for command in dict.fromkeys(commands):
-        _, output = run(
-            gcloud, "meta", "lint-gcloud-commands", f"--command-string={command}", timeout=120
-        )
-        start = output.find("[{")
-        if start < 0:
-            found.append(f"{command}: {output.strip()[-200:]}")
-            continue
-        result, _ = json.JSONDecoder().raw_decode(output[start:])
-        found += [f"{command}: {r['error_message']}" for r in result if not r["success"]]
-    return found
+    listed = tmp_path / "commands.json"
+    unique = list(dict.fromkeys(commands))
+    listed.write_text(json.dumps([{"command_string": command} for command in unique]))
+    _, output = run(
+        program("gcloud"), "meta", "lint-gcloud-commands", f"--commands-file={listed}", timeout=300
+    )
+    assert "[{" in output, output[-1000:]
+    results, _ = json.JSONDecoder().raw_decode(output[output.index("[{") :])
+    assert len(results) == len(unique)
+    return [f"{r['command_string']}: {r['error_message']}" for r in results if not r["success"]]
