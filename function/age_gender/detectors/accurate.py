@@ -28,8 +28,8 @@ def _multiple_of_32(side: float) -> int:
     return math.ceil(side / 32) * 32
 
 
-LONG_SIDES = (320, 576, 896)
-ASPECTS = ((16, 9), (3, 2), (4, 3), (1, 1), (3, 4), (2, 3), (9, 16))
+LONG_SIDES = (320, 640, 896)
+ASPECTS = ((16, 9), (4, 3), (1, 1), (3, 4), (9, 16))
 SHAPES = tuple(
     (
         _multiple_of_32(side * height / max(width, height)),
@@ -47,7 +47,7 @@ class RetinaFaceDetector:
 
     name = "accurate"
     default_min_face = 16
-    smallest_seen = 14.0  # finds 97 % of faces of 14-16 pixels, 84 % of 12-14, 34 % of 10-12
+    smallest_seen = 16.0  # it finds all clear faces from 16 pixels on, 97 % of 14-16, 84 % of 12-14
     default_long_side = LONG_SIDES[-1]
     most_long_side = 2048
 
