@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 from age_gender.attributes import calibrate
 from age_gender.engine import LiteRTEngine
 from age_gender.model_spec import Calibration, ModelSpec, Reliability, load_spec
-from training.data import Labels, concatenated, is_validation, read_labels
+from training.data import (
+    AGE_BANDS,
+    AGE_EDGES,
+    Labels,
+    age_band,
+    concatenated,
+    is_validation,
+    read_labels,
+)
 from training.export import write_spec
 from training.observe import Observations, find, make_detector, observe, set_threads
 
@@ -27,9 +35,15 @@ Float = NDArray[np.floating]
 
 GRID = np.exp(np.linspace(np.log(0.4), np.log(2.5), 106))
 """Temperatures tried."""
-TOLERATED = 1.25
+TOLERATED = 1.4
 """Mean error, in parts of that over all faces, from which on a face counts as unreliable."""
-BINS = 12
+FLOOR = 0.745
+"""Least coverage wanted in each band of true ages, with a little to spare."""
+FEWEST = 30
+"""Faces that a band must have to get margins of its own."""
+ROUNDS = 60
+"""Most times that a band's coverage is raised."""
+BINS = 20
 """Groups of equal size in which the error is measured against a quality."""
 
 
@@ -79,9 +93,59 @@ def conformal_margin(low: Float, high: Float, ages: Float, coverage: float) -> f
         ages: ``[N]``, true ages.
         coverage: wanted, 0-1.
     """
-    misses = np.sort(np.maximum(low - ages, ages - high))
-    rank = int(np.ceil((len(misses) + 1) * coverage)) - 1
-    return float(misses[min(rank, len(misses) - 1)])
+    return _rank(np.maximum(low - ages, ages - high), coverage)
+
+
+def banded_margins(
+    low: Float, high: Float, told: Float, ages: Float, coverage: float, floor: float = FLOOR
+) -> list[tuple[float, float]]:
+    """Margins below and above for each band of the age told.
+
+    Conformal prediction within groups (Vovk's Mondrian predictors, 2003), the two ends apart. The
+    coverage asked of a band is raised as long as some band of *true* ages has less than ``floor``
+    and most of its misses lie there: the model's old faces, say, are told too young.
+
+    Args:
+        low: ``[N]``, lower ends.
+        high: ``[N]``, upper ends.
+        told: ``[N]``, ages told.
+        ages: ``[N]``, true ages.
+        coverage: wanted over all, 0-1.
+        floor: wanted at least in each band of true ages, 0-1.
+    """
+    bands, truth, count = age_band(told), age_band(ages), len(AGE_BANDS)
+    wanted = np.full(count, coverage)
+    for _ in range(ROUNDS):
+        margins = np.zeros((count, 2))
+        for band in range(count):
+            some = bands == band
+            if some.sum() < FEWEST:
+                some = np.ones(len(bands), bool)
+            # At half the share of misses on each side.
+            one_sided = (1 + wanted[band]) / 2
+            margins[band] = (
+                _rank(low[some] - ages[some], one_sided),
+                _rank(ages[some] - high[some], one_sided),
+            )
+        below, above = margins[bands].T
+        missed = (ages < low - below) | (ages > high + above)
+        short = [
+            band
+            for band in range(count)
+            if (truth == band).sum() >= FEWEST and missed[truth == band].mean() > 1 - floor
+        ]
+        if not short:
+            break
+        for band in short:
+            worst = np.bincount(bands[missed & (truth == band)], minlength=count).argmax()
+            wanted[worst] = min(wanted[worst] + 0.01, 0.97)
+    return [(round(float(b), 2), round(float(a), 2)) for b, a in margins]
+
+
+def _rank(values: Float, share: float) -> float:
+    """The value that ``share`` of future ones will not exceed (with the finite-sample excess)."""
+    ordered = np.sort(values)
+    return float(ordered[min(int(np.ceil((len(ordered) + 1) * share)) - 1, len(ordered) - 1)])
 
 
 def fit(observed: Observations, labels: Labels, spec: ModelSpec) -> Calibration:
@@ -102,7 +166,17 @@ def fit(observed: Observations, labels: Labels, spec: ModelSpec) -> Calibration:
     ages = drawn_ages(observed.distributions ** (1 / age_temperature), labels)
     use = labels.exact if labels.exact.any() else np.ones(len(labels), bool)
     margin = conformal_margin(low[use], high[use], ages[use], bare.coverage)
-    return bare.model_copy(update={"interval_margin": round(margin, 3)})
+    banded = banded_margins(low[use], high[use], told.ages[use], ages[use], bare.coverage)
+    if not labels.exact.any():  # what the model itself has drawn is no reason to be surer
+        margin = max(margin, 0.0)
+        banded = [(max(below, 0.0), max(above, 0.0)) for below, above in banded]
+    return bare.model_copy(
+        update={
+            "interval_margin": round(margin, 3),
+            "interval_edges": tuple(float(edge) for edge in AGE_EDGES),
+            "interval_margins": tuple(banded),
+        }
+    )
 
 
 def drawn_ages(distributions: Float, labels: Labels) -> Float:
@@ -134,36 +208,47 @@ def limit_where_worse(quality: Float, errors: Float, tolerated: float = TOLERATE
         tolerated: largest mean error, in parts of that of the better half of all faces.
 
     Returns:
-        Lower edge of the lowest group of faces from which on upwards the error is tolerable;
-        the least quality seen if it is everywhere.
+        Lower edge of the first group of faces, from the worst seen on, whose error is tolerable.
     """
     order = np.argsort(quality)
-    groups = np.array_split(order, min(BINS, len(order)))
     usual = float(errors[order[len(order) // 2 :]].mean())
-    for lower, upper in zip(reversed(groups[:-1]), reversed(groups[1:]), strict=True):
-        if errors[lower].mean() > tolerated * usual:
-            return float(quality[upper].min())
-    return float(quality.min())
+    groups = np.array_split(order, min(BINS, len(order)))
+    for group in groups:
+        if errors[group].mean() <= tolerated * usual:
+            return float(quality[group].min())
+    return float(quality.max())
 
 
-def fit_limits(observed: Observations, labels: Labels, spec: ModelSpec) -> Reliability:
-    """Limits of reliability from the error against size, sharpness and yaw.
-
-    Args:
-        observed: of N faces, all found, in pictures shrunk by various factors.
-        labels: of the same.
-        spec: calibrated.
-    """
+def _errors(observed: Observations, labels: Labels, spec: ModelSpec) -> Float:
+    """Years off and sexes wrong, each in parts of its own mean, added up; ``[N]``."""
     told = calibrate(observed.distributions, observed.male, spec)
     off = np.maximum(np.maximum(labels.low - told.ages, told.ages - labels.high), 0)
     wrong = (told.male >= 0.5) != labels.male
-    # Years and sexes count alike: each in parts of its own mean.
-    errors = off / max(float(off.mean()), 1e-9) + wrong / max(float(wrong.mean()), 1e-9)
-    sharp = observed.size >= np.median(observed.size)  # blur by itself, not by being small
+    return np.asarray(off / max(float(off.mean()), 1e-9) + wrong / max(float(wrong.mean()), 1e-9))
+
+
+def fit_limits(
+    observed: Observations,
+    labels: Labels,
+    shrunk: Observations,
+    shrunk_labels: Labels,
+    spec: ModelSpec,
+) -> Reliability:
+    """Limits of reliability from the error against size, sharpness and yaw.
+
+    Args:
+        observed: of N faces, all found, in pictures as they are: for sharpness and yaw.
+        labels: of the same.
+        shrunk: of M faces, all found, in pictures shrunk by various factors: for the size.
+        shrunk_labels: of the same.
+        spec: calibrated.
+    """
+    errors = _errors(observed, labels, spec)
+    by_size = _errors(shrunk, shrunk_labels, spec)
     return Reliability(
-        min_size=round(limit_where_worse(observed.size, errors), 1),
-        min_sharpness=round(limit_where_worse(observed.sharpness[sharp], errors[sharp]), 3),
-        max_yaw=round(-limit_where_worse(-np.abs(observed.yaw[sharp]), errors[sharp]), 2),
+        min_size=round(limit_where_worse(shrunk.size, by_size), 1),
+        min_sharpness=round(limit_where_worse(observed.sharpness, errors), 3),
+        max_yaw=round(-limit_where_worse(-np.abs(observed.yaw), errors), 2),
     )
 
 
@@ -200,7 +285,8 @@ def main() -> None:
         views = [observe(some, engine, spec) for some in small]
         everything = Observations.concatenated([v[v.found] for v in views])
         known = concatenated([labels[sample][v.found] for v in views])
-        spec = spec.model_copy(update={"reliability": fit_limits(everything, known, spec)})
+        limits = fit_limits(observed[seen], labels[seen], everything, known, spec)
+        spec = spec.model_copy(update={"reliability": limits})
         write_spec(spec, args.models)
         print(spec.model_dump_json(indent=2))
 

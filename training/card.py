@@ -55,14 +55,15 @@ def _section(spec: ModelSpec, numbers: dict[str, Any]) -> str:
     cost = numbers["milliseconds"]
     lines = [
         f"## `{spec.name}` {spec.version}",
+        "",
         f"- **Data**: {spec.data}",
         f"- **Licence**: {spec.licence}",
         f"- **Network**: MobileNet-v1 on chips of {spec.chip.size} px that show"
         f" {spec.chip.scale:g} times the face's box; {cost['in_8']:.1f} ms a face in a batch of"
         f" eight, {cost['alone']:.1f} ms alone (two cores, LiteRT)",
         f"- **Calibration**: temperature {calibration.age_temperature:.2f} (age),"
-        f" {calibration.gender_temperature:.2f} (sex); 80 % intervals widened by"
-        f" {calibration.interval_margin:+.2f} years on each side",
+        f" {calibration.gender_temperature:.2f} (sex); margins of the 80 % intervals by the age"
+        " told",
         f"- **Reliable** means: face of at least {limits.min_size:g} px, sharpness of at least"
         f" {limits.min_sharpness:g}, turned aside by at most {limits.max_yaw:g}"
         " (see `age_gender/quality.py`)",

@@ -1,41 +1,27 @@
-"""Our own models: from the committed weights to LiteRT and a SavedModel.
+"""Commit a training run's weights, pin them in ``models.toml``, and build the model from them.
 
 ::
 
-    python -m training.export --name agn-v1 --models DIR                      # build from the npz
-    python -m training.export --name agn-v1 --models DIR --weights W.npz ...  # commit new weights
+    python -m training.export --name agn-v1 --models DIR --weights W.npz --size 224
+        --licence "..." --data "..."
+
+The specification that it writes is not calibrated yet: see `training.calibrate`.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 import shutil
-import tempfile
 from pathlib import Path
 
 from age_gender.model_spec import Ages, Chip, ModelSpec
-from training.convert import convert
-
-
-def export_own(name: str, models_dir: Path) -> None:
-    """Build ``name.tflite`` and ``name/`` in ``models_dir`` from its committed weights there.
-
-    Raises:
-        ModelBuildError: as `convert`.
-    """
-    with tempfile.TemporaryDirectory(prefix=".own-", dir=models_dir) as scratch:
-        built = Path(scratch)
-        convert(models_dir / "own" / f"{name}.npz", built)
-        (built / f"{name}.tflite").replace(models_dir / f"{name}.tflite")
-        target = models_dir / name
-        if target.exists():
-            target.rename(built / "old")
-        (built / name).rename(target)
+from training.thirdparty.build import build_all
 
 
 def publish(weights: Path, spec: ModelSpec, models_dir: Path) -> str:
-    """Put weights and a specification that is not calibrated yet where `export_own` looks.
+    """Put weights and their specification where the build step looks for them.
 
     Args:
         weights: ``weights.npz`` of a training run.
@@ -60,29 +46,46 @@ def write_spec(spec: ModelSpec, models_dir: Path) -> None:
     (folder / f"{spec.name}.json").write_text(text, encoding="utf-8")
 
 
+def pinned(catalogue: str, name: str, version: str, sha256: str) -> str:
+    """The text of ``models.toml`` with the table ``own.NAME`` replaced, or added at the end.
+
+    Args:
+        catalogue: the text as it is.
+        name: of the model.
+        version: of the model.
+        sha256: of its committed weights.
+    """
+    table = f'[own.{name}]\nversion = "{version}"\nsha256 = "{sha256}"\nrevision = 1\n'
+    pattern = re.compile(rf"^\[own\.{re.escape(name)}\]\n(?:[^\[\n].*\n)*", re.MULTILINE)
+    replaced, count = pattern.subn(table, catalogue)
+    return replaced if count else f"{catalogue.rstrip()}\n\n{table}"
+
+
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description="Build or replace a model of our own.")
+    parser = argparse.ArgumentParser(description="Commit weights and build the model.")
     parser.add_argument("--name", required=True)
     parser.add_argument("--models", type=Path, required=True, help="folder of the models")
-    parser.add_argument("--weights", type=Path, help="weights.npz of a training run to commit")
+    parser.add_argument("--weights", type=Path, required=True, help="weights.npz of a run")
     parser.add_argument("--version", default="1.0.0")
-    parser.add_argument("--size", type=int, default=160, help="side of the chips, pixels")
+    parser.add_argument("--size", type=int, default=224, help="side of the chips, pixels")
     parser.add_argument("--scale", type=float, default=1.25, help="side of the chips, boxes")
-    parser.add_argument("--licence", default="", help="of the weights")
-    parser.add_argument("--data", default="", help="what they were trained on")
+    parser.add_argument("--licence", required=True, help="of the weights")
+    parser.add_argument("--data", required=True, help="what they were trained on")
     args = parser.parse_args()
-    if args.weights:
-        spec = ModelSpec(
-            name=args.name,
-            version=args.version,
-            licence=args.licence,
-            data=args.data,
-            chip=Chip(size=args.size, scale=args.scale),
-            ages=Ages(first=0.0, step=1.0),
-        )
-        print(f"sha256 {publish(args.weights, spec, args.models)}")
-    export_own(args.name, args.models)
+    spec = ModelSpec(
+        name=args.name,
+        version=args.version,
+        licence=args.licence,
+        data=args.data,
+        chip=Chip(size=args.size, scale=args.scale),
+        ages=Ages(first=0.0, step=1.0),
+    )
+    sha256 = publish(args.weights, spec, args.models)
+    catalogue = args.models / "models.toml"
+    text = pinned(catalogue.read_text(encoding="utf-8"), args.name, args.version, sha256)
+    catalogue.write_text(text, encoding="utf-8")
+    build_all(args.models, only=[args.name], catalogue=catalogue)
 
 
 if __name__ == "__main__":

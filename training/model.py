@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from ml_dtypes import bfloat16
 from numpy.typing import NDArray
 
 from training.data import OLDEST
@@ -91,6 +92,21 @@ def set_weights(model: keras.Model, weights: dict[str, NDArray[np.floating]]) ->
     for layer in model.layers:
         if layer.weights:
             layer.set_weights([weights[f"{layer.name}/{i}"] for i in range(len(layer.weights))])
+
+
+def rounded(weights: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """Weights as a network in mixed bfloat16 precision uses them.
+
+    The head was fitted to what these give; with the unrounded ones the network is another one.
+
+    Args:
+        weights: as from `weights_of`, of a network that `build` made under that policy.
+    """
+    exact = ("age_logits/", "gender_logit/")  # these layers compute in float32
+    return {
+        name: array if name.startswith(exact) else array.astype(bfloat16).astype(np.float32)
+        for name, array in weights.items()
+    }
 
 
 def save(weights: dict[str, NDArray[np.float32]], path: Path) -> None:

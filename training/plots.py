@@ -12,6 +12,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 WIDTH, HEIGHT, DPI = 9.0, 3.6, 110
+_NOTHING = {"mae": [float("nan")], "sex": [float("nan")]}
 EXACT, RANGED = "exact ages", "age ranges"
 
 
@@ -58,9 +59,10 @@ def error_by_size(numbers: dict[str, Any], path: Path) -> None:
         path: of the PNG.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, HEIGHT))
-    for name, groups in numbers["by_size"].items():
-        sizes = list(groups)
-        positions = range(len(sizes))
+    sizes = max((list(groups) for groups in numbers["by_size"].values()), key=len)
+    positions = range(len(sizes))
+    for name, given in numbers["by_size"].items():
+        groups = {size: given.get(size, _NOTHING) for size in sizes}
         if name == EXACT:
             left.plot(positions, [groups[s]["mae"][0] for s in sizes], marker="o")
             left.set_xticks(positions, sizes, rotation=45)

@@ -139,7 +139,10 @@ def main() -> None:
         rate=args.rate,
     )
     report("after")
-    network.save(network.weights_of(model), args.out)
+    weights = network.weights_of(model)
+    if args.precision == "mixed_bfloat16":
+        weights = network.rounded(weights)
+    network.save(weights, args.out)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,8 +67,14 @@ def by_group(told: Attributes, labels: Labels, names: Sequence[str]) -> dict[str
     array = np.asarray(names)
     return {
         str(name): group_numbers(select(told, array == name), labels[array == name])
-        for name in dict.fromkeys(sorted(names))
+        for name in sorted(set(names), key=_by_number)
     }
+
+
+def _by_number(name: str) -> tuple[int, str]:
+    """Bands and sizes in the order of the number that they begin with; other names after them."""
+    first = re.match(r" *(\d+)", name)
+    return (int(first[1]) if first else sys.maxsize, name)
 
 
 def select(told: Attributes, index: NDArray[np.bool_] | NDArray[np.intp]) -> Attributes:

@@ -6,7 +6,7 @@ import numpy as np
 
 from age_gender.engine import Engine
 from age_gender.geometry import Float, Image
-from age_gender.model_spec import ModelSpec
+from age_gender.model_spec import Calibration, ModelSpec
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,10 @@ def calibrate(distributions: Float, male: Float, spec: ModelSpec) -> Attributes:
     tempered = np.power(np.maximum(distributions, 1e-12), 1 / calibration.age_temperature)
     tempered /= tempered.sum(axis=1, keepdims=True)
     tail = (1 - calibration.coverage) / 2
-    low = _quantiles(tempered, years, tail) - calibration.interval_margin
-    high = _quantiles(tempered, years, 1 - tail) + calibration.interval_margin
     ages = np.maximum(tempered @ years, 0)
+    below, above = _margins(ages, calibration)
+    low = _quantiles(tempered, years, tail) - below
+    high = _quantiles(tempered, years, 1 - tail) + above
     # A margin below zero must not turn an interval inside out, nor may it miss the age told.
     intervals = np.stack([np.minimum(low, ages), np.maximum(high, ages)], axis=1)
     p = np.clip(male, 1e-6, 1 - 1e-6)
@@ -82,6 +83,13 @@ def calibrate(distributions: Float, male: Float, spec: ModelSpec) -> Attributes:
         np.maximum(intervals, 0).astype(np.float32),
         (1 / (1 + np.exp(-logit))).astype(np.float32),
     )
+
+
+def _margins(ages: Float, calibration: Calibration) -> tuple[Float, Float]:
+    """Years by which each interval is widened below and above; float32 ``[N]`` both."""
+    table = calibration.interval_margins or ((calibration.interval_margin,) * 2,)
+    margins = np.array(table, np.float32)[np.digitize(ages, calibration.interval_edges)]
+    return margins[:, 0], margins[:, 1]
 
 
 def _quantiles(distributions: Float, years: Float, q: float) -> Float:

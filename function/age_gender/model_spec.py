@@ -5,9 +5,9 @@ they were calibrated on validation data, and when its answers are not to be reli
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from age_gender.errors import ModelUnavailable
 from age_gender.quality import Quality
@@ -47,12 +47,23 @@ class Calibration(_Part):
         coverage: share of true ages that the interval is to contain.
         interval_margin: years by which the interval between the distribution's quantiles is
             widened on each side (negative: narrowed) to reach that coverage.
+        interval_edges: ages told that divide the bands of ``interval_margins``, ascending.
+        interval_margins: years below and above by which the interval is widened in each band;
+            where there are any, they take the place of ``interval_margin``. One more than edges.
     """
 
     age_temperature: Positive = 1.0
     gender_temperature: Positive = 1.0
     coverage: Annotated[float, Field(gt=0, lt=1)] = 0.8
     interval_margin: float = 0.0
+    interval_edges: tuple[float, ...] = ()
+    interval_margins: tuple[tuple[float, float], ...] = ()
+
+    @model_validator(mode="after")
+    def _a_margin_for_each_band(self) -> Self:
+        if self.interval_margins and len(self.interval_margins) != len(self.interval_edges) + 1:
+            raise ValueError("interval_margins must be one more than interval_edges")
+        return self
 
 
 class Reliability(_Part):

@@ -260,6 +260,31 @@ def test_intervals_reach_their_coverage() -> None:
 
 
 @needs_keras
+def test_intervals_reach_their_coverage_among_the_old_too() -> None:
+    from training.calibrate import banded_margins
+
+    rng = np.random.default_rng(0)
+    ages = rng.uniform(0, 90, 6000)
+    told = np.where(ages > 70, ages - 6, ages) + rng.normal(0, 4, 6000)  # the old, told too young
+    low, high = told - 4, told + 4
+    margins = np.array(banded_margins(low, high, told, ages, 0.8, floor=0.75))
+    below, above = margins[age_band(told)].T
+    covered = (low - below <= ages) & (ages <= high + above)
+    assert 0.78 < covered.mean() < 0.85
+    assert covered[ages >= 70].mean() >= 0.74
+
+
+def test_margins_depend_on_the_age_told() -> None:
+    spec = make_spec(Calibration(interval_edges=(50,), interval_margins=((1, 2), (3, 4))))
+    certain = np.eye(101, dtype=np.float32)[[20, 80]]
+    intervals = calibrate(certain, np.array([0.5, 0.5], np.float32), spec).intervals
+    # 0.4: the interval's ends lie within the one bin that has all the probability.
+    assert intervals == pytest.approx(np.array([[18.6, 22.4], [76.6, 84.4]]), abs=1e-3)
+    with pytest.raises(ValueError, match="one more"):
+        Calibration(interval_margins=((1, 1), (2, 2)))
+
+
+@needs_keras
 def test_ages_are_drawn_within_their_ranges() -> None:
     from training.calibrate import drawn_ages
 
@@ -316,6 +341,15 @@ def test_the_catalogue_gets_the_checksum() -> None:
     assert after["own"]["a"] == {"version": "2", "sha256": "ff", "revision": 1}
     assert after["own"]["b"] == {"version": "1"}
     assert tomllib.loads(pinned(before, "c", "1", "ff"))["own"]["c"]["sha256"] == "ff"
+
+
+@needs_keras
+def test_weights_are_rounded_but_for_the_outputs() -> None:
+    from training import model as network
+
+    weights = {"conv1/0": np.array([1.001], np.float32), "age_logits/0": np.array([1.001])}
+    assert network.rounded(weights)["conv1/0"][0] == 1.0
+    assert network.rounded(weights)["age_logits/0"][0] == 1.001
 
 
 @needs_keras

@@ -28,7 +28,7 @@ def _multiple_of_32(side: float) -> int:
     return math.ceil(side / 32) * 32
 
 
-LONG_SIDES = (320, 640, 896)
+LONG_SIDES = (320, 512, 640, 896)
 ASPECTS = ((16, 9), (4, 3), (1, 1), (3, 4), (9, 16))
 SHAPES = tuple(
     (
@@ -38,7 +38,7 @@ SHAPES = tuple(
     for side in LONG_SIDES
     for width, height in ASPECTS
 )
-"""Input shapes (height, width): three sizes in the common aspect ratios. A few shapes only, so
+"""Input shapes (height, width): a few sizes in the common aspect ratios. A few shapes only, so
 that most pictures meet one that is prepared already."""
 
 
