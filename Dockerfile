@@ -58,7 +58,9 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 # --- Our own code, compiled.
 FROM base AS app
 COPY function /app
-RUN python -m compileall -q --invalidation-mode unchecked-hash /app \
+# The weights that the networks were made from stay behind.
+RUN rm -r /app/age_gender/models/own \
+    && python -m compileall -q --invalidation-mode unchecked-hash /app \
     && chmod -R a+rX,go-w /app
 
 
@@ -69,11 +71,12 @@ RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent \
       --shell /usr/sbin/nologin app \
     && { python -m pip uninstall --quiet --yes pip setuptools wheel || true; } \
     && dpkg --purge --force-depends --force-remove-essential --force-remove-protected \
-      adduser apt debconf debian-archive-keyring e2fsprogs gpgv libapt-pkg6.0 \
-      libfile-find-rule-perl libnumber-compare-perl libperl5.36 libtext-glob-perl mount perl \
-      perl-base perl-modules-5.36 python3-distutils python3-lib2to3 python3-pip \
-      python3-pip-whl python3-pkg-resources python3-setuptools python3-setuptools-whl \
-      python3-wheel \
+      adduser apt debconf debian-archive-keyring diffutils e2fsprogs gpgv libapt-pkg6.0 \
+      libext2fs2 libfile-find-rule-perl libgnutls30 libhogweed6 libidn2-0 libnettle8 \
+      libnumber-compare-perl libp11-kit0 libperl5.36 libtasn1-6 libtext-glob-perl libunistring2 \
+      login mount openssl passwd perl perl-base perl-modules-5.36 python3-distutils \
+      python3-lib2to3 python3-pip python3-pip-whl python3-pkg-resources python3-setuptools \
+      python3-setuptools-whl python3-wheel tzdata \
     && find /usr/share/doc -type f ! -name copyright -delete \
     && stdlib="$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
     && find "$stdlib" -name __pycache__ -prune -exec rm -r {} + \

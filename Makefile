@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --require-has
 MODELS := function/age_gender/models/manifest.json
 
 .DEFAULT_GOAL := help
-.PHONY: help serve models test lint bench evaluate lock clean
+.PHONY: help serve models test lint check-infra bench evaluate lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,10 @@ lint: $(VENV)/.dev ## Lint, formatting and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy function
 	@$(BIN)/mypy training benchmarks local_runner.py
+
+check-infra: $(VENV)/.dev $(MODELS) ## Check image, Terraform, manifests, Cloud Build file and docs (uses ../shared/cloud)
+	@test -d ../shared/cloud || echo "WARNING: no ../shared/cloud: Terraform and the image go UNCHECKED"
+	@CHECK_CONTAINER=1 $(BIN)/python -m pytest tests/infra -rs
 
 bench: $(VENV)/.dev $(MODELS) ## Measure speed, memory and detection; writes docs/benchmarks.md
 	@PYTHONPATH=function $(BIN)/python -m benchmarks

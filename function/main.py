@@ -20,6 +20,7 @@ from age_gender import auth, logs
 from age_gender.errors import SettingsError
 from age_gender.events import Handler
 from age_gender.http import Edge
+from age_gender.memory import tame_malloc
 from age_gender.settings import get_settings
 
 # The framework runs this file in the context of an application that it calls by the target.
@@ -31,6 +32,7 @@ def _handler() -> Handler:
     return Handler(_settings)
 
 
+tame_malloc()  # before there are threads
 try:
     _settings = get_settings()
     logs.set_up(_settings.log)

@@ -18,7 +18,7 @@ def test_is_valid_and_passes_its_own_tests(folder: str, tmp_path: Path) -> None:
     ("folder", "file", "old", "new", "what", "complaint"),
     [
         pytest.param(
-            *("cloud_run", "main.tf", "max_instance_request_concurrency", "max_concurrency"),
+            *("cloud_run", "main.tf", "_request_concurrency", "_requests_concurrent"),
             *("validate", "Unsupported argument"),
             id="a wrong attribute",
         ),
@@ -53,13 +53,13 @@ def test_is_valid_and_passes_its_own_tests(folder: str, tmp_path: Path) -> None:
             id="a role that is too strong",
         ),
         pytest.param(
-            *("bucket_trigger", "variables.tf", "var.output_bucket != var.input_bucket", "true"),
+            *("bucket_trigger", "variables.tf", "!= var.input_bucket", '!= "none"'),
             *("test", "refuses_one_bucket_for_both"),
             id="a bucket that feeds itself",
         ),
         pytest.param(
             *("cloud_run", "main.tf", "  name                = var.name", "  name = var.name"),
-            *("validate", "-  name = var.name"),
+            *("validate", "- name = var.name"),
             id="formatting",
         ),
     ],
