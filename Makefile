@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --require-hashes
-MODELS := function/age_gender/models/manifest.json
+MODELS := function/age_gender/models/.built
 
 .DEFAULT_GOAL := help
 .PHONY: help serve models test lint check-infra bench evaluate lock clean
@@ -48,6 +48,7 @@ clean: ## Remove the virtual environment and the models built
 
 $(MODELS): training/thirdparty/*.py function/age_gender/models/models.toml | $(VENV)/.build
 	@$(BIN)/python local_runner.py models
+	@touch $@
 
 $(VENV)/.base: function/requirements.txt requirements/local.txt
 	@test -x $(BIN)/python || { echo "Making the virtual environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }

@@ -15,6 +15,7 @@ sys.path[:0] = [str(FUNCTION), str(ROOT)]
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, track
 from rich.table import Table
 
@@ -104,7 +105,11 @@ def predict(
                 result = runtime.pipeline.run(path.read_bytes(), options)
             except (AgeGenderError, OSError) as error:
                 failed += 1
-                notes.print(f"[red]{path}[/]: {error}", highlight=False, soft_wrap=True)
+                notes.print(
+                    f"[red]{escape(str(path))}[/]: {escape(str(error))}",
+                    highlight=False,
+                    soft_wrap=True,
+                )
                 continue
             if copies is not None and result.jpeg is not None:
                 copies.write(path, result.jpeg)
@@ -142,7 +147,7 @@ def annotate(
     from age_gender import backfill
 
     with Progress(console=notes, transient=True) as bar:
-        task = bar.add_task(source, total=None)
+        task = bar.add_task(escape(source), total=None)
 
         def show(so_far: backfill.Summary) -> None:
             bar.update(task, total=so_far.total, completed=so_far.pictures)
@@ -155,7 +160,7 @@ def annotate(
             _fail("stopped; the same command goes on from here")
     table = Table("", "")
     for name, value in summary.as_dict().items():
-        table.add_row(name.replace("_", " "), str(value))
+        table.add_row(name.replace("_", " "), escape(str(value)))
     console.print(table)
     raise typer.Exit(0 if summary.complete else 1)
 
@@ -175,7 +180,9 @@ def models(
             console.print(problem)
         raise typer.Exit(1 if problems else 0)
     try:
-        build.build_all(models_dir, log=lambda line: console.print(line, highlight=False))
+        build.build_all(
+            models_dir, log=lambda line: console.print(line, highlight=False, markup=False)
+        )
     except ModelBuildError as error:
         _fail(str(error))
 
@@ -190,12 +197,13 @@ def _settings() -> Settings:
 
 
 def _require_models(settings: Settings) -> None:
-    if not (settings.models_dir / "manifest.json").is_file():
+    needed = ("retinaface.tflite", f"{settings.attribute_model}.tflite")
+    if not all((settings.models_dir / name).is_file() for name in needed):
         _fail("the models are not there yet: run `make models` (or local_runner.py models)")
 
 
 def _fail(message: str) -> NoReturn:
-    notes.print(f"[red]error:[/] {message}", highlight=False, soft_wrap=True)
+    notes.print(f"[red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
     raise typer.Exit(1)
 
 
@@ -226,11 +234,11 @@ class _Copies:
 
 def _add_rows(table: Table, path: Path, result: Result) -> None:
     if not result.faces:
-        table.add_row(str(path), "none")
+        table.add_row(escape(str(path)), "none")
     for number, face in enumerate(result.faces, start=1):
         low, high = face.age_interval or (0, 0)
         table.add_row(
-            str(path) if number == 1 else "",
+            escape(str(path)) if number == 1 else "",
             str(number),
             f"{face.age:.0f}",
             f"{low:.0f}-{high:.0f}",

@@ -4,6 +4,7 @@ import base64
 import binascii
 import hmac
 import logging
+from hashlib import sha256
 
 from age_gender.problems import Problem
 from age_gender.settings import Settings
@@ -16,8 +17,8 @@ CHALLENGE = {"WWW-Authenticate": 'Basic realm="age-gender", charset="UTF-8"'}
 def check(header: str | None, settings: Settings) -> None:
     """Let a request pass or not, by its ``Authorization`` header.
 
-    User name and password are compared together and in constant time, so that the time taken
-    tells nothing of either.
+    Digests of user name and password together are compared in constant time, so that the time
+    taken tells nothing of either, not even of their length.
 
     Raises:
         Problem: 401 with a challenge.
@@ -25,7 +26,8 @@ def check(header: str | None, settings: Settings) -> None:
     if settings.auth == "off":
         return
     expected = f"{settings.basic_auth_username}:{settings.basic_auth_password}".encode()
-    if not hmac.compare_digest(_credentials(header), expected):
+    given = _credentials(header)
+    if not hmac.compare_digest(sha256(given).digest(), sha256(expected).digest()):
         what = "wrong user name or password" if header else "user name and password are needed"
         raise Problem("unauthorized", f"{what}: send HTTP Basic credentials", headers=CHALLENGE)
 

@@ -39,6 +39,8 @@ INTAKE = 8
 """Pictures unpacked or fetched at the same time."""
 BODY_SECONDS = 30.0
 """Time that a client has to send its body."""
+ABANDON_SECONDS = 3.0
+"""Time that it has to stop sending one that nobody will read."""
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -82,7 +84,7 @@ class Edge:
             log.exception("unexpected failure", extra={"fields": {"request_id": request_id}})
             detail = f"something went wrong on our side; the log has it under {request_id}"
             response = Problem("internal", detail).response(request_id)
-        body.abandon(request, self._settings.max_body_bytes, BODY_SECONDS)
+        body.abandon(request, self._settings.max_body_bytes, ABANDON_SECONDS)
         response.headers["X-Request-Id"] = request_id
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
@@ -134,8 +136,8 @@ class Edge:
             data = body.read(request, self._settings.max_body_bytes, BODY_SECONDS)
         with self._intake.enter(), watch.stage("fetch"):
             fields, picture = inputs.read_request(request, data, self._settings)
-        del data
         options = fields.options
+        del data, fields  # they hold the picture as text, too
         runtime = self._runtime()
         with self._gate.enter():
             result = runtime.pipeline.run(picture, options)

@@ -34,7 +34,10 @@ def read_request(request: Request, body: bytes, settings: Settings) -> tuple[Pre
     if kind.startswith("image/") or kind == "application/octet-stream":
         if not body:
             raise Problem("no-picture", "the body is empty: send the picture as the body")
-        return _validated(request.args.to_dict()), body
+        fields = _validated(request.args.to_dict())
+        if fields.url is not None or fields.b64 is not None:
+            raise Problem("two-pictures", "the body is a picture: leave out `url` and `b64`")
+        return fields, body
     if kind == "multipart/form-data":
         return _from_form(request, body, settings)
     # What `curl -d` says of a JSON body unless told otherwise is accepted too.

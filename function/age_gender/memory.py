@@ -6,6 +6,7 @@ the service's size.
 """
 
 import ctypes
+import sys
 
 # Numbers of the options in glibc's malloc.h.
 M_MMAP_THRESHOLD = -3
@@ -20,6 +21,8 @@ def tame_malloc() -> None:
 
     Does nothing with another C library.
     """
+    if sys.platform != "linux":
+        return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(M_ARENA_MAX, HEAPS)

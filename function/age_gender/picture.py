@@ -14,6 +14,9 @@ FORMATS = ("JPEG", "PNG", "WebP", "GIF", "BMP")
 """What is accepted; OpenCV's other decoders never see a byte from outside."""
 
 
+LONGEST_SIDE = 65_500
+"""Pixels; what the JPEG that goes back can have (libjpeg's limit)."""
+
 _PNG_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"})
 
 
@@ -59,6 +62,11 @@ def decode(data: bytes, *, max_bytes: int, max_pixels: int) -> Image:
         raise PictureTooLarge(
             f"the picture has {header.width} x {header.height} pixels; "
             f"at most {max_pixels:,} are accepted: send a smaller one"
+        )
+    if max(header.width, header.height) > LONGEST_SIDE:
+        raise PictureTooLarge(
+            f"the picture is {header.width} x {header.height}; "
+            f"at most {LONGEST_SIDE:,} pixels a side are accepted: send a smaller one"
         )
     if header.format == "PNG":
         data = _still_png(data)

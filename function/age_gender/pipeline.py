@@ -144,8 +144,8 @@ class Pipeline:
             detector = self._detector(options.face_detector)
             estimator = self._estimator() if options.get_attributes else None
         with watch.stage("detect"):
-            found = detector.detect(image, options.confidence, options.nms, options.min_face)
-            found = _largest(found, options.max_faces)
+            everyone = detector.detect(image, options.confidence, options.nms, options.min_face)
+            found = _largest(everyone, options.max_faces)
         boxes = _whole_pixels(found, width, height)
         if estimator is not None and len(found):
             faces = _judged(image, found, boxes, estimator, watch)
@@ -154,7 +154,9 @@ class Pipeline:
         jpeg = None
         if options.return_image:
             with watch.stage("render"):
-                jpeg = _rendered(image, faces, options)
+                # Who asks for few faces and for blurred ones wants nobody to be recognisable.
+                hidden = _whole_pixels(everyone, width, height) if options.blur else None
+                jpeg = _rendered(image, faces, hidden, draw=options.draw)
         return Result((width, height), faces, jpeg, watch.stages)
 
 
@@ -220,11 +222,14 @@ def _face(plain: Face, told: Attributes, i: int, q: Quality, *, reliable: bool) 
     )
 
 
-def _rendered(image: Image, faces: list[Face], options: Options) -> bytes:
-    boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
-    if options.blur:
-        image = render.blur_faces(image, boxes)
-    if options.draw:
+def _rendered(
+    image: Image, faces: list[Face], hidden: NDArray[np.int64] | None, *, draw: bool
+) -> bytes:
+    """Blur the boxes ``hidden`` ``[N, 4]``, draw the faces, and encode."""
+    if hidden is not None:
+        image = render.blur_faces(image, hidden.astype(np.float32))
+    if draw:
+        boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
         labels = [_label(face) for face in faces]
         image = render.draw_faces(image, boxes, labels, [face.gender for face in faces])
     return render.encode_jpeg(image)

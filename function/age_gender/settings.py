@@ -35,7 +35,7 @@ class Settings(BaseModel):
     log: Literal["debug", "info", "warning", "error"] = "info"
 
     auth: Literal["basic", "off"] = "basic"
-    basic_auth_username: Annotated[str, Field(min_length=1)] = DEFAULT_USERNAME
+    basic_auth_username: Annotated[str, Field(min_length=1, pattern="^[^:]+$")] = DEFAULT_USERNAME
     basic_auth_password: Annotated[str, Field(min_length=1, repr=False)] = DEFAULT_PASSWORD
     require_strong_auth: bool = False
 

@@ -1,4 +1,4 @@
-"""Face detectors: one protocol, ``fast`` (dlib) and ``accurate`` (TensorFlow CNN) behind it."""
+"""Face detectors: one protocol, ``fast`` (dlib) and ``accurate`` (RetinaFace) behind it."""
 
 from age_gender.detectors.base import Detections, Detector
 

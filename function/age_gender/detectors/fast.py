@@ -14,7 +14,7 @@ import numpy as np
 from age_gender.detectors.base import Detections, working_scale
 from age_gender.geometry import Float, Image, resize
 
-CONFIDENCE_MIDPOINT = -0.25
+CONFIDENCE_MIDPOINT = -0.1
 CONFIDENCE_SLOPE = 6.0
 """The logistic curve from dlib's score (a distance from the hyperplane) to 0-1."""
 LEAST_SCORE = -1.0
