@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from flask import Request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected
 
 from age_gender.problems import Problem
@@ -70,7 +71,7 @@ def _chunks(request: Request, most: int) -> Iterator[bytes]:
         try:
             chunk = request.stream.read(min(CHUNK, left))
         # The client is gone, or what it sends is no chunked encoding.
-        except (OSError, ClientDisconnected):
+        except (OSError, ClientDisconnected, ParseException):
             return
         if not chunk:
             return

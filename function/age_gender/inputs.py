@@ -1,5 +1,6 @@
 """The three ways to send a picture: a JSON body, a form, or the picture as the body itself."""
 
+import codecs
 import io
 from collections.abc import Mapping
 from typing import IO, Any
@@ -96,7 +97,7 @@ def _validated_json(body: bytes) -> PredictRequest:
     if not body.strip():
         raise Problem("no-picture", "the body is empty: send JSON with `url` or `b64`")
     try:
-        return PredictRequest.model_validate_json(body)
+        return PredictRequest.model_validate_json(body.removeprefix(codecs.BOM_UTF8))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         if first["type"] == "json_invalid":
@@ -106,7 +107,9 @@ def _validated_json(body: bytes) -> PredictRequest:
 
 def _validated(fields: Mapping[str, Any]) -> PredictRequest:
     try:
-        return PredictRequest.model_validate(fields)
+        # Browsers send the fields of a form that were left empty.
+        given = {name: value for name, value in fields.items() if value != ""}
+        return PredictRequest.model_validate(given)
     except ValidationError as error:
         raise _invalid(error) from None
 

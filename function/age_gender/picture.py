@@ -17,6 +17,11 @@ FORMATS = ("JPEG", "PNG", "WebP", "GIF", "BMP")
 LONGEST_SIDE = 65_500
 """Pixels; what the JPEG that goes back can have (libjpeg's limit)."""
 
+MOST_SCANNED_PIXELS = 1_000_000_000
+"""Pixels times scans of a JPEG, about half a second of decoding; cameras write one to a dozen."""
+MOST_SEGMENTS = 10_000
+"""Markers before a JPEG's frame header; real files have dozens."""
+
 _PNG_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"})
 
 
@@ -68,6 +73,8 @@ def decode(data: bytes, *, max_bytes: int, max_pixels: int) -> Image:
             f"the picture is {header.width} x {header.height}; "
             f"at most {LONGEST_SIDE:,} pixels a side are accepted: send a smaller one"
         )
+    if header.format == "JPEG":
+        _refuse_scan_bomb(data, header)
     if header.format == "PNG":
         data = _still_png(data)
     try:
@@ -99,10 +106,24 @@ def read_header(data: bytes) -> Header:
     raise PictureError(f"this is not a picture that we read; send one of {', '.join(FORMATS)}")
 
 
+def _refuse_scan_bomb(data: bytes, header: Header) -> None:
+    """Refuse a progressive JPEG that has a small file decoded over and over again.
+
+    Each scan passes over all pixels, and costs the sender a hundred bytes. Within image data the
+    two bytes of the marker cannot occur, so counting them is enough.
+    """
+    scans = data.count(b"\xff\xda")
+    if scans > 1 and scans * header.width * header.height > MOST_SCANNED_PIXELS:
+        raise PictureTooLarge(
+            f"the JPEG file passes {scans} times over {header.width} x {header.height} pixels: "
+            "save it again with fewer scans"
+        )
+
+
 def _jpeg_size(data: bytes) -> tuple[int, int]:
     """Walk the marker segments to the frame header (ITU-T T.81, annex B)."""
     position = 2
-    while True:
+    for _ in range(MOST_SEGMENTS):
         if data[position] != 0xFF:
             raise PictureError("the JPEG file is damaged: a marker is missing")
         marker = data[position + 1]
@@ -119,6 +140,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
             return width, height
         (length,) = struct.unpack_from(">H", data, position + 2)
         position += 2 + max(length, 2)
+    raise PictureError("the JPEG file is damaged: its frame header does not come")
 
 
 def _png_size(data: bytes) -> tuple[int, int]:

@@ -15,6 +15,10 @@ from age_gender.detectors import Detections, Detector
 from age_gender.geometry import Image, chip_transforms, clip_boxes, warp_chips
 from age_gender.quality import Quality, assess
 
+MOST_FACES = 300
+"""Faces judged in one picture, the most confident ones: whoever asks for overlapping boxes of no
+confidence must not get minutes of our time."""
+
 DetectorName = Literal["fast", "accurate"]
 
 
@@ -145,7 +149,7 @@ class Pipeline:
             estimator = self._estimator() if options.get_attributes else None
         with watch.stage("detect"):
             everyone = detector.detect(image, options.confidence, options.nms, options.min_face)
-            found = _largest(everyone, options.max_faces)
+            found = _largest(everyone[np.arange(min(len(everyone), MOST_FACES))], options.max_faces)
         boxes = _whole_pixels(found, width, height)
         if estimator is not None and len(found):
             faces = _judged(image, found, boxes, estimator, watch)
