@@ -15,8 +15,7 @@ from age_gender.bucket_store import BucketStore
 from age_gender.errors import PictureError, PictureTooLarge, SettingsError
 from age_gender.location import Location, refuse_loop
 from age_gender.pipeline import Options, Result, Stopwatch
-from age_gender.runtime import Runtime
-from age_gender.schema import response_body
+from age_gender.runtime import Runtime, answer_body
 from age_gender.settings import Settings
 from age_gender.storage import MARK, ObjectGone, Store, StoredObject
 
@@ -95,9 +94,7 @@ class Annotator:
     ) -> tuple[Result, dict[str, Any]]:
         most = self._settings.max_picture_bytes
         if picture.size > most:
-            raise PictureTooLarge(
-                f"the picture has {picture.size:,} bytes; at most {most:,} are accepted"
-            )
+            raise PictureTooLarge.of_bytes(picture.size, most)
         with watch.stage("fetch"):
             data = source.read(picture.name, picture.generation)
         with watch.stage("wait"):
@@ -118,8 +115,7 @@ class Annotator:
 def judge_by(runtime: Runtime, data: bytes, options: Options) -> tuple[Result, dict[str, Any]]:
     """Do what `Judge` says with the models of ``runtime``."""
     result = runtime.pipeline.run(data, options)
-    spec = runtime.estimator().spec if options.get_attributes else None
-    return result, response_body(result, options, spec, runtime.engine)
+    return result, answer_body(runtime, result, options)
 
 
 def options_of(settings: Settings) -> Options:

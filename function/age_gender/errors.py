@@ -35,6 +35,11 @@ class PictureTooLarge(AgeGenderError):
 
     code = "picture-too-large"
 
+    @classmethod
+    def of_bytes(cls, size: int, most: int) -> "PictureTooLarge":
+        """The error of a file whose size in bytes is known."""
+        return cls(f"the picture has {size:,} bytes; at most {most:,} are accepted")
+
 
 class SourceError(AgeGenderError):
     """The picture could not be got from where the caller said it is."""

@@ -18,8 +18,7 @@ from age_gender.errors import AgeGenderError
 from age_gender.model_spec import load_spec
 from age_gender.pipeline import Stopwatch
 from age_gender.problems import Problem
-from age_gender.runtime import Runtime, get_runtime
-from age_gender.schema import response_body
+from age_gender.runtime import Runtime, answer_body, get_runtime
 from age_gender.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -141,8 +140,7 @@ class Edge:
         runtime = self._runtime()
         with self._gate.enter():
             result = runtime.pipeline.run(picture, options)
-        spec = runtime.estimator().spec if options.get_attributes else None
-        answer = response_body(result, options, spec, runtime.engine)
+        answer = answer_body(runtime, result, options)
         if result.jpeg is not None:
             answer["image"] = base64.b64encode(result.jpeg).decode("ascii")
         response = _json(answer)

@@ -59,9 +59,7 @@ def decode(data: bytes, *, max_bytes: int, max_pixels: int) -> Image:
         PictureTooLarge: more bytes or pixels than allowed.
     """
     if len(data) > max_bytes:
-        raise PictureTooLarge(
-            f"the picture has {len(data):,} bytes; at most {max_bytes:,} are accepted"
-        )
+        raise PictureTooLarge.of_bytes(len(data), max_bytes)
     header = read_header(data)
     if header.width * header.height > max_pixels:
         raise PictureTooLarge(

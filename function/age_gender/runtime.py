@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import cv2
 
@@ -19,7 +19,8 @@ from age_gender.detectors import Detector
 from age_gender.detectors.accurate import RetinaFaceDetector
 from age_gender.engine import Engine, LiteRTEngine, TensorFlowEngine
 from age_gender.model_spec import load_spec
-from age_gender.pipeline import DetectorName, Pipeline
+from age_gender.pipeline import DetectorName, Options, Pipeline, Result
+from age_gender.schema import response_body
 from age_gender.settings import Settings, get_settings
 
 log = logging.getLogger(__name__)
@@ -107,6 +108,12 @@ def get_runtime() -> Runtime:
         if _current is None or _current[0] != os.getpid():
             _current = (os.getpid(), Runtime(get_settings()))
         return _current[1]
+
+
+def answer_body(runtime: Runtime, result: Result, options: Options) -> dict[str, Any]:
+    """Build the JSON object that a result of this runtime is told as, without ``image``."""
+    spec = runtime.estimator().spec if options.get_attributes else None
+    return response_body(result, options, spec, runtime.engine)
 
 
 def _hog_detector() -> Detector:

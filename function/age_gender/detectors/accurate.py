@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from age_gender.detectors.base import Detections, working_scale
+from age_gender.detectors.base import Detections, Scaled
 from age_gender.engine import Engine
 from age_gender.geometry import Float, Image, resize
 
@@ -42,7 +42,7 @@ SHAPES = tuple(
 that most pictures meet one that is prepared already."""
 
 
-class RetinaFaceDetector:
+class RetinaFaceDetector(Scaled):
     """See the module's docstring; implements `Detector`."""
 
     name = "accurate"
@@ -65,15 +65,7 @@ class RetinaFaceDetector:
     ) -> Detections:
         """See `Detector.detect`."""
         height, width = image.shape[:2]
-        scale = working_scale(
-            width,
-            height,
-            min_face,
-            default_min_face=self.default_min_face,
-            smallest_seen=self.smallest_seen,
-            default_long_side=self.default_long_side,
-            most_long_side=self.most_long_side,
-        )
+        scale = self.scale_for(width, height, min_face)
         batch, (scale_x, scale_y) = _letterbox(image, scale)
         outputs = self._engine.run(batch)
         scores = outputs["scores"][0, :, 1]

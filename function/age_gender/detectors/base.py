@@ -89,3 +89,27 @@ def working_scale(
     if min_face is None:
         return min(smallest_seen / default_min_face, default_long_side / long_side)
     return min(smallest_seen / min_face, most_long_side / long_side)
+
+
+class Scaled:
+    """What detectors have in common that look at a picture at the scale of `working_scale`.
+
+    The attributes are its arguments of the same names.
+    """
+
+    default_min_face: int
+    smallest_seen: float
+    default_long_side: int
+    most_long_side: int
+
+    def scale_for(self, width: int, height: int, min_face: int | None) -> float:
+        """Scale at which this detector looks at a picture."""
+        return working_scale(
+            width,
+            height,
+            min_face,
+            default_min_face=self.default_min_face,
+            smallest_seen=self.smallest_seen,
+            default_long_side=self.default_long_side,
+            most_long_side=self.most_long_side,
+        )

@@ -11,7 +11,7 @@ import cv2
 import dlib
 import numpy as np
 
-from age_gender.detectors.base import Detections, working_scale
+from age_gender.detectors.base import Detections, Scaled
 from age_gender.geometry import Float, Image, resize
 
 CONFIDENCE_MIDPOINT = -0.1
@@ -26,7 +26,7 @@ BOX_SCALE = (0.93, 1.21)
 factors of the sides, both in window sides."""
 
 
-class HogDetector:
+class HogDetector(Scaled):
     """See the module's docstring; implements `Detector`."""
 
     name = "fast"
@@ -45,15 +45,7 @@ class HogDetector:
     ) -> Detections:
         """See `Detector.detect`."""
         height, width = image.shape[:2]
-        scale = working_scale(
-            width,
-            height,
-            min_face,
-            default_min_face=self.default_min_face,
-            smallest_seen=self.smallest_seen,
-            default_long_side=self.default_long_side,
-            most_long_side=self.most_long_side,
-        )
+        scale = self.scale_for(width, height, min_face)
         grey = _scaled_grey(image, scale)
         rectangles, scores = self._windows(grey, score_for(confidence))
         windows = np.array(
