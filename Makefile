@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --require-has
 MODELS := function/age_gender/models/.built
 
 .DEFAULT_GOAL := help
-.PHONY: help serve models test lint check-infra bench evaluate lock clean
+.PHONY: help serve models test lint check-infra bench bench-check evaluate train lock audit clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,12 +27,21 @@ lint: $(VENV)/.dev ## Lint, formatting and types
 	@$(BIN)/mypy function
 	@$(BIN)/mypy training benchmarks local_runner.py
 
-check-infra: $(VENV)/.dev $(MODELS) ## Check image, Terraform, manifests, Cloud Build file and docs (uses ../shared/cloud)
+check-infra: $(VENV)/.dev $(VENV)/.infra $(MODELS) ## Check image, Terraform, manifests, Cloud Build file and docs (uses ../shared/cloud)
 	@test -d ../shared/cloud || echo "WARNING: no ../shared/cloud: Terraform and the image go UNCHECKED"
-	@CHECK_CONTAINER=1 $(BIN)/python -m pytest tests/infra -rs
+	@CHECK_CONTAINER="$${CHECK_CONTAINER:-cpu}" $(BIN)/python -m pytest tests/infra -rs -n 2 --dist loadfile
 
-bench: $(VENV)/.dev $(MODELS) ## Measure speed, memory and detection; writes docs/benchmarks.md
+bench: $(VENV)/.dev $(MODELS) ## Measure us and the peers; writes docs/benchmarks.md (BENCH_PEERS=folder for theirs)
 	@PYTHONPATH=function $(BIN)/python -m benchmarks
+
+bench-check: $(VENV)/.dev $(MODELS) ## Time the pipeline again and say what got slower than the stored figures
+	@PYTHONPATH=function $(BIN)/python -m benchmarks.check
+
+train: $(VENV)/.dev models ## Make a model of our own: NAME=agn-v1 DATA=folder LABELS="a.csv b.csv" WORK=folder
+	@test -n "$(NAME)" -a -n "$(DATA)" -a -n "$(LABELS)" -a -n "$(WORK)" \
+	  || { echo "give NAME=, DATA=, LABELS= and WORK="; exit 2; }
+	@PYTHONPATH=function:. $(BIN)/python -m training.steps --name "$(NAME)" \
+	  --images "$(DATA)" --labels $(LABELS) --work "$(WORK)"
 
 evaluate: $(VENV)/.dev models ## Judge the models: DATA=folder LABELS="a.csv b.csv"; writes docs/model-card.md
 	@test -n "$(DATA)" -a -n "$(LABELS)" || { echo "give DATA= and LABELS="; exit 2; }
@@ -41,6 +50,9 @@ evaluate: $(VENV)/.dev models ## Judge the models: DATA=folder LABELS="a.csv b.c
 
 lock: $(VENV)/.dev ## Pin the requirements anew, with hashes
 	@PATH="$(abspath $(BIN)):$$PATH" requirements/lock
+
+audit: $(VENV)/.dev ## Licences and known vulnerabilities of what is deployed (asks the package index)
+	@PATH="$(abspath $(BIN)):$$PATH" requirements/audit
 
 clean: ## Remove the virtual environment and the models built
 	rm -rf $(VENV) build
@@ -64,4 +76,10 @@ $(VENV)/.build: requirements/build.txt $(VENV)/.base
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.build
 	@echo "Installing what checks and tests need"
 	@$(PIP) -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.infra: requirements/infra.txt $(VENV)/.base
+	@test -x $(VENV)/infra/bin/python || $(PYTHON) -m venv $(VENV)/infra
+	@echo "Installing what checks the deployment files"
+	@$(VENV)/infra/bin/python -m pip --disable-pip-version-check -q install --require-hashes -r $<
 	@touch $@

@@ -21,7 +21,7 @@ LEAST_IOU = 0.4
 def measure() -> list[dict[str, Any]]:
     """Recall and false faces, each photo scaled so that its median face has a given side."""
     engine = LiteRTEngine(load_settings().models_dir / "retinaface.tflite", 2)
-    detectors: list[Detector] = [HogDetector(), RetinaFaceDetector(engine)]
+    detectors: list[Detector] = [HogDetector(2), RetinaFaceDetector(engine)]
     rows = []
     for side in SIDES:
         for detector in detectors:

@@ -4,8 +4,9 @@ import os
 import platform
 import subprocess
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
+
+from age_gender.local.machine import cpu_model
 
 PACKAGES = ("ai-edge-litert", "dlib-bin", "numpy", "opencv-python-headless", "tensorflow-cpu")
 
@@ -13,7 +14,7 @@ PACKAGES = ("ai-edge-litert", "dlib-bin", "numpy", "opencv-python-headless", "te
 def describe() -> dict[str, Any]:
     """Processor, cores, memory, versions, and how busy the machine was."""
     return {
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "load_before": round(os.getloadavg()[0], 2),
@@ -22,13 +23,6 @@ def describe() -> dict[str, Any]:
         "packages": {name: version(name) for name in PACKAGES},
         "commit": _commit(),
     }
-
-
-def _cpu_model() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 def _commit() -> str:

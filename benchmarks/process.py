@@ -39,16 +39,16 @@ def cold_start() -> dict[str, Any]:
 
 
 def memory() -> dict[str, Any]:
-    """Resident memory of the server over a thousand mixed requests, MiB."""
+    """Memory of the server over a thousand mixed requests, MiB."""
     pictures = [picture(n, w, h) for n, w, h in ((1, 640, 480), (5, 640, 480), (1, 1024, 768))]
     with tempfile.TemporaryDirectory() as folder, Service(Path(folder) / "log") as service:
-        samples = [{"requests": 0, "rss_mib": _resident(service.process.pid)}]
+        samples = [_sample(0, service.process.pid)]
         for index in range(REQUESTS):
             detector = ("fast", "accurate")[index % 2]
             service.predict(pictures[index % 3], face_detector=detector)
             if (index + 1) % (REQUESTS // 10) == 0:
-                samples.append({"requests": index + 1, "rss_mib": _resident(service.process.pid)})
-    settled = [s["rss_mib"] for s in samples[2:]]
+                samples.append(_sample(index + 1, service.process.pid))
+    settled = [s["pss_mib"] for s in samples[2:]]
     return {
         "samples": samples,
         "steady_mib": settled[-1],
@@ -56,7 +56,21 @@ def memory() -> dict[str, Any]:
     }
 
 
-def _resident(pid: int) -> float:
+def _sample(requests: int, pid: int) -> dict[str, float]:
+    return {
+        "requests": requests,
+        "pss_mib": resident(pid),
+        "worker_rss_mib": _worker_rss(pid),
+    }
+
+
+def _worker_rss(pid: int) -> float:
+    """Resident set size of the largest worker; pages that it shares with others count in full."""
+    workers = psutil.Process(pid).children(recursive=True)
+    return round(max(w.memory_info().rss for w in workers) / 2**20, 1)
+
+
+def resident(pid: int) -> float:
     """Proportional set size of the process and its workers: shared pages count once."""
     parent = psutil.Process(pid)
     processes = [parent, *parent.children(recursive=True)]

@@ -1,6 +1,6 @@
 """Makes the image small and quick to start; used by the Dockerfile only.
 
-    slim_packages.py trim SITE_PACKAGES    delete what the service never loads
+    slim_packages.py trim SITE_PACKAGES    delete what the service never loads, symbols included
     slim_packages.py compile FOLDER        write bytecode for what it does load from a folder
 
 A read-only file system cannot keep bytecode made at run time, so each cold start would compile
@@ -11,6 +11,7 @@ never read.
 import importlib
 import py_compile
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,8 +28,17 @@ UNUSED = (
     "numpy/f2py",
     "numpy/_core/_*_tests.*.so",
     "numpy/_core/_simd.*.so",
+    # Pydantic: the interface of its version 1.
+    "pydantic/v1",
 )
 UNUSED_ANYWHERE = ("*.a", "*.h", "*.pxd", "*.pyi", "*.pyx", "*.proto", "tests", "__pycache__")
+
+SYMBOLS = (
+    "ai_edge_litert/libpywrap_litert_common.so",
+    "cryptography/hazmat/bindings/_rust.abi3.so",
+)
+"""Libraries with megabytes of symbols that nothing looks up. Those in folders ``*.libs`` are not
+for ``strip``: wheels' repair tools have moved their parts, and it would make them unreadable."""
 
 LOADED = (
     "ai_edge_litert.interpreter",
@@ -66,10 +76,12 @@ def trim(site_packages: Path) -> None:
     Raises:
         SystemExit: nothing is found for one of the names: a new version has moved it.
     """
-    found = {name: list(site_packages.glob(name)) for name in UNUSED}
+    found = {name: list(site_packages.glob(name)) for name in (*UNUSED, *SYMBOLS)}
     missing = [name for name, paths in found.items() if not paths]
     if missing:
         sys.exit(f"not there any more; see where it went: {', '.join(missing)}")
+    libraries = [path for name in SYMBOLS for path in found.pop(name)]
+    subprocess.run(["strip", "--strip-unneeded", *libraries], check=True)  # noqa: S603, S607
     paths = [path for named in found.values() for path in named]
     for pattern in UNUSED_ANYWHERE:
         paths += site_packages.rglob(pattern)

@@ -4,6 +4,7 @@
 process serves, ``FUNCTION_TARGET`` or ``--target`` says.
 """
 
+import math
 import os
 import sys
 from functools import lru_cache
@@ -16,7 +17,7 @@ import functions_framework
 from cloudevents.http import CloudEvent
 from flask import Request, Response, current_app, has_app_context, request
 
-from age_gender import auth, logs
+from age_gender import auth, logs, server
 from age_gender.errors import SettingsError
 from age_gender.events import Handler
 from age_gender.http import Edge
@@ -40,15 +41,24 @@ try:
         _handler()
 except SettingsError as error:
     sys.exit(f"cannot start: {error}")
-if _target != "annotate":  # whose callers Google authenticates
+_edge = Edge(_settings, closing=server.CLOSING)
+if _target == "annotate":  # whose callers Google authenticates, and gives their time
+    server.configure(math.inf)
+else:
     auth.warn_if_open(_settings)
-_edge = Edge(_settings)
+    server.configure(_edge.longest_wait)
 
 
 @functions_framework.http
 def predict(request: Request) -> Response:
     """Answer an HTTP request; see ``age_gender.http``."""
     return _edge(request)
+
+
+if _target != "annotate" and has_app_context():
+    # The framework answers some addresses itself, with pages of HTML: those of its folder of static
+    # files, favicon.ico and robots.txt. Now the edge does.
+    functions_framework.errorhandler(404)(lambda _: _edge(request))
 
 
 @functions_framework.cloud_event

@@ -35,13 +35,9 @@ class Service:
         self.process: subprocess.Popen[bytes]
 
     def __enter__(self) -> Self:
-        command = [
-            *(sys.executable, "-m", "functions_framework", f"--target={self._target}"),
-            *("--host=127.0.0.1", f"--port={self.port}"),
-        ]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                command,
+                self.command(),
                 cwd=ROOT / "function",
                 env={**os.environ, **self._environment},
                 stdout=log,
@@ -57,6 +53,13 @@ class Service:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+    def command(self) -> list[str]:
+        """What starts the server; a subclass may start it in other surroundings."""
+        return [
+            *(sys.executable, "-m", "functions_framework", f"--target={self._target}"),
+            *("--host=127.0.0.1", f"--port={self.port}"),
+        ]
 
     def predict(self, picture: bytes, **fields: Any) -> dict[str, Any]:
         """POST a picture as JSON and return the answer, which must be a 200."""

@@ -4,19 +4,21 @@
 
     python -m training.calibrate --names agn-v1 --models DIR --images DIR --labels a.csv b.csv
 
-Only the rows of the validation part are used (see `training.data.is_validation`).
+Only the rows of the validation part are used (see `training.data.is_validation`), and of these
+only what the model's recipe lets it learn from.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from age_gender.attributes import calibrate
+from age_gender.attributes import Attributes, calibrate
 from age_gender.engine import LiteRTEngine
 from age_gender.model_spec import Calibration, ModelSpec, Reliability, load_spec
 from training.data import (
@@ -25,11 +27,13 @@ from training.data import (
     Labels,
     age_band,
     concatenated,
+    in_second_half,
     is_validation,
     read_labels,
 )
 from training.export import write_spec
-from training.observe import Observations, find, make_detector, observe, set_threads
+from training.observe import Faces, Observations, find, make_detector, observe, set_threads
+from training.recipes import load_recipe
 
 Float = NDArray[np.floating]
 
@@ -76,6 +80,11 @@ def fit_temperatures(observed: Observations, labels: Labels) -> tuple[float, flo
         return float(np.logaddexp(0, -logit / temperature).mean())
 
     return _argmin(age_loss), _argmin(sex_loss)
+
+
+def learnt_from(labels: Labels, name: str) -> NDArray[np.bool_]:
+    """Whether each picture is of the data that the model's recipe lets it learn from, ``[N]``."""
+    return np.asarray(np.char.startswith(labels.name, load_recipe(name).data))
 
 
 def _argmin(loss: Callable[[float], float]) -> float:
@@ -179,6 +188,39 @@ def fit(observed: Observations, labels: Labels, spec: ModelSpec) -> Calibration:
     )
 
 
+def cross_fitted(
+    observed: Observations, labels: Labels, spec: ModelSpec, use: NDArray[np.bool_]
+) -> Attributes:
+    """What the model says of each face when it was calibrated on the other half of the faces.
+
+    So that no face is judged by numbers that were fitted on it.
+
+    Args:
+        observed: of N pictures.
+        labels: of the same.
+        spec: of the model; its calibration is ignored.
+        use: bool ``[N]``, whether the model may be calibrated on each.
+    """
+    second = in_second_half(list(labels.name))
+    halves = []
+    for half in (second, ~second):
+        rows = observed.found & use & ~half
+        calibration = fit(observed[rows], labels[rows], spec)
+        halves.append(
+            calibrate(
+                observed.distributions,
+                observed.male,
+                spec.model_copy(update={"calibration": calibration}),
+            )
+        )
+    one, other = halves
+    return Attributes(
+        np.where(second, one.ages, other.ages),
+        np.where(second[:, None], one.intervals, other.intervals),
+        np.where(second, one.male, other.male),
+    )
+
+
 def drawn_ages(distributions: Float, labels: Labels) -> Float:
     """Exact ages as they are; others drawn from each face's distribution within its range.
 
@@ -230,30 +272,59 @@ def _errors(observed: Observations, labels: Labels, spec: ModelSpec) -> Float:
 def fit_limits(
     observed: Observations,
     labels: Labels,
-    shrunk: Observations,
-    shrunk_labels: Labels,
+    worsened: Worsened,
     spec: ModelSpec,
 ) -> Reliability:
     """Limits of reliability from the error against size, sharpness and yaw.
 
     Args:
-        observed: of N faces, all found, in pictures as they are: for sharpness and yaw.
+        observed: of N faces, all found, in pictures as they are: for the yaw.
         labels: of the same.
-        shrunk: of M faces, all found, in pictures shrunk by various factors: for the size.
-        shrunk_labels: of the same.
+        worsened: the same kind of faces, made smaller and less sharp.
         spec: calibrated.
     """
     errors = _errors(observed, labels, spec)
-    by_size = _errors(shrunk, shrunk_labels, spec)
+    by_size = _errors(worsened.smaller, worsened.smaller_labels, spec)
+    by_sharpness = _errors(worsened.blurred, worsened.blurred_labels, spec)
     return Reliability(
-        min_size=round(limit_where_worse(shrunk.size, by_size), 1),
-        min_sharpness=round(limit_where_worse(observed.sharpness, errors), 3),
+        min_size=round(limit_where_worse(worsened.smaller.size, by_size), 1),
+        min_sharpness=round(limit_where_worse(worsened.blurred.sharpness, by_sharpness), 3),
         max_yaw=round(-limit_where_worse(-np.abs(observed.yaw), errors), 2),
     )
 
 
 SHRINK = (1.0, 0.6, 0.4, 0.3, 0.22, 0.16)
 """Factors by which pictures are made smaller to see how the error grows."""
+BLUR = (0.0, 1.0, 2.0, 3.0, 4.5, 6.5, 9.0)
+"""Standard deviations, in pixels of faces of some 100, by which they are blurred for the same."""
+
+
+@dataclass(frozen=True)
+class Worsened:
+    """Faces in pictures that were made worse, all found.
+
+    Attributes:
+        smaller: in pictures shrunk by the factors of `SHRINK`.
+        smaller_labels: of the same.
+        blurred: in pictures blurred as `BLUR` says.
+        blurred_labels: of the same.
+    """
+
+    smaller: Observations
+    smaller_labels: Labels
+    blurred: Observations
+    blurred_labels: Labels
+
+
+def pooled(
+    views: list[Faces], labels: Labels, engine: LiteRTEngine, spec: ModelSpec
+) -> tuple[Observations, Labels]:
+    """What the network says of the same pictures in several states, where they were found."""
+    seen = [observe(view, engine, spec) for view in views]
+    return (
+        Observations.concatenated([view[view.found] for view in seen]),
+        concatenated([labels[view.found] for view in seen]),
+    )
 
 
 def main() -> None:
@@ -263,29 +334,31 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--labels", type=Path, nargs="+", required=True)
-    parser.add_argument("--data", default="", help="only files whose names begin so")
     parser.add_argument("--sample", type=int, default=600, help="pictures for the limits")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     set_threads(args.threads)
     labels = concatenated([read_labels(table) for table in args.labels])
-    labels = labels[is_validation(list(labels.name)) & np.char.startswith(labels.name, args.data)]
-    sample = np.random.default_rng(0).permutation(len(labels))[: args.sample]
+    labels = labels[is_validation(list(labels.name))]
     detector = make_detector("accurate", args.models, args.threads)
-    paths = [args.images / name for name in labels.name]
-    faces = find(paths, detector)
-    small = [find([paths[i] for i in sample], detector, shrink=s) for s in SHRINK]
+    faces = find([args.images / name for name in labels.name], detector)
     for name in args.names:
         spec = load_spec(args.models, name)
         engine = LiteRTEngine(args.models / f"{name}.tflite", args.threads)
+        known = learnt_from(labels, name)
         observed = observe(faces, engine, spec)
-        seen = observed.found
-        calibration = fit(observed[seen], labels[seen], spec)
+        rows = observed.found & known
+        calibration = fit(observed[rows], labels[rows], spec)
         spec = spec.model_copy(update={"calibration": calibration})
-        views = [observe(some, engine, spec) for some in small]
-        everything = Observations.concatenated([v[v.found] for v in views])
-        known = concatenated([labels[sample][v.found] for v in views])
-        limits = fit_limits(observed[seen], labels[seen], everything, known, spec)
+        few = np.random.default_rng(0).permutation(np.flatnonzero(known))[: args.sample]
+        some = [args.images / file for file in labels.name[few]]
+        smaller = [find(some, detector, shrink=s) for s in SHRINK]
+        blurred = [find(some, detector, blur=s) for s in BLUR]
+        worsened = Worsened(
+            *pooled(smaller, labels[few], engine, spec),
+            *pooled(blurred, labels[few], engine, spec),
+        )
+        limits = fit_limits(observed[rows], labels[rows], worsened, spec)
         spec = spec.model_copy(update={"reliability": limits})
         write_spec(spec, args.models)
         print(spec.model_dump_json(indent=2))

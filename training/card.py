@@ -19,8 +19,8 @@ not edit by hand. How the models were made, and what was tried in vain, is in [m
 All numbers are of the validation part (a fixed tenth of each data set, split by file name; copies
 of its photos are left out of training), through the product's own path: `accurate` detector,
 alignment, LiteRT, calibration. In brackets: 95 % confidence intervals. "Bucket" is one of the nine
-age ranges of FairFace. The few numbers of the calibration were fitted on the same part, so its
-coverage is a little flattered.
+age ranges of FairFace. Calibration is fitted on the same part; for this card each half of it was
+judged by a calibration fitted on the other half.
 
 ## Use
 
@@ -73,6 +73,14 @@ def _section(spec: ModelSpec, numbers: dict[str, Any]) -> str:
         lines += _set(name, part)
     lines += ["### By face size", ""]
     for name, groups in numbers["by_size"].items():
+        lines += [table(groups, name), ""]
+    lines += [
+        "### By sharpness",
+        "",
+        "The same pictures blurred more and more; `quality.sharpness` as the service tells it.",
+        "",
+    ]
+    for name, groups in numbers["by_sharpness"].items():
         lines += [table(groups, name), ""]
     image = f"img/model/{spec.name}"
     lines += [

@@ -97,9 +97,26 @@ def is_validation(files: Sequence[str]) -> NDArray[np.bool_]:
     Returns:
         bool ``[N]``.
     """
-    draws = [hashlib.sha256(Path(file).name.encode()).digest()[:8] for file in files]
-    shares = np.array([int.from_bytes(d, "big") / 2**64 for d in draws])
-    return np.asarray(shares < VALIDATION_SHARE)
+    return np.asarray(_draws(files)[:, 0] < VALIDATION_SHARE)
+
+
+def in_second_half(files: Sequence[str]) -> NDArray[np.bool_]:
+    """Which half each picture is in when calibration is fitted on one and judged on the other.
+
+    Args:
+        files: ``[N]``, as for `is_validation`, of which this is independent.
+
+    Returns:
+        bool ``[N]``.
+    """
+    return np.asarray(_draws(files)[:, 1] < 0.5)
+
+
+def _draws(files: Sequence[str]) -> NDArray[np.float64]:
+    """Two numbers from 0 to 1 of each file name, ``[N, 2]``."""
+    digests = [hashlib.sha256(Path(file).name.encode()).digest() for file in files]
+    numbers = [[int.from_bytes(d[i : i + 8], "big") for i in (0, 8)] for d in digests]
+    return np.array(numbers, np.float64).reshape(-1, 2) / 2**64
 
 
 def age_band(ages: NDArray[np.floating] | NDArray[np.integer]) -> NDArray[np.intp]:

@@ -25,11 +25,19 @@ from age_gender.attributes import Attributes, calibrate
 from age_gender.engine import LiteRTEngine
 from age_gender.model_spec import ModelSpec, load_spec
 from training import plots
-from training.calibrate import SHRINK
+from training.calibrate import BLUR, SHRINK, cross_fitted, learnt_from, pooled
 from training.card import write_card
 from training.data import Labels, concatenated, is_validation, read_labels
 from training.observe import Faces, Observations, find, make_detector, observe, set_threads
-from training.report import by_group, group_numbers, sex_calibration, size_names, tables
+from training.report import (
+    by_group,
+    group_numbers,
+    select,
+    sex_calibration,
+    sharpness_names,
+    size_names,
+    tables,
+)
 
 TIMED_RUNS = 30
 
@@ -53,6 +61,7 @@ class Views:
         few: labels of a sample.
         fast: faces of the sample, found by ``fast``.
         shrunk: faces of the sample at several sizes, found by ``accurate``.
+        blurred: faces of the sample less and less sharp, found by ``accurate``.
     """
 
     labels: Labels
@@ -60,6 +69,7 @@ class Views:
     few: Labels
     fast: Faces
     shrunk: list[Faces]
+    blurred: list[Faces]
 
 
 def look(labels: Labels, images: Path, models: Path, sample: int, threads: int) -> Views:
@@ -69,7 +79,7 @@ def look(labels: Labels, images: Path, models: Path, sample: int, threads: int) 
         labels: of the pictures to judge by.
         images: folder that the labels' names are in.
         models: folder of the models.
-        sample: how many pictures are looked at in several sizes, and by ``fast``.
+        sample: how many pictures are looked at made worse, and by ``fast``.
         threads: of the network.
     """
     accurate = make_detector("accurate", models, threads)
@@ -82,20 +92,34 @@ def look(labels: Labels, images: Path, models: Path, sample: int, threads: int) 
         labels[few],
         find(some, make_detector("fast", models, threads)),
         [find(some, accurate, shrink=s) for s in SHRINK],
+        [find(some, accurate, blur=s) for s in BLUR],
     )
 
 
-def judge(spec: ModelSpec, engine: LiteRTEngine, views: Views) -> dict[str, Any]:
-    """All numbers of one model."""
+def judge(spec: ModelSpec, engine: LiteRTEngine, views: Views, crossed: bool) -> dict[str, Any]:
+    """All numbers of one model.
+
+    Args:
+        spec: of the model.
+        engine: runs it.
+        views: of the pictures to judge by.
+        crossed: whether these are the pictures that the model was calibrated on: each half of them
+            is then judged as calibrated on the other.
+    """
     observed = observe(views.faces, engine, spec)
+    if crossed:
+        told = cross_fitted(observed, views.labels, spec, learnt_from(views.labels, spec.name))
+    else:
+        told = _told(observed, spec)
     fast = observe(views.fast, engine, spec)
-    shrunk = [observe(view, engine, spec) for view in views.shrunk]
+    smaller, smaller_labels = pooled(views.shrunk, views.few, engine, spec)
+    blurred, blurred_labels = pooled(views.blurred, views.few, engine, spec)
     return {
         "model": spec.name,
         "version": spec.version,
         "milliseconds": _milliseconds(engine, spec),
         "sets": {
-            name: _judged_set(observed, views.labels, index, spec)
+            name: _judged_set(observed, told, views.labels, index, spec)
             for name, index in _sets(views.labels).items()
         },
         "fast_detector": {
@@ -107,7 +131,8 @@ def judge(spec: ModelSpec, engine: LiteRTEngine, views: Views) -> dict[str, Any]
             }
             for name, index in _sets(views.few).items()
         },
-        "by_size": _by_size(shrunk, views.few, spec),
+        "by_size": _grouped(smaller, smaller_labels, size_names(smaller.size), spec),
+        "by_sharpness": _grouped(blurred, blurred_labels, sharpness_names(blurred.sharpness), spec),
     }
 
 
@@ -116,37 +141,42 @@ def _missed(observed: Observations, index: NDArray[np.bool_]) -> dict[str, int]:
 
 
 def _judged_set(
-    observed: Observations, labels: Labels, index: NDArray[np.bool_], spec: ModelSpec
+    observed: Observations,
+    told: Attributes,
+    labels: Labels,
+    index: NDArray[np.bool_],
+    spec: ModelSpec,
 ) -> dict[str, Any]:
     seen = index & observed.found
-    told = _told(observed[seen], spec)
+    known, said = labels[seen], select(told, seen)
     return {
         **_missed(observed, index),
-        **tables(told, labels[seen]),
-        "sex_calibration": sex_calibration(told.male, labels[seen].male),
-        "reliable": _by_reliability(observed[seen], labels[seen], spec),
+        **tables(said, known),
+        "sex_calibration": sex_calibration(said.male, known.male),
+        "reliable": by_group(said, known, _reliability(observed[seen], spec)),
     }
 
 
-def _by_size(shrunk: list[Observations], labels: Labels, spec: ModelSpec) -> dict[str, Any]:
-    seen = Observations.concatenated([view[view.found] for view in shrunk])
-    known = concatenated([labels[view.found] for view in shrunk])
-    names = np.array(size_names(seen.size))
+def _grouped(
+    observed: Observations, labels: Labels, groups: list[str], spec: ModelSpec
+) -> dict[str, Any]:
+    """Numbers of each group, for each kind of labels."""
+    told, names = _told(observed, spec), np.array(groups)
     return {
-        name: by_group(_told(seen[index], spec), known[index], names[index].tolist())
-        for name, index in _sets(known).items()
+        name: by_group(select(told, index), labels[index], names[index].tolist())
+        for name, index in _sets(labels).items()
     }
 
 
-def _by_reliability(observed: Observations, labels: Labels, spec: ModelSpec) -> dict[str, Any]:
+def _reliability(observed: Observations, spec: ModelSpec) -> list[str]:
+    """Whether each face counts as reliable, in words."""
     limits = spec.reliability
     holds = (
         (observed.size >= limits.min_size)
         & (observed.sharpness >= limits.min_sharpness)
         & (np.abs(observed.yaw) <= limits.max_yaw)
     )
-    names = np.where(holds, "reliable", "not reliable").tolist()
-    return by_group(_told(observed, spec), labels, names)
+    return [str(word) for word in np.where(holds, "reliable", "not reliable")]
 
 
 def _milliseconds(engine: LiteRTEngine, spec: ModelSpec) -> dict[str, float]:
@@ -184,7 +214,7 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, required=True)
     parser.add_argument("--logs", type=Path, nargs="*", default=[], help="of the first model")
     parser.add_argument("--part", choices=("validation", "all"), default="validation")
-    parser.add_argument("--sample", type=int, default=1000, help="pictures looked at in all sizes")
+    parser.add_argument("--sample", type=int, default=1000, help="pictures looked at made worse")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     set_threads(args.threads)
@@ -196,7 +226,7 @@ def main() -> None:
     for name in args.names:
         spec = load_spec(args.models, name)
         engine = LiteRTEngine(args.models / f"{name}.tflite", args.threads)
-        numbers = _rounded(judge(spec, engine, views))
+        numbers = _rounded(judge(spec, engine, views, crossed=args.part == "validation"))
         text = json.dumps(numbers, indent=1, ensure_ascii=False) + "\n"
         (own / f"{name}.metrics.json").write_text(text, encoding="utf-8")
         plots.calibration(numbers, pictures / f"{name}-calibration.png")

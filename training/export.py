@@ -2,10 +2,10 @@
 
 ::
 
-    python -m training.export --name agn-v1 --models DIR --weights W.npz --size 224
-        --licence "..." --data "..."
+    python -m training.export --name agn-v1 --models DIR --weights W.npz
 
-The specification that it writes is not calibrated yet: see `training.calibrate`.
+Version, licence and provenance are those of ``recipes.toml``. The specification that it writes is
+not calibrated yet: see `training.calibrate`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import shutil
 from pathlib import Path
 
 from age_gender.model_spec import Ages, Chip, ModelSpec
+from training.recipes import load_recipe
 from training.thirdparty.build import build_all
 
 
@@ -67,23 +68,19 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--models", type=Path, required=True, help="folder of the models")
     parser.add_argument("--weights", type=Path, required=True, help="weights.npz of a run")
-    parser.add_argument("--version", default="1.0.0")
-    parser.add_argument("--size", type=int, default=224, help="side of the chips, pixels")
-    parser.add_argument("--scale", type=float, default=1.25, help="side of the chips, boxes")
-    parser.add_argument("--licence", required=True, help="of the weights")
-    parser.add_argument("--data", required=True, help="what they were trained on")
     args = parser.parse_args()
+    recipe = load_recipe(args.name)
     spec = ModelSpec(
         name=args.name,
-        version=args.version,
-        licence=args.licence,
-        data=args.data,
-        chip=Chip(size=args.size, scale=args.scale),
+        version=recipe.version,
+        licence=recipe.licence,
+        data=recipe.provenance,
+        chip=Chip(size=recipe.size, scale=recipe.tuning.scale),
         ages=Ages(first=0.0, step=1.0),
     )
     sha256 = publish(args.weights, spec, args.models)
     catalogue = args.models / "models.toml"
-    text = pinned(catalogue.read_text(encoding="utf-8"), args.name, args.version, sha256)
+    text = pinned(catalogue.read_text(encoding="utf-8"), args.name, recipe.version, sha256)
     catalogue.write_text(text, encoding="utf-8")
     build_all(args.models, only=[args.name], catalogue=catalogue)
 

@@ -26,7 +26,25 @@ class AgeLoss(keras.losses.Loss):  # type: ignore[misc] # Keras has no types
     Kullback-Leibler divergence. Of a range only ``-log P(low <= age <= high)`` is asked
     (interval censoring, Turnbull 1976). To both is added the distance in years from the expected
     age to the label, which is what the mean absolute error counts.
+
+    Where no exact ages are seen, nothing says where in a range to be, and the network puts its
+    ages at the ends. ``flatness`` weighs the divergence from an even distribution over the range,
+    given that the age is in it (maximum entropy, Jaynes 1957).
     """
+
+    def __init__(self, flatness: float = 0.0, **rest: Any):
+        """As a Keras loss.
+
+        Args:
+            flatness: weight of that divergence.
+            **rest: of every Keras loss.
+        """
+        super().__init__(**rest)
+        self.flatness = flatness
+
+    def get_config(self) -> dict[str, Any]:
+        """For saving."""
+        return {**super().get_config(), "flatness": self.flatness}
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Loss of each face.
@@ -49,7 +67,10 @@ class AgeLoss(keras.losses.Loss):  # type: ignore[misc] # Keras has no types
         divergence = ops.sum(ops.exp(log_target) * (log_target - log_p), axis=-1)
 
         outside = ops.logical_or(years < low, years > high)
-        censored = -ops.logsumexp(ops.where(outside, -1e9, log_p), axis=-1)
+        log_inside = ops.logsumexp(ops.where(outside, -1e9, log_p), axis=-1)
+        share = ops.cast(ops.logical_not(outside), "float32") / (high - low + 1)
+        unevenness = log_inside - ops.sum(share * log_p, axis=-1) - ops.log(high - low + 1)[:, 0]
+        censored = self.flatness * unevenness - log_inside
 
         expected = ops.sum(ops.exp(log_p) * years, axis=-1)
         distance = ops.relu(low[:, 0] - expected) + ops.relu(expected - high[:, 0])

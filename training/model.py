@@ -12,7 +12,7 @@ from ml_dtypes import bfloat16
 from numpy.typing import NDArray
 
 from training.data import OLDEST
-from training.thirdparty.faceres import BLOCKS, Weights, build_faceres
+from training.thirdparty.faceres import BLOCKS, Layers, build_faceres
 
 HEAD_UNITS = 512
 DROPOUT = 0.2
@@ -20,7 +20,7 @@ HEAD = ("hidden", "age_logits", "gender_logit")
 """Layers that do not come from FaceRes."""
 
 
-def build(size: int, faceres: Weights | None = None, frozen_blocks: int = 0) -> keras.Model:
+def build(size: int, faceres: Layers | None = None, frozen_blocks: int = 0) -> keras.Model:
     """The network as it is trained: it gives logits.
 
     Args:

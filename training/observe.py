@@ -67,32 +67,35 @@ class Faces:
     Attributes:
         paths: ``[N]``.
         shrink: pictures are made smaller by this factor first.
+        blur: standard deviation in pixels by which they are blurred after that.
         faces: ``[N]``, one detection each, in pixels of the picture with its border; or None.
     """
 
     paths: list[Path]
     shrink: float
+    blur: float
     faces: list[Detections | None]
 
 
-def find(paths: list[Path], detector: Detector, *, shrink: float = 1.0) -> Faces:
+def find(paths: list[Path], detector: Detector, *, shrink: float = 1.0, blur: float = 0.0) -> Faces:
     """Find the face that each picture is of.
 
     Args:
         paths: ``[N]``.
         detector: finds the faces.
         shrink: pictures are made smaller by this factor first.
+        blur: standard deviation in pixels by which they are blurred after that.
     """
     faces: list[Detections | None] = []
     for path in paths:
-        picture = _picture(path, shrink)
+        picture = _picture(path, shrink, blur)
         seen = detector.detect(picture, CONFIDENCE, NMS)
         if len(seen):
             best = most_central(seen, picture.shape[1], picture.shape[0])
             faces.append(seen[np.array([best])])
         else:
             faces.append(None)
-    return Faces(paths, shrink, faces)
+    return Faces(paths, shrink, blur, faces)
 
 
 def observe(faces: Faces, engine: LiteRTEngine, spec: ModelSpec) -> Observations:
@@ -110,7 +113,9 @@ def observe(faces: Faces, engine: LiteRTEngine, spec: ModelSpec) -> Observations
         if face is None:
             continue
         transforms = chip_transforms(face.boxes, face.landmarks, spec.chip.scale, spec.chip.size)
-        chips[i : i + 1] = warp_chips(_picture(path, faces.shrink), transforms, spec.chip.size)
+        chips[i : i + 1] = warp_chips(
+            _picture(path, faces.shrink, faces.blur), transforms, spec.chip.size
+        )
         (quality,) = assess(face.boxes, face.landmarks, chips[i : i + 1])
         size[i], sharpness[i], yaw[i] = quality.size, quality.sharpness, quality.yaw or 0.0
     outputs = list(_run(engine, chips))
@@ -124,12 +129,14 @@ def observe(faces: Faces, engine: LiteRTEngine, spec: ModelSpec) -> Observations
     )
 
 
-def _picture(path: Path, shrink: float) -> NDArray[np.uint8]:
-    """The picture, made smaller and given its border."""
+def _picture(path: Path, shrink: float, blur: float) -> NDArray[np.uint8]:
+    """The picture, made smaller and less sharp and given its border."""
     picture = read_picture(path)
     if shrink != 1:
         height, width = picture.shape[:2]
         picture = resize(picture, round(width * shrink), round(height * shrink))
+    if blur:
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), blur), np.uint8)
     return with_border(picture)[0]
 
 

@@ -5,6 +5,10 @@ resolution, which is cheaper, then fit the last layers at the higher one. The ba
 its output is computed once and the head sees it many times::
 
     python -m training.refit --prepared DIR --start RUN/weights.npz --size 224 --out W.npz
+
+The same fits the first head, on the backbone as it came (``--faceres``), from which training goes
+on: a fresh head would bend the backbone before it has learnt anything (Kumar et al., "Fine-Tuning
+can Distort Pretrained Features and Underperform Out-of-Distribution", ICLR 2022).
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from training.batches import balancing_weights, jittered_plain
 from training.data import Labels, load_prepared
 from training.losses import AgeLoss, SexLoss
 from training.metrics import summary
+from training.thirdparty.faceres import midpoint
 from training.train import SEX_WEIGHT, training_rows, validation_rows
 
 CHUNK = 512
@@ -50,6 +55,7 @@ def fit_head(
     *,
     epochs: int,
     rate: float,
+    flatness: float = 0.0,
     batch: int = 256,
 ) -> None:
     """Train the head.
@@ -60,6 +66,7 @@ def fit_head(
         labels: of the same N faces.
         epochs: passes over all.
         rate: learning rate at the start, falling to zero as a cosine.
+        flatness: see `AgeLoss`.
         batch: faces in a step.
     """
     steps = len(features) // batch * epochs
@@ -67,7 +74,7 @@ def fit_head(
         keras.optimizers.AdamW(
             keras.optimizers.schedules.CosineDecay(rate, steps), weight_decay=0.02
         ),
-        loss={"age": AgeLoss(), "gender": SexLoss()},
+        loss={"age": AgeLoss(flatness), "gender": SexLoss()},
         loss_weights={"age": 1.0, "gender": SEX_WEIGHT},
         jit_compile=False,
     )
@@ -90,21 +97,25 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Fit the head at the size that is served.")
     parser.add_argument("--prepared", type=Path, required=True)
-    parser.add_argument("--start", type=Path, required=True, help="weights.npz of a run")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--start", type=Path, help="weights.npz of a run")
+    source.add_argument("--faceres", type=Path, help="folder with faceres and faceres-deep")
     parser.add_argument("--out", type=Path, required=True, help="weights to write")
     parser.add_argument("--data", default="", help="only files whose names begin so")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--scale", type=float, default=1.25)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--rate", type=float, default=5e-4)
+    parser.add_argument("--flatness", type=float, default=0.0)
     parser.add_argument("--precision", default="mixed_bfloat16", help="Keras dtype policy")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     keras.utils.set_random_seed(1)
     keras.config.set_dtype_policy(args.precision)
     data = load_prepared(args.prepared)
-    model = network.build(args.size)
-    network.set_weights(model, network.load(args.start))
+    model = network.build(args.size, midpoint(args.faceres) if args.faceres else None)
+    if args.start:
+        network.set_weights(model, network.load(args.start))
     backbone = keras.Model(model.inputs, model.get_layer("embedding").output)
 
     def features_of(rows: NDArray[np.intp], jitter: bool) -> Features:
@@ -137,6 +148,7 @@ def main() -> None:
         data.labels[rows],
         epochs=args.epochs,
         rate=args.rate,
+        flatness=args.flatness,
     )
     report("after")
     weights = network.weights_of(model)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
-import sys
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from training.metrics import mean_interval, share_interval
 
 SIZE_EDGES = (12, 16, 24, 32, 48, 64)
 """Face sizes in pixels between the groups of the table by size."""
+SHARPNESS_EDGES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+"""Sharpness between the groups of the table by sharpness (see `age_gender.quality`)."""
 CALIBRATION_GROUPS = 10
 
 Numbers = dict[str, Any]
@@ -71,10 +74,10 @@ def by_group(told: Attributes, labels: Labels, names: Sequence[str]) -> dict[str
     }
 
 
-def _by_number(name: str) -> tuple[int, str]:
+def _by_number(name: str) -> tuple[float, str]:
     """Bands and sizes in the order of the number that they begin with; other names after them."""
-    first = re.match(r" *(\d+)", name)
-    return (int(first[1]) if first else sys.maxsize, name)
+    first = re.match(r"\d+(\.\d+)?", name)
+    return (float(first[0]) if first else math.inf, name)
 
 
 def select(told: Attributes, index: NDArray[np.bool_] | NDArray[np.intp]) -> Attributes:
@@ -103,14 +106,19 @@ def tables(told: Attributes, labels: Labels) -> Numbers:
 
 def size_names(sizes: NDArray[np.floating]) -> list[str]:
     """Group of each face size."""
-    edges = [0, *SIZE_EDGES]
-    groups = np.digitize(sizes, SIZE_EDGES)
-    return [
-        f"{edges[g]:3d} to {edges[g + 1]} px"
-        if g < len(SIZE_EDGES)
-        else f"{edges[g]:3d} px and more"
-        for g in groups
-    ]
+    return _ranges(sizes, SIZE_EDGES, " px")
+
+
+def sharpness_names(sharpness: NDArray[np.floating]) -> list[str]:
+    """Group of each face's sharpness."""
+    return _ranges(sharpness, SHARPNESS_EDGES, "")
+
+
+def _ranges(values: NDArray[np.floating], edges: Sequence[float], unit: str) -> list[str]:
+    """The range between two edges that each value is in, in words."""
+    names = [f"{a:g} to {b:g}{unit}" for a, b in pairwise((0, *edges))]
+    names.append(f"{edges[-1]:g}{unit} and more")
+    return [names[group] for group in np.digitize(values, edges)]
 
 
 def sex_calibration(male: NDArray[np.floating], truth: NDArray[np.bool_]) -> Numbers:

@@ -4,6 +4,8 @@
 
     python -m training.train --prepared DIR --faceres DIR --run DIR [--data fairface]
 
+The command for a whole model is ``python -m training.steps``.
+
 ``--run`` gets ``log.csv`` (one line an epoch), ``checkpoint.npz`` and ``weights.npz`` (the
 averaged weights, after every epoch). Keras picks its backend from ``KERAS_BACKEND``.
 """
@@ -13,7 +15,6 @@ from __future__ import annotations
 import argparse
 import csv
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,11 @@ from training.batches import TrainingBatches, plain_chips
 from training.data import Prepared, load_prepared
 from training.losses import AgeLoss, SexLoss
 from training.metrics import summary
-from training.thirdparty.faceres import load_weights
+from training.recipes import Tuning
+from training.thirdparty.faceres import midpoint
 
 SEX_WEIGHT = 2.0
 """Of the loss of the sex, beside that of the age."""
-HEAD_RATE = 10.0
-"""Learning rate of the head in rates of the backbone."""
 AVERAGE_EVERY = 4
 """Steps between two updates of the averaged weights."""
 SAVE_EVERY = 300
@@ -41,33 +41,22 @@ SAVE_EVERY = 300
 Arrays = list[NDArray[np.float32]]
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides the outcome but the data."""
-
-    size: int = 160
-    scale: float = 1.25
-    frozen_blocks: int = 3
-    epochs: float = 8.0
-    batch: int = 64
-    rate: float = 1.5e-4
-    decay: float = 0.02
-    damage: float = 1.0
-    average: float = 0.998
-    seed: int = 1
-
-
 class GroupedAdamW(keras.optimizers.AdamW):  # type: ignore[misc] # Keras has no types
     """AdamW (Loshchilov and Hutter 2019) whose rate is larger for the new layers.
 
     A rate that suits a fresh head destroys the features of a trained backbone.
     """
 
+    def __init__(self, rate: Any, *, head_rate: float, **rest: Any):
+        """As AdamW; ``head_rate`` is the head's learning rate in units of ``rate``."""
+        super().__init__(rate, **rest)
+        self._head_rate = head_rate
+
     def build(self, variables: list[Any]) -> None:
         """Note which variables are the head's."""
         super().build(variables)
         self._rates = [
-            HEAD_RATE if set(network.HEAD) & set(variable.path.split("/")) else 1.0
+            self._head_rate if set(network.HEAD) & set(variable.path.split("/")) else 1.0
             for variable in variables
         ]
 
@@ -99,7 +88,7 @@ class Average:
 class Run:
     """A training run in a folder."""
 
-    def __init__(self, folder: Path, model: keras.Model, recipe: Recipe, steps: int):
+    def __init__(self, folder: Path, model: keras.Model, recipe: Tuning, steps: int):
         """Compile the model and take up a checkpoint, if there is one.
 
         Args:
@@ -119,11 +108,16 @@ class Run:
             warmup_target=recipe.rate,
             warmup_steps=max(1, warm_up),
         )
-        self._optimizer = GroupedAdamW(schedule, weight_decay=recipe.decay, global_clipnorm=5.0)
+        self._optimizer = GroupedAdamW(
+            schedule,
+            head_rate=recipe.head_rate,
+            weight_decay=recipe.decay,
+            global_clipnorm=5.0,
+        )
         self._optimizer.build(model.trainable_variables)
         model.compile(
             self._optimizer,
-            loss={"age": AgeLoss(), "gender": SexLoss()},
+            loss={"age": AgeLoss(recipe.flatness), "gender": SexLoss()},
             loss_weights={"age": 1.0, "gender": SEX_WEIGHT},
             jit_compile=False,
         )
@@ -182,7 +176,7 @@ def predict(
     return np.concatenate(ages), np.concatenate(male)
 
 
-def train(data: Prepared, model: keras.Model, recipe: Recipe, folder: Path, only: str) -> None:
+def train(data: Prepared, model: keras.Model, recipe: Tuning, folder: Path, only: str) -> None:
     """Train and write the results into ``folder``; goes on where it was stopped.
 
     Args:
@@ -254,23 +248,23 @@ def _log(path: Path, values: dict[str, Any]) -> None:
 
 def main() -> None:
     """Command line."""
-    default = Recipe()
+    default = Tuning()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--prepared", type=Path, required=True, help="from training.prepare")
     parser.add_argument("--run", type=Path, required=True, help="folder for the results")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--faceres", type=Path, help="folder with faceres.json and faceres.bin")
+    source.add_argument("--faceres", type=Path, help="folder with faceres and faceres-deep")
     source.add_argument("--start", type=Path, help="weights.npz of another run")
     parser.add_argument("--data", default="", help="only files whose names begin so")
     parser.add_argument("--precision", default="mixed_bfloat16", help="Keras dtype policy")
     for name, value in vars(default).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     args = parser.parse_args()
-    recipe = Recipe(**{name: getattr(args, name) for name in vars(default)})
+    recipe = Tuning(**{name: getattr(args, name) for name in vars(default)})
     cv2.setNumThreads(1)  # the batches are made by threads already
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(args.precision)
-    weights = load_weights(args.faceres) if args.faceres else None
+    weights = midpoint(args.faceres) if args.faceres else None
     model = network.build(recipe.size, weights, recipe.frozen_blocks)
     if args.start:
         network.set_weights(model, network.load(args.start))

@@ -9,7 +9,8 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,13 +45,14 @@ class Engine(Protocol):
 class LiteRTEngine:
     """TensorFlow Lite's interpreter with XNNPACK.
 
-    An interpreter is prepared for one input shape, which takes tens of milliseconds and some 150
-    bytes a pixel. So one is kept for each of the shapes last used, within a budget of pixels.
+    An interpreter is prepared for one input shape, which takes tens of milliseconds and, for the
+    detector, some 120 bytes a pixel. So those of the shapes last used are kept within a budget of
+    pixels, and beyond it the one that was idle longest is turned to the new shape, which is cheap.
     """
 
     batch = 1  # each face costs the same alone or in a batch, which would only take memory
 
-    def __init__(self, path: Path, threads: int, *, keep_pixels: int = 1_000_000):
+    def __init__(self, path: Path, threads: int, *, keep_pixels: int = 700_000):
         """Load nothing yet but the library.
 
         Args:
@@ -74,19 +76,26 @@ class LiteRTEngine:
     def run(self, batch: NDArray[np.float32]) -> Arrays:
         """See `Engine.run`."""
         with self._lock:
-            prepared = self._prepared.pop(batch.shape, None)
-            if prepared is None:
-                self._make_room(_pixels(batch.shape))
-                prepared = _Prepared(self._path, batch.shape, self._threads)
+            prepared = self._prepared.pop(batch.shape, None) or self._prepare(batch.shape)
             outputs = prepared.run(batch)
-            if _pixels(batch.shape) <= self._keep_pixels:
+            if prepared.pixels <= self._keep_pixels:
                 self._prepared[batch.shape] = prepared
         return outputs
 
-    def _make_room(self, pixels: int) -> None:
-        """Drop the least recently used interpreters until ``pixels`` more fit the budget."""
-        while self._prepared and sum(map(_pixels, self._prepared)) + pixels > self._keep_pixels:
-            self._prepared.popitem(last=False)
+    def _prepare(self, shape: tuple[int, ...]) -> "_Prepared":
+        """Make or turn an interpreter, within the budget but for a shape that is beyond it alone.
+
+        Memory that an interpreter once had it keeps, so it counts with the most pixels it ever saw.
+        """
+        idle = None
+        while self._prepared and self._held() + _pixels(shape) > self._keep_pixels:
+            _, idle = self._prepared.popitem(last=False)
+        prepared = idle or _Prepared(self._path, self._threads)
+        prepared.turn_to(shape)
+        return prepared
+
+    def _held(self) -> int:
+        return sum(prepared.pixels for prepared in self._prepared.values())
 
 
 def _pixels(shape: tuple[int, ...]) -> int:
@@ -94,20 +103,32 @@ def _pixels(shape: tuple[int, ...]) -> int:
 
 
 class _Prepared:
-    """One interpreter with its tensors allocated for one input shape."""
+    """One interpreter with its tensors allocated for one input shape at a time."""
 
-    def __init__(self, path: Path, shape: tuple[int, ...], threads: int):
+    def __init__(self, path: Path, threads: int):
         # Imported here: the TensorFlow engine does not need it.
         from ai_edge_litert.interpreter import Interpreter
 
-        try:
+        self.pixels = 0
+        self._path = path
+        with self._telling_of_damage():
             self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
             self._input, self._outputs = _tensor_indices(self._interpreter)
+
+    def turn_to(self, shape: tuple[int, ...]) -> None:
+        """Prepare for inputs of ``shape``."""
+        with self._telling_of_damage():
             self._interpreter.resize_tensor_input(self._input, shape)
             self._interpreter.allocate_tensors()
+        self.pixels = max(self.pixels, _pixels(shape))
+
+    @contextmanager
+    def _telling_of_damage(self) -> Iterator[None]:
+        try:
+            yield
         except (ValueError, RuntimeError) as error:
             raise ModelUnavailable(
-                f"model file {path.name} is damaged or made for another version: "
+                f"model file {self._path.name} is damaged or made for another version: "
                 "delete it and run `make models`"
             ) from error
 

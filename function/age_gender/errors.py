@@ -40,6 +40,14 @@ class PictureTooLarge(AgeGenderError):
         """The error of a file whose size in bytes is known."""
         return cls(f"the picture has {size:,} bytes; at most {most:,} are accepted")
 
+    @classmethod
+    def of_pixels(cls, width: int, height: int, most: int) -> "PictureTooLarge":
+        """The error of a picture that is ``width`` x ``height`` pixels large."""
+        return cls(
+            f"the picture has {width} x {height} pixels; "
+            f"at most {most:,} are accepted: send a smaller one"
+        )
+
 
 class SourceError(AgeGenderError):
     """The picture could not be got from where the caller said it is."""
@@ -57,6 +65,12 @@ class Busy(AgeGenderError):
     """All workers are busy and the queue is full."""
 
     code = "busy"
+
+
+class ClientGone(AgeGenderError):
+    """Whoever asked has hung up: nobody will read the answer."""
+
+    code = "client-gone"
 
 
 class ModelUnavailable(AgeGenderError):

@@ -27,13 +27,22 @@ def iou_matrix(a: Float, b: Float) -> Float:
     Returns:
         float32 ``[N, M]``, 0-1; 0 where both boxes are empty.
     """
-    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
-    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    sides = np.clip(bottom_right - top_left, 0, None)
-    intersection = sides[..., 0] * sides[..., 1]
+    intersection = _intersections(a, b)
     union = _areas(a)[:, None] + _areas(b)[None, :] - intersection
-    iou = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
-    return np.asarray(iou, np.float32)
+    return _ratio(intersection, union)
+
+
+def smaller_covered(a: Float, b: Float) -> Float:
+    """Share of the smaller of two boxes that the other covers, for all of ``a`` with all of ``b``.
+
+    Args:
+        a: ``[N, 4]``.
+        b: ``[M, 4]``.
+
+    Returns:
+        float32 ``[N, M]``, 0-1; 0 where the smaller one is empty.
+    """
+    return _ratio(_intersections(a, b), np.minimum(_areas(a)[:, None], _areas(b)[None, :]))
 
 
 def nms(boxes: Float, scores: Float, iou_threshold: float) -> NDArray[np.intp]:
@@ -47,13 +56,26 @@ def nms(boxes: Float, scores: Float, iou_threshold: float) -> NDArray[np.intp]:
     Returns:
         Indices of the boxes kept, best score first.
     """
+    return keep_best(scores, iou_matrix(boxes, boxes) > iou_threshold)
+
+
+def keep_best(scores: Float, same: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Drop whatever is the same as something better that is kept.
+
+    Args:
+        scores: ``[N]``.
+        same: ``[N, N]``.
+
+    Returns:
+        Indices of those kept, best score first.
+    """
     order = np.argsort(-scores, kind="stable")
-    overlaps = iou_matrix(boxes[order], boxes[order]) > iou_threshold
     alive = np.ones(len(order), dtype=bool)
-    for i in range(len(order)):
+    for i in order:
         if alive[i]:
-            alive[i + 1 :] &= ~overlaps[i, i + 1 :]
-    return order[alive]
+            alive &= ~same[i]
+            alive[i] = True
+    return order[alive[order]]
 
 
 def clip_boxes(boxes: Float, width: int, height: int) -> Float:
@@ -135,6 +157,33 @@ def resize(image: Image, width: int, height: int) -> Image:
     shrinks = width * height < image.shape[0] * image.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
+
+
+def resize_quickly(image: Image, width: int, height: int) -> Image:
+    """As `resize`, in half the time for pictures that become much smaller.
+
+    Blocks of 2, 4 … pixels are averaged first, as far as that divides, and rounded once more: some
+    values are off by a few. Detectors do not mind; chips are cut as in training, without this.
+    """
+    factor = 1
+    while (
+        image.shape[0] % (2 * factor) == image.shape[1] % (2 * factor) == 0
+        and image.shape[0] >= 2 * factor * height
+        and image.shape[1] >= 2 * factor * width
+    ):
+        factor *= 2
+    return resize(resize(image, image.shape[1] // factor, image.shape[0] // factor), width, height)
+
+
+def _intersections(a: Float, b: Float) -> Float:
+    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
+    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    sides = np.clip(bottom_right - top_left, 0, None)
+    return np.asarray(sides[..., 0] * sides[..., 1], np.float32)
+
+
+def _ratio(part: Float, whole: Float) -> Float:
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
 def _areas(boxes: Float) -> Float:

@@ -6,16 +6,20 @@ import logging
 import re
 import secrets
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from flask import Request, Response
 
 from age_gender import __version__, auth, body, inputs
-from age_gender.admission import Gate
+from age_gender.admission import Budget, Closing, Gate
+from age_gender.capacity import CLOSE_LOOK_PIXELS, holdable_bytes, memory_limit, pixel_room
 from age_gender.cpus import usable_cpus
-from age_gender.errors import AgeGenderError
+from age_gender.errors import AgeGenderError, PictureTooLarge
 from age_gender.model_spec import load_spec
+from age_gender.picture import read_header
 from age_gender.pipeline import Stopwatch
 from age_gender.problems import Problem
 from age_gender.runtime import Runtime, answer_body, get_runtime
@@ -40,6 +44,11 @@ BODY_SECONDS = 30.0
 """Time that a client has to send its body."""
 ABANDON_SECONDS = 3.0
 """Time that it has to stop sending one that nobody will read."""
+CLOSING_SECONDS = 7.0
+"""Time after the signal to end during which predictions still begin; Google kills after ten."""
+
+OURS_TO_KNOW = frozenset({429, 499, 503})
+"""Statuses of requests that were right, and could not be answered."""
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -55,20 +64,42 @@ Handler = Callable[["Edge", Request], Response]
 class Edge:
     """Answers requests with one set of settings."""
 
-    def __init__(self, settings: Settings, runtime: Callable[[], Runtime] = get_runtime):
+    def __init__(
+        self,
+        settings: Settings,
+        runtime: Callable[[], Runtime] = get_runtime,
+        closing: Closing | None = None,
+    ):
         """Load no model.
 
         Args:
             settings: the service's.
             runtime: gives the models of this process; called at the first prediction.
+            closing: when this process is told to end.
         """
         self._settings = settings
         self._runtime = runtime
-        # Apart, so that slow servers of pictures do not keep the CPUs from those that are here.
-        self._intake = Gate(INTAKE, settings.max_queue, settings.queue_timeout)
-        self._gate = Gate(
-            settings.max_in_flight or usable_cpus() + 1, settings.max_queue, settings.queue_timeout
+        memory = memory_limit()
+        self._held = Budget(
+            holdable_bytes(settings.max_held_bytes, settings.max_body_bytes, memory)
         )
+        self._room = pixel_room(settings.max_pixels, memory)
+        # Apart, so that slow servers of pictures do not keep the CPUs from those that are here.
+        self._intake = Gate(INTAKE, settings.max_queue, settings.queue_timeout, closing=closing)
+        self._gate = Gate(
+            settings.max_in_flight or usable_cpus() + 1,
+            settings.max_queue,
+            settings.queue_timeout,
+            room=self._room,
+            closing=closing,
+            closing_patience=CLOSING_SECONDS,
+        )
+
+    @property
+    def longest_wait(self) -> float:
+        """Seconds that a request may wait: for its body, its picture, and its two turns."""
+        settings = self._settings
+        return BODY_SECONDS + settings.url_timeout + 2 * settings.queue_timeout
 
     def __call__(self, request: Request) -> Response:
         """Answer one request; never raises."""
@@ -76,9 +107,9 @@ class Edge:
         try:
             response = self._route(request)
         except Problem as problem:
-            response = problem.response(request_id)
+            response = _refusal(problem, request_id)
         except AgeGenderError as error:
-            response = Problem.of(error).response(request_id)
+            response = _refusal(Problem.of(error), request_id)
         except Exception:
             log.exception("unexpected failure", extra={"fields": {"request_id": request_id}})
             detail = f"something went wrong on our side; the log has it under {request_id}"
@@ -130,20 +161,31 @@ class Edge:
 
     def _predict(self, request: Request) -> Response:
         auth.check(request.headers.get("Authorization"), self._settings)
+        inputs.refuse_encoded(request)
         watch = Stopwatch()
-        with watch.stage("receive"):
-            data = body.read(request, self._settings.max_body_bytes, BODY_SECONDS)
-        with self._intake.enter(), watch.stage("fetch"):
-            fields, picture = inputs.read_request(request, data, self._settings)
-        options = fields.options
-        del data, fields  # they hold the picture as text, too
-        runtime = self._runtime()
-        with self._gate.enter():
-            result = runtime.pipeline.run(picture, options)
-        answer = answer_body(runtime, result, options)
-        if result.jpeg is not None:
-            answer["image"] = base64.b64encode(result.jpeg).decode("ascii")
-        response = _json(answer)
+        awaited = partial(body.is_awaited, request)
+        with ExitStack() as stack:
+            held = stack.enter_context(self._held.share())
+            with watch.stage("receive"):
+                data = body.read(request, self._settings.max_body_bytes, BODY_SECONDS, held.grow)
+            with self._intake.enter(wanted=awaited), watch.stage("fetch"):
+                fields, picture = inputs.read_request(request, data, self._settings)
+            options = fields.options
+            del data, fields  # they hold the picture as text, too
+            held.resize(len(picture))
+            size = self._pixels(picture)
+            if options.face_detector == "accurate" and options.min_face is not None:
+                size += CLOSE_LOOK_PIXELS
+            runtime = self._runtime()
+            with self._gate.enter(size, awaited):
+                result = runtime.pipeline.run(picture, options)
+            answer = answer_body(runtime, result, options)
+            if result.jpeg is not None:
+                answer["image"] = base64.b64encode(result.jpeg).decode("ascii")
+            response = _json(answer)
+            held.resize(response.content_length or 0)
+            # Until the client has taken it.
+            response.call_on_close(stack.pop_all().close)
         stages = watch.stages | dict(result.stages)
         response.headers["Server-Timing"] = ", ".join(
             f"{name};dur={ms:.1f}" for name, ms in stages.items()
@@ -153,6 +195,19 @@ class Edge:
             extra={"fields": {"faces": len(result.faces), "size": result.size, "ms": stages}},
         )
         return response
+
+    def _pixels(self, picture: bytes) -> int:
+        """How many a picture has, before it takes a worker's time.
+
+        Raises:
+            PictureError: none that we read.
+            PictureTooLarge: more than there is memory for.
+        """
+        header = read_header(picture)
+        pixels = header.width * header.height
+        if pixels > self._room:
+            raise PictureTooLarge.of_pixels(header.width, header.height, self._room)
+        return pixels
 
 
 ROUTES: dict[str, dict[str, Handler]] = {
@@ -164,6 +219,13 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "/docs": {"GET": Edge._docs},
     "/predict": {"POST": Edge._predict},
 }
+
+
+def _refusal(problem: Problem, request_id: str) -> Response:
+    if problem.status in OURS_TO_KNOW:
+        fields = {"code": problem.code, "detail": problem.detail, "request_id": request_id}
+        log.warning("refused", extra={"fields": fields})
+    return problem.response(request_id)
 
 
 def _json(value: dict[str, Any]) -> Response:

@@ -7,6 +7,7 @@ from typing import IO, Any
 
 from flask import Request
 from pydantic import ValidationError
+from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
 
@@ -17,6 +18,22 @@ from age_gender.settings import Settings
 
 MOST_FORM_PARTS = 50
 ACCEPTED = "application/json, multipart/form-data or image/*"
+
+
+def refuse_encoded(request: Request) -> None:
+    """Refuse a compressed body before it is read.
+
+    Unpacked, a few kilobytes could be gigabytes, and pictures are compressed already.
+
+    Raises:
+        Problem: 415.
+    """
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise Problem(
+            "unsupported-media-type",
+            f"Content-Encoding {encoding[:40]} is not read: send the body as it is",
+        )
 
 
 def read_request(request: Request, body: bytes, settings: Settings) -> tuple[PredictRequest, bytes]:
@@ -66,14 +83,24 @@ def _from_form(request: Request, body: bytes, settings: Settings) -> tuple[Predi
     except ValueError:
         raise Problem("malformed-form", "the body is not multipart/form-data") from None
     fields_read = _validated({**request.args.to_dict(), **fields.to_dict()})
-    upload = files.get("image")
-    given = [upload is not None, fields_read.url is not None, fields_read.b64 is not None]
-    if sum(given) != 1:
-        code, what = ("two-pictures", "several") if any(given) else ("no-picture", "none")
+    # Browsers send a part without name or content for a file that was not chosen.
+    uploads = [data for upload in files.getlist("image") if (data := _content(upload)) is not None]
+    texts = [text for name in ("url", "b64") for text in fields.getlist(name) if text]
+    given = len(uploads) + (len(texts) or (fields_read.url or fields_read.b64) is not None)
+    if given == 0 and "image" in fields:
+        raise Problem(
+            "no-picture",
+            "`image` has no file name, so it is not a file: send it as one (curl: -F image=@a.jpg)",
+        )
+    if given != 1:
+        code, what = ("two-pictures", f"{given}") if given else ("no-picture", "none")
         raise Problem(code, f"{what} of `image` (a file), `url` and `b64` given: send exactly one")
-    if upload is None:
-        return fields_read, _picture_of(fields_read, settings)
-    return fields_read, upload.stream.read()
+    return fields_read, uploads[0] if uploads else _picture_of(fields_read, settings)
+
+
+def _content(upload: FileStorage) -> bytes | None:
+    data: bytes = upload.stream.read()
+    return data if data or upload.filename else None
 
 
 def _in_memory(*_: object, **__: object) -> IO[bytes]:

@@ -62,10 +62,7 @@ def decode(data: bytes, *, max_bytes: int, max_pixels: int) -> Image:
         raise PictureTooLarge.of_bytes(len(data), max_bytes)
     header = read_header(data)
     if header.width * header.height > max_pixels:
-        raise PictureTooLarge(
-            f"the picture has {header.width} x {header.height} pixels; "
-            f"at most {max_pixels:,} are accepted: send a smaller one"
-        )
+        raise PictureTooLarge.of_pixels(header.width, header.height, max_pixels)
     if max(header.width, header.height) > LONGEST_SIDE:
         raise PictureTooLarge(
             f"the picture is {header.width} x {header.height}; "

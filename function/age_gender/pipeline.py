@@ -143,6 +143,20 @@ class Pipeline:
         watch = Stopwatch()
         with watch.stage("decode"):
             image = picture.decode(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
+        return self.run_decoded(image, options, watch)
+
+    def run_decoded(self, image: Image, options: Options, watch: Stopwatch | None = None) -> Result:
+        """Find and judge the faces of one picture that is decoded already, such as a video's frame.
+
+        Args:
+            image: uint8 ``[H, W, 3]``, RGB, upright.
+            options: what is wanted.
+            watch: times the stages; a new one by default.
+
+        Raises:
+            ModelUnavailable: a model cannot be loaded.
+        """
+        watch = watch or Stopwatch()
         height, width = image.shape[:2]
         with watch.stage("load"):
             detector = self._detector(options.face_detector)
@@ -160,7 +174,7 @@ class Pipeline:
             with watch.stage("render"):
                 # Who asks for few faces and for blurred ones wants nobody to be recognisable.
                 hidden = _whole_pixels(everyone, width, height) if options.blur else None
-                jpeg = _rendered(image, faces, hidden, draw=options.draw)
+                jpeg = rendered(image, faces, hidden, draw=options.draw)
         return Result((width, height), faces, jpeg, watch.stages)
 
 
@@ -226,10 +240,20 @@ def _face(plain: Face, told: Attributes, i: int, q: Quality, *, reliable: bool) 
     )
 
 
-def _rendered(
+def rendered(
     image: Image, faces: list[Face], hidden: NDArray[np.int64] | None, *, draw: bool
 ) -> bytes:
-    """Blur the boxes ``hidden`` ``[N, 4]``, draw the faces, and encode."""
+    """Encode a picture with its faces drawn, others hidden, or both.
+
+    Args:
+        image: uint8 ``[H, W, 3]``, RGB; not changed.
+        faces: drawn with boxes and labels, if ``draw``.
+        hidden: boxes ``[N, 4]`` in whole pixels that are blurred first, or None.
+        draw: whether to draw.
+
+    Returns:
+        A JPEG file.
+    """
     if hidden is not None:
         image = render.blur_faces(image, hidden.astype(np.float32))
     if draw:

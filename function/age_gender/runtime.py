@@ -18,6 +18,7 @@ from age_gender.cpus import usable_cpus
 from age_gender.detectors import Detector
 from age_gender.detectors.accurate import RetinaFaceDetector
 from age_gender.engine import Engine, LiteRTEngine, TensorFlowEngine
+from age_gender.model_files import verified
 from age_gender.model_spec import load_spec
 from age_gender.pipeline import DetectorName, Options, Pipeline, Result
 from age_gender.schema import response_body
@@ -62,7 +63,7 @@ class Runtime:
         self.settings = settings
         self._threads = settings.inference_threads or usable_cpus()
         self._detectors: dict[DetectorName, Lazy[Detector]] = {
-            "fast": Lazy("fast detector", _hog_detector),
+            "fast": Lazy("fast detector", self._hog_detector),
             "accurate": Lazy("accurate detector", self._retinaface_detector),
         }
         self.estimator = Lazy("attributes", self._make_estimator)
@@ -76,6 +77,12 @@ class Runtime:
         cv2.setNumThreads(self._threads)
 
         self.engine = "tensorflow" if settings.gpu else settings.engine
+
+    def _hog_detector(self) -> Detector:
+        # dlib is imported only when asked for.
+        from age_gender.detectors.fast import HogDetector
+
+        return HogDetector(self._threads)
 
     def _retinaface_detector(self) -> Detector:
         return RetinaFaceDetector(self._load("retinaface"))
@@ -94,7 +101,7 @@ class Runtime:
                 gpu=settings.gpu,
                 gpu_fraction=settings.gpu_fraction,
             )
-        return LiteRTEngine(settings.models_dir / f"{model}.tflite", self._threads)
+        return LiteRTEngine(verified(settings.models_dir, f"{model}.tflite"), self._threads)
 
 
 _lock = threading.Lock()
@@ -114,10 +121,3 @@ def answer_body(runtime: Runtime, result: Result, options: Options) -> dict[str,
     """Build the JSON object that a result of this runtime is told as, without ``image``."""
     spec = runtime.estimator().spec if options.get_attributes else None
     return response_body(result, options, spec, runtime.engine)
-
-
-def _hog_detector() -> Detector:
-    # dlib is imported only when asked for.
-    from age_gender.detectors.fast import HogDetector
-
-    return HogDetector()

@@ -2,7 +2,8 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticUseDefault
 
 from age_gender import __version__
 from age_gender.model_spec import ModelSpec
@@ -12,7 +13,10 @@ Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class PredictRequest(BaseModel):
-    """Body of ``POST /predict``. Unknown fields are ignored, as old clients expect."""
+    """Body of ``POST /predict``.
+
+    Unknown fields are ignored, as old clients expect, and ``null`` means the default.
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -35,14 +39,19 @@ class PredictRequest(BaseModel):
     get_attributes: bool = Field(True, description="Tell age and gender of each face.")
     return_image: bool = Field(True, description="Send the picture back as base64 JPEG.")
     url: str | None = Field(
-        None, max_length=8192, description="Address of the picture: http, https, or gs://."
+        None,
+        max_length=8192,
+        description="Address of the picture: http, https, data, or gs:// where that is allowed.",
+        examples=["https://example.com/people.jpg"],
     )
     b64: str | None = Field(
-        None, description="The picture as base64, standard or URL-safe, with or without `data:`."
+        None,
+        description="The picture as base64, standard or URL-safe, with or without `data:`.",
+        examples=["/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAMCAgICAgM="],
     )
     blur: bool = Field(False, description="Make the faces in the returned image unrecognisable.")
     max_faces: int | None = Field(
-        None, ge=1, le=10_000, description="Only this many largest faces."
+        None, ge=1, le=10_000, description="Only this many largest faces.", examples=[10]
     )
     min_face: int | None = Field(
         None,
@@ -50,7 +59,15 @@ class PredictRequest(BaseModel):
         le=100_000,
         description="Side of the smallest face wanted, in pixels of the picture; larger is "
         "faster. By default 40 (`fast`) or 16 (`accurate`), more on very large pictures.",
+        examples=[32],
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _null_is_the_default(cls, value: Any) -> Any:
+        if value is None:
+            raise PydanticUseDefault
+        return value
 
     @property
     def options(self) -> Options:
@@ -61,53 +78,92 @@ class PredictRequest(BaseModel):
 class QualityBody(BaseModel):
     """How good a look at the face the picture gives."""
 
-    size: float = Field(description="Shorter side of the box, pixels.")
-    sharpness: float = Field(description="Contrast-normalised focus measure; about 0.1 is soft.")
-    yaw: float | None = Field(description="0 frontal, ±1 profile; null without landmarks.")
-    roll: float | None = Field(description="Degrees, clockwise; null without landmarks.")
+    size: float = Field(description="Shorter side of the box, pixels.", examples=[93.3])
+    sharpness: float = Field(
+        description="Contrast-normalised focus measure; about 0.1 is soft.", examples=[0.419]
+    )
+    yaw: float | None = Field(
+        description="0 frontal, ±1 profile; null without landmarks.", examples=[0.04]
+    )
+    roll: float | None = Field(
+        description="Degrees, clockwise; null without landmarks.", examples=[0.6]
+    )
 
 
 class FaceDetails(BaseModel):
     """What is known of one face; `age` and after only with `get_attributes`."""
 
-    box: tuple[int, int, int, int]
-    confidence: float
+    box: tuple[int, int, int, int] = Field(
+        description="x1, y1, x2, y2 in whole pixels of the upright picture, clipped to it.",
+        examples=[[177, 60, 271, 181]],
+    )
+    confidence: float = Field(description="The detector's score, 0 to 1.", examples=[0.9999])
     landmarks: list[tuple[float, float]] | None = Field(
-        description="Eyes, nose tip, mouth corners, left to right; null from `fast`."
+        description="Eyes, nose tip, mouth corners, left to right; null from `fast`.",
+        examples=[[[202.7, 102.9], [245.9, 103.2], [224.9, 127.6], [203.4, 139.9], [246.0, 140.4]]],
     )
-    age: float | None = None
+    age: float | None = Field(
+        None, description="Years: the age that the face looks like.", examples=[32.6]
+    )
     age_interval: tuple[float, float] | None = Field(
-        None, description="Contains the true age in 80 % of cases."
+        None, description="Contains the true age in 80 % of cases.", examples=[[24.9, 40.9]]
     )
-    gender: Literal["M", "F"] | None = None
-    gender_probability: float | None = None
-    quality: QualityBody | None = None
+    gender: Literal["M", "F"] | None = Field(
+        None,
+        description="The likelier one, by the labels of the training data.",
+        examples=["F"],
+    )
+    gender_probability: float | None = Field(
+        None, description="Calibrated probability of `gender`, 0.5 to 1.", examples=[0.9649]
+    )
+    quality: QualityBody | None = Field(
+        None, description="How good a look at the face the picture gives."
+    )
     reliable: bool | None = Field(
-        None, description="False where the face is too small, blurred or turned to rely on."
+        None,
+        description="False where the face is too small, blurred or turned to rely on.",
+        examples=[True],
     )
 
 
 class ModelBody(BaseModel):
     """Which models answered."""
 
-    version: str
-    detector: str
-    attributes: str | None
-    engine: str
+    version: str = Field(description="The service's version.", examples=["0.1.0"])
+    detector: str = Field(
+        description="What found the faces: `dlib-hog` or `retinaface-mobilenetv2`.",
+        examples=["retinaface-mobilenetv2"],
+    )
+    attributes: str | None = Field(
+        description="Name and version of the age and gender model; null without `get_attributes`.",
+        examples=["agn-v1 1.0.0"],
+    )
+    engine: str = Field(
+        description="What ran the networks: `litert` or `tensorflow`.", examples=["litert"]
+    )
 
 
 class PredictResponse(BaseModel):
     """Body of the answer to ``POST /predict``."""
 
-    confidence: float = Field(description="The threshold used.")
+    confidence: float = Field(description="The threshold used.", examples=[0.5])
     faces: list[list[int | float | str]] = Field(
-        description="One row a face: x1, y1, x2, y2, w, h, conf and, with attributes, age, sex."
+        description="One row a face: x1, y1, x2, y2, w, h, conf and, with attributes, age, sex.",
+        examples=[[[177, 60, 271, 181, 94, 121, 1.0, 33, "F"]]],
     )
-    image_size: tuple[int, int] = Field(description="Width and height of the upright picture.")
-    inference_time: float = Field(description="Milliseconds for finding and judging the faces.")
-    details: list[FaceDetails]
-    model: ModelBody
-    image: str | None = Field(None, description="Base64 JPEG, with `return_image`.")
+    image_size: tuple[int, int] = Field(
+        description="Width and height of the upright picture.", examples=[[512, 512]]
+    )
+    inference_time: float = Field(
+        description="Milliseconds for finding and judging the faces.", examples=[28.87]
+    )
+    details: list[FaceDetails] = Field(description="More of each face, in the order of `faces`.")
+    model: ModelBody = Field(description="Names and versions of what answered.")
+    image: str | None = Field(
+        None,
+        description="Base64 JPEG, with `return_image`.",
+        examples=["/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAMCAgICAgM="],
+    )
 
 
 def response_body(

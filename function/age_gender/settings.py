@@ -50,13 +50,16 @@ class Settings(BaseModel):
     max_body_bytes: Annotated[int, Field(ge=1024)] = 32 * MiB
     max_picture_bytes: Annotated[int, Field(ge=1024)] = 20 * MiB
     max_pixels: Annotated[int, Field(ge=1024)] = 50_000_000
+    """Of one picture; fewer are accepted where there is too little memory for them."""
+    max_held_bytes: Annotated[int, Field(ge=1024)] = 64 * MiB
+    """Bodies, pictures and answers held at the same time; more are turned away with a 429."""
 
     max_in_flight: Annotated[int, Field(ge=0)] = 0
     """Predictions worked on at the same time; 0: one for each CPU and one more."""
     max_queue: Annotated[int, Field(ge=0)] = 32
-    queue_timeout: Annotated[float, Field(gt=0, le=3600)] = 20.0
+    queue_timeout: Annotated[float, Field(gt=0, le=3600)] = 8.0
 
-    url_timeout: Annotated[float, Field(gt=0, le=300)] = 10.0
+    url_timeout: Annotated[float, Field(gt=0, le=300)] = 8.0
     url_max_redirects: Annotated[int, Field(ge=0, le=20)] = 3
     allow_private_urls: bool = False
     gcs_buckets: tuple[str, ...] = ()

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from flask import Flask
+from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
@@ -21,10 +22,11 @@ from age_gender import sources
 from age_gender.errors import Busy, SourceError, SourceTimeout
 from age_gender.runtime import Runtime
 from age_gender.settings import Settings
-from tests.contract.conftest import Client, FakeRuntime, Serve, validate
+from tests.contract.conftest import AUTHORIZATION, Client, FakeRuntime, Serve, validate
 from tests.unit.fakes import FakeDetector, detections
 from tests.unit.models import model
 from tests.unit.pictures import decoded, encoded, png, portrait
+from tests.unit.profile import examples
 
 AGE = 34
 IMAGE = np.full((60, 80, 3), (AGE, 255, 0), np.uint8)
@@ -243,7 +245,7 @@ class TestRefused:
         )
         assert (response.status_code, code(response)) == (400, "malformed-form")
 
-    def test_408(self, client: Client) -> None:
+    def test_400_body_that_breaks_off(self, client: Client) -> None:
         response = client.post(
             content_type="application/json",
             environ_overrides={
@@ -251,7 +253,41 @@ class TestRefused:
                 "CONTENT_LENGTH": "5000",
             },
         )
-        assert (response.status_code, code(response)) == (408, "body-timeout")
+        assert (response.status_code, code(response)) == (400, "incomplete-body")
+
+    @pytest.mark.parametrize("kind", ["application/json", "image/png"])
+    def test_415_compressed_body(self, client: Client, kind: str) -> None:
+        response = client.post(
+            data=gzip.compress(b"{}", mtime=0),
+            content_type=kind,
+            headers={"Content-Encoding": "gzip"},
+        )
+        assert (response.status_code, code(response)) == (415, "unsupported-media-type")
+        assert "Content-Encoding" in response.get_json()["detail"]
+
+    def test_429_too_much_held(self, serve: Serve) -> None:
+        client = serve(max_held_bytes=1024)
+        response = client.post(data=bytes(1025), content_type="image/png")
+        assert (response.status_code, code(response)) == (429, "busy")
+        assert int(response.headers["Retry-After"]) > 0
+        assert client.post(data=PICTURE, content_type="image/png").status_code == 200
+
+    def test_held_until_the_answer_is_taken(self, app: Flask, serve: Serve) -> None:
+        serve(max_held_bytes=4096)
+        arguments: dict[str, Any] = {
+            "method": "POST", "data": PICTURE, "content_type": "image/png",
+            "headers": {"Authorization": AUTHORIZATION},
+        }  # fmt: skip
+        taking = app.test_client()
+        answers = []
+        for _ in range(20):
+            answers.append(taking.open("/predict", **arguments))
+            if answers[-1].status_code != 200:
+                break
+        assert answers[-1].status_code == 429
+        for answer in answers:
+            answer.close()
+        assert taking.open("/predict", **arguments).status_code == 200
 
     @pytest.mark.parametrize("kind", ["application/json", "image/png", "multipart/form-data"])
     def test_413_body(self, serve: Serve, kind: str) -> None:
@@ -382,6 +418,15 @@ class TestRefused:
         assert "find-me" in response.get_json()["detail"]
         assert "the secret" in caplog.text
 
+    def test_what_could_not_be_done_is_in_the_log(
+        self, serve: Serve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(logging.getLogger("age_gender"), "propagate", True)
+        serve(max_held_bytes=1024).post(data=bytes(1025), content_type="image/png")
+        record = caplog.records[-1]
+        assert record.fields["code"] == "busy"  # type: ignore[attr-defined]
+        assert len(record.fields["request_id"]) == 16  # type: ignore[attr-defined]
+
     @pytest.mark.parametrize("detector", ["fast", "accurate"])
     def test_503_without_models(self, serve: Serve, tmp_path: Path, detector: str) -> None:
         client = serve(Runtime(Settings(models_dir=tmp_path)))
@@ -425,7 +470,7 @@ class TestAnything:
     def _no_network(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sources, "from_url", lambda *_: PICTURE)
 
-    @settings(max_examples=250)
+    @examples(250)
     @given(
         data=st.binary(max_size=200)
         | st.lists(FORM_PIECES, max_size=12).map(b"".join)
@@ -442,7 +487,7 @@ class TestAnything:
         )
         assert response.status_code < 500
 
-    @settings(max_examples=80)
+    @examples(80)
     @given(
         headers=st.dictionaries(
             st.sampled_from(

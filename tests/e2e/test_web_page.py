@@ -200,6 +200,9 @@ def test_a_wrong_password_is_named_and_can_be_mended(open_page: OpenPage, portra
     assert predictions(page) == 1, "the other pictures are not sent in vain"
     page.click("#sign-in-cancel")
     expect(page.locator("#problem-title")).to_have_text("Please sign in")
+    expect(page.locator("#problem-detail")).to_have_text(
+        "This service wants a user name and a password."
+    )
     page.click("#problem-sign-in")
     sign_in(page)
     expect(page.locator(".thumb-status")).to_have_text(["1 face"] * 3)
@@ -332,6 +335,46 @@ def test_several_pictures_one_of_them_broken(
     page.click("#clear")
     expect(page.locator("#workspace")).to_be_hidden()
     expect(page.locator("#choose")).to_be_focused()
+
+
+def test_the_picture_that_is_shown_is_in_view_in_the_queue(
+    open_page: OpenPage, portrait: Path
+) -> None:
+    page = open_page(width=390, height=1000)
+    page.route("**/predict", three_faces)
+    upload(page, *[portrait] * 12)
+    expect(page.locator("#progress")).to_be_hidden()
+    upload(page, portrait)
+    last = page.locator(".thumb").last
+    expect(last).to_have_attribute("aria-current", "true")
+    expect(last).to_be_in_viewport(ratio=0.9)
+    page.locator("#queue-list").evaluate("list => { list.scrollLeft = 0; }")
+    set_threshold(page, 0.8)
+    expect(page.locator(".thumb").first).to_be_in_viewport(ratio=0.9)
+
+
+def test_on_a_phone_the_faces_come_before_the_settings(open_page: OpenPage, portrait: Path) -> None:
+    page = open_page(width=390, height=844)
+    page.route("**/predict", three_faces)
+    upload(page, portrait)
+    expect(page.locator(".face:visible")).to_have_count(2)
+    expect(page.locator("#threshold")).to_be_hidden()
+    page.get_by_text("Finding faces").click()
+    expect(page.locator("#threshold")).to_be_visible()
+
+
+def test_what_is_said_aloud_is_said_once(
+    open_page: OpenPage, portrait: Path, text_file: Path
+) -> None:
+    page = open_page()
+    page.announced.append("415")
+    sign_in(page)
+    upload(page, text_file)
+    expect(page.locator("#problem")).to_have_role("alert")
+    expect(page.locator("#problem-title")).to_be_visible()
+    expect(page.locator("#status")).to_have_text("")
+    upload(page, portrait)
+    expect(page.locator("#status")).to_have_text("astronaut.png: 1 face found.")
 
 
 def test_too_large_a_file_is_refused_before_it_is_sent(open_page: OpenPage, tmp_path: Path) -> None:
@@ -612,6 +655,7 @@ def test_accessible(
     assert_no_violations(page)
     page.unroute_all()
     page.route("**/predict", three_faces)
+    page.locator("#finding").evaluate("details => { details.open = true; }")
     page.check("input[value=fast]")
     page.locator(".thumb").nth(0).click()
     set_threshold(page, 0.2)

@@ -1,28 +1,35 @@
-"""cloudbuild.yaml is one, its scripts are scripts, and nothing gets traffic before its test."""
+"""cloudbuild.yaml is one, its scripts are sound, and nothing gets traffic before its test."""
 
-import ast
 import re
+import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from tests.infra.tools import ROOT, gcloud_commands, lint_gcloud, program, run
-
-CLOUDBUILD = ROOT / "cloudbuild.yaml"
+from tests.infra.tools import (
+    CLOUDBUILD,
+    ROOT,
+    cloudbuild,
+    cloudbuild_steps,
+    gcloud_commands,
+    lint_gcloud,
+    program,
+    run,
+)
 
 
 def check_schema(path: Path) -> tuple[int, str]:
     return run(program("check-jsonschema"), "--builtin-schema", "vendor.cloudbuild", path)
 
 
-def steps() -> dict[str, dict[str, Any]]:
-    return {step["id"]: step for step in yaml.safe_load(CLOUDBUILD.read_text())["steps"]}
+def check_script(text: str, tmp_path: Path) -> tuple[int, str]:
+    path = tmp_path / "script.sh"
+    path.write_text(text, encoding="utf-8")
+    return run(program("shellcheck"), "--severity=style", path)
 
 
 def comes_before(first: str, then: str) -> bool:
-    waits: list[str] = steps()[then]["waitFor"]
+    waits: list[str] = cloudbuild_steps()[then]["waitFor"]
     return first in waits or any(comes_before(first, w) for w in waits if w != "-")
 
 
@@ -48,37 +55,61 @@ def test_a_mistake_is_caught(old: str, new: str, tmp_path: Path) -> None:
 
 
 def test_traffic_moves_last() -> None:
-    for first in ("test", "build", "vulnerabilities", "candidate", "smoke-test"):
-        assert comes_before(first, "traffic")
-    assert not comes_before("traffic", "smoke-test")
+    for first in set(cloudbuild_steps()) - {"traffic"}:
+        assert comes_before(first, "traffic"), first
 
 
-def test_every_substitution_is_used_and_every_variable_given() -> None:
-    build = yaml.safe_load(CLOUDBUILD.read_text(encoding="utf-8"))
+def test_every_substitution_is_described_and_used() -> None:
+    build = cloudbuild()
     environment = dict(item.split("=", 1) for item in build["options"]["env"])
     used = set(re.findall(r"\$\{(_\w+)\}", " ".join(environment.values())))
     assert used == set(build["substitutions"])
-    scripts = " ".join(step["script"] for step in build["steps"])
-    read = set(re.findall(r"\$\{?([A-Z]+\w*)", scripts)) | set(
-        re.findall(r"environ\[['\"](\w+)['\"]\]", scripts)
+    text = CLOUDBUILD.read_text(encoding="utf-8")
+    for name in build["substitutions"]:
+        assert re.search(rf"^  {name}: .*  # \S", text, re.MULTILINE), name
+
+
+def test_every_variable_is_given_and_used() -> None:
+    build = cloudbuild()
+    given = {item.split("=", 1)[0] for item in build["options"]["env"]}
+    code = " ".join(step["script"] for step in build["steps"])
+    code += (ROOT / "container" / "smoke_test.py").read_text(encoding="utf-8")
+    read = set(re.findall(r"\$\{?([A-Z]+\w*)", code)) | set(
+        re.findall(r"environ\[['\"](\w+)['\"]\]", code)
     )
-    assert read - {"RepoDigests"} == set(environment)
+    assert read == given
 
 
-@pytest.mark.parametrize("name", list(steps()))
-def test_scripts_are_scripts(name: str, tmp_path: Path) -> None:
-    script = steps()[name]["script"]
-    path = tmp_path / "script"
-    path.write_text(script, encoding="utf-8")
-    status, output = run("bash", "-n", path)
-    assert status == 0, output
+@pytest.mark.parametrize("name", list(cloudbuild_steps()))
+def test_scripts_are_sound(name: str, tmp_path: Path) -> None:
+    script = cloudbuild_steps()[name]["script"]
     assert "set -euo pipefail" in script
-    for program_text in re.findall(r"<<'EOF'\n(.*?)^EOF$", script, re.DOTALL | re.MULTILINE):
-        ast.parse(program_text)
+    status, output = check_script(script, tmp_path)
+    assert status == 0, output
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "rule"),
+    [
+        pytest.param(
+            *("candidate", '"$SERVICE"', "$SERVICE", "SC2086"), id="words that fall apart"
+        ),
+        pytest.param("build", "base=$(", "bass=$(", "SC2034", id="a variable that nobody reads"),
+        pytest.param("traffic", "exit 0", "(exit 0", "SC1073", id="what bash cannot read"),
+    ],
+)
+def test_a_mistake_in_a_script_is_caught(
+    name: str, old: str, new: str, rule: str, tmp_path: Path
+) -> None:
+    script = cloudbuild_steps()[name]["script"]
+    assert old in script
+    status, output = check_script(script.replace(old, new), tmp_path)
+    assert status != 0
+    assert rule in output
 
 
 def test_gcloud_knows_every_command(tmp_path: Path) -> None:
-    commands = [c for step in steps().values() for c in gcloud_commands(step["script"])]
+    commands = [c for step in cloudbuild_steps().values() for c in gcloud_commands(step["script"])]
     assert len(commands) >= 6
     assert lint_gcloud(commands, tmp_path) == []
 
@@ -88,20 +119,27 @@ def test_a_flag_that_gcloud_does_not_know_is_caught(tmp_path: Path) -> None:
     assert "--no-trafic" in found
 
 
-def test_the_vulnerability_step_judges(tmp_path: Path) -> None:
-    script = steps()["vulnerabilities"]["script"]
-    (judge,) = re.findall(r"<<'EOF'\n(.*?)^EOF$", script, re.DOTALL | re.MULTILINE)
-    report = tmp_path / "vulnerabilities.json"
-    judge = judge.replace("/workspace/vulnerabilities.json", str(report))
+def uploaded(folder: Path) -> set[str]:
+    status, output = run(program("gcloud"), "meta", "list-files-for-upload", folder)
+    assert status == 0, output
+    return set(output.split("\n"))
 
-    def verdict(severity: str, fixed: bool) -> int:
-        report.write_text(
-            f'[{{"noteName": "n", "vulnerability": {{"effectiveSeverity": "{severity}", '
-            f'"fixAvailable": {str(fixed).lower()}, "shortDescription": "CVE"}}}}]'
-        )
-        return run("python3", "-c", judge, "HIGH")[0]
 
-    assert verdict("CRITICAL", True) == 1
-    assert verdict("HIGH", True) == 1
-    assert verdict("CRITICAL", False) == 0
-    assert verdict("MEDIUM", True) == 0
+def test_what_the_build_needs_is_uploaded() -> None:
+    weights = {f"function/age_gender/models/own/{n}.npz" for n in ("agn-v1", "agn-v1-ccby")}
+    needed = {"Dockerfile", ".dockerignore", "Makefile", "function/main.py", "tests/conftest.py"}
+    found = uploaded(ROOT)
+    assert needed | weights <= found
+    assert not [name for name in found if name.endswith((".tflite", ".pb", ".pyc"))]
+
+
+def test_what_is_secret_or_large_is_not(tmp_path: Path) -> None:
+    shutil.copy(ROOT / ".gcloudignore", tmp_path)
+    example = "terraform/envs/example"
+    secret = {f"{example}/terraform.tfvars", f"{example}/terraform.tfstate", ".git/config"}
+    large = {".venv/bin/python", "function/age_gender/models/agn-v1.tflite"}
+    plain = {f"{example}/terraform.tfvars.example", "function/age_gender/models/models.toml"}
+    for name in secret | large | plain:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert uploaded(tmp_path) & (secret | large | plain) == plain

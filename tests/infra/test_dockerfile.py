@@ -1,10 +1,13 @@
 """The Dockerfile has no bad habits, and what the build gets is what it needs and no more."""
 
+import shutil
+import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
-from container.slim_packages import trim
+from container.slim_packages import SYMBOLS, trim
 from tests.infra.tools import ROOT, program, run
 
 DOCKERFILE = ROOT / "Dockerfile"
@@ -58,6 +61,7 @@ def test_a_package_that_moved_its_files_stops_the_build(tmp_path: Path) -> None:
 
 
 def test_trimming_deletes_what_is_listed_and_nothing_else(tmp_path: Path) -> None:
+    program("strip")
     litert = tmp_path / "ai_edge_litert"
     for folder in ("aot", "tools", "vendors"):
         (litert / folder).mkdir(parents=True)
@@ -68,8 +72,53 @@ def test_trimming_deletes_what_is_listed_and_nothing_else(tmp_path: Path) -> Non
         (numpy / folder).mkdir(parents=True)
     for file in ("_simd.cpython-311.so", "_umath_tests.cpython-311.so", "_multiarray_umath.so"):
         (numpy / "_core" / file).touch()
+    (tmp_path / "pydantic" / "v1").mkdir(parents=True)
+    installed = Path(sysconfig.get_path("purelib"))
+    for name in SYMBOLS:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(installed / name, tmp_path / name)
 
     trim(tmp_path)
 
-    left = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
-    assert left == ["ai_edge_litert/interpreter.py", "numpy/_core/_multiarray_umath.so"]
+    left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
+    kept = {"ai_edge_litert/interpreter.py", "numpy/_core/_multiarray_umath.so"}
+    assert left == kept | set(SYMBOLS)
+    for name in SYMBOLS:
+        assert (tmp_path / name).stat().st_size < 0.9 * (installed / name).stat().st_size
+        load = f"import ctypes; ctypes.CDLL({str(tmp_path / name)!r})"
+        status, output = run(sys.executable, "-c", load)
+        assert status == 0, output
+
+
+def copied_for_the_networks() -> list[str]:
+    """Paths that the stage of the networks copies from the repository."""
+    text = DOCKERFILE.read_text(encoding="utf-8")
+    stage = text[text.index("AS models") : text.index("AS installer")]
+    lines = [line.split()[1:-1] for line in stage.splitlines() if line.startswith("COPY ")]
+    return [path for paths in lines for path in paths]
+
+
+def import_converters(folder: Path) -> tuple[int, str]:
+    """Load all that converts networks from a copy of the repository."""
+    converters = sorted(path.stem for path in (folder / "training/thirdparty").glob("*.py"))
+    names = ", ".join(f"training.thirdparty.{name}" for name in converters if name != "__init__")
+    return run(sys.executable, "-c", f"import training.convert, {names}", cwd=folder)
+
+
+def test_the_build_gets_all_that_the_networks_need(tmp_path: Path) -> None:
+    allowed = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    for path in copied_for_the_networks():
+        assert any(f"!{path}".startswith(line.rstrip("/")) for line in allowed if line[:1] == "!")
+        target = tmp_path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / path).is_dir():
+            shutil.copytree(ROOT / path, target, ignore=shutil.ignore_patterns("*.tflite"))
+        else:
+            shutil.copy(ROOT / path, target)
+    status, output = import_converters(tmp_path)
+    assert status == 0, output
+
+    (tmp_path / "training" / "data.py").unlink()
+    status, output = import_converters(tmp_path)
+    assert status != 0
+    assert "training.data" in output

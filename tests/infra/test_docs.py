@@ -1,5 +1,6 @@
-"""What docs/deploy.md says can be typed."""
+"""What docs/deploy.md and docs/bucket.md say can be typed."""
 
+import json
 import re
 from pathlib import Path
 
@@ -11,7 +12,8 @@ DOC = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 
 
 def documented() -> list[str]:
-    blocks = re.findall(r"^```console\n(.*?)^```", DOC, re.DOTALL | re.MULTILINE)
+    text = DOC + (ROOT / "docs" / "bucket.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(?:console|sh)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     return [command for block in blocks for command in gcloud_commands(block)]
 
 
@@ -41,7 +43,7 @@ def test_a_flag_that_gcloud_does_not_know_is_caught(tmp_path: Path) -> None:
 
 def test_outputs_that_are_named_exist() -> None:
     outputs, _ = outputs_and_variables()
-    named = set(re.findall(r"terraform output -raw (\w+)", DOC))
+    named = set(re.findall(r"terraform\S* (?:-chdir=\S+ )?output -raw (\w+)", DOC))
     assert named
     assert named <= outputs
 
@@ -52,3 +54,19 @@ def test_outputs_that_are_named_exist() -> None:
 )
 def test_variables_that_are_named_exist(name: str) -> None:
     assert name in outputs_and_variables()[1]
+
+
+def test_figures_are_those_that_were_measured() -> None:
+    measured = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+    (steady,) = re.findall(r"about (\d+) MiB steady", DOC)
+    assert abs(int(steady) - measured["memory"]["steady_mib"]) <= 5
+
+
+def test_dollars_follow_from_cpu_seconds() -> None:
+    # Half of the time billed is used; 2 vCPU have 1 GiB; and each request is paid for.
+    second = 2 * (0.000024 + 0.0000025 / 2)
+    rows = re.findall(r"^\| [^|]+ \| ([\d.]+) \| (\d+) s \| ([\d.]+) \|$", DOC, re.MULTILINE)
+    assert len(rows) == 3
+    for seconds, thousand, dollars in rows:
+        assert round(1000 * float(seconds)) == int(thousand)
+        assert abs(1000 * float(seconds) * second + 0.0004 - float(dollars)) <= 0.0005

@@ -1,5 +1,6 @@
 """The Kubernetes manifests are what Kubernetes understands, and their probes are answered."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,15 @@ def test_values_cannot_break_out_of_the_manifest(tmp_path: Path) -> None:
     assert status == 0, output
 
 
+def cloud_run_probe_paths(terraform: Path) -> set[str]:
+    text = (terraform / "modules/cloud_run/main.tf").read_text(encoding="utf-8")
+    return set(re.findall(r'http_get \{\s+path = "([^"]*)"', text))
+
+
 def test_probes_are_answered(service: Service) -> None:
-    for path in probe_paths(rendered_manifests(TERRAFORM)):
+    paths = probe_paths(rendered_manifests(TERRAFORM)) | cloud_run_probe_paths(TERRAFORM)
+    assert paths
+    for path in paths:
         assert service.get(path).status_code == 200
 
 
@@ -52,6 +60,9 @@ def test_a_bad_probe_path_is_caught(service: Service, tmp_path: Path) -> None:
     terraform = copy_of_terraform(tmp_path)
     deployment = terraform / "modules/gke_gpu/manifests/deployment.yaml.tftpl"
     change(deployment, "path: /health", "path: /alive")
+    service_module = terraform / "modules/cloud_run/main.tf"
+    change(service_module, 'path = "/health"', 'path = "/alive"')
+    assert cloud_run_probe_paths(terraform) == {"/alive", "/health"}
     paths = probe_paths(rendered_manifests(terraform))
     answers = {path: service.get(path).status_code for path in paths}
     assert answers == {"/alive": 404, "/health": 200}
@@ -64,9 +75,13 @@ def test_labels_and_names_fit_together() -> None:
     assert deployment["spec"]["selector"]["matchLabels"] == labels
     assert manifests["service"]["spec"]["selector"] == labels
     assert manifests["disruption-budget"]["spec"]["selector"]["matchLabels"] == labels
+    policy = manifests["network-policy"]["spec"]
+    assert policy["podSelector"]["matchLabels"] == labels
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     ports = [port["name"] for port in container["ports"]]
     assert [port["targetPort"] for port in manifests["service"]["spec"]["ports"]] == ports
+    (rule,) = policy["ingress"]
+    assert [port["port"] for port in rule["ports"]] == ports
     scaled = manifests["autoscaler"]["spec"]["scaleTargetRef"]["name"]
     assert scaled == deployment["metadata"]["name"]
 
@@ -78,6 +93,7 @@ def test_labels_and_names_fit_together() -> None:
         ("deployment", "runAsNonRoot: true", 'runAsNonRoot: "yes"', "yes"),
         ("autoscaler", "averageUtilization", "targetUtilization", "targetUtilization"),
         ("service", "targetPort", "target_port", "target_port"),
+        ("network-policy", "podSelector:", "podsSelector:", "podsSelector"),
     ],
 )
 def test_a_mistake_is_caught(name: str, old: str, new: str, complaint: str, tmp_path: Path) -> None:

@@ -1,10 +1,32 @@
 """Terraform accepts the modules, their own tests pass, and mistakes are caught."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.infra.tools import FOLDERS, change, copy_of_terraform, terraform_check
+from tests.infra.tools import FOLDERS, TERRAFORM, change, copy_of_terraform, terraform_check
+
+_BLOCK = re.compile(r'^(variable|output) "(\w+)" \{\n(.*?)^\}', re.MULTILINE | re.DOTALL)
+
+
+def incomplete(terraform: Path) -> list[str]:
+    """Variables without type, description, test or (unless boolean) validation; mute outputs."""
+    found = []
+    for folder in FOLDERS:
+        tests = (terraform / folder / "tests/plan.tftest.hcl").read_text(encoding="utf-8")
+        for file in ("variables.tf", "outputs.tf"):
+            text = (terraform / folder / file).read_text(encoding="utf-8")
+            for kind, name, body in _BLOCK.findall(text):
+                wanted = {"description"} if kind == "output" else {"description", "type"}
+                if kind == "variable" and not re.search(r"^  type += bool$", body, re.MULTILINE):
+                    wanted.add("validation")
+                if kind == "variable" and not re.search(rf"\b{name} += ", tests):
+                    found.append(f"{folder}: no test sets {name}")
+                has = set(re.findall(r"^  (\w+) +[={]|^  (\w+) \{", body, re.MULTILINE))
+                missing = wanted - {word for pair in has for word in pair}
+                found += [f"{folder}: {name} has no {word}" for word in sorted(missing)]
+    return found
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -12,6 +34,20 @@ def test_is_valid_and_passes_its_own_tests(folder: str, tmp_path: Path) -> None:
     status, output = terraform_check(folder, tmp_path)
     assert status == 0, output
     assert "0 failed" in output
+
+
+def test_every_variable_is_typed_described_and_validated(tmp_path: Path) -> None:
+    assert incomplete(TERRAFORM) == []
+    terraform = copy_of_terraform(tmp_path)
+    folder = "modules/cloud_run"
+    change(terraform / folder / "variables.tf", "  type        = string\n", "")
+    change(terraform / folder / "outputs.tf", "  description = ", "  # ")
+    change(terraform / folder / "tests/plan.tftest.hcl", "deletion_protection = true", "")
+    assert incomplete(terraform) == [
+        f"{folder}: project_id has no type",
+        f"{folder}: no test sets deletion_protection",
+        f"{folder}: url has no description",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -36,6 +72,17 @@ def test_is_valid_and_passes_its_own_tests(folder: str, tmp_path: Path) -> None:
             *("cloud_run", "main.tf", "google_service_account.service.email", "null"),
             *("test", "the service runs as its own identity"),
             id="a service without its identity",
+        ),
+        pytest.param(
+            *("bucket_trigger", "main.tf", "member   = google_service_account.trigger.member"),
+            *("member   = google_service_account.annotate.member", "test"),
+            "it is the trigger's identity that may receive and call",
+            id="a role that goes to another identity",
+        ),
+        pytest.param(
+            *("bucket_trigger", "main.tf", '"roles/pubsub.publisher"', '"roles/pubsub.viewer"'),
+            *("test", "storage may tell of uploads"),
+            id="a permission that is missing",
         ),
         pytest.param(
             *("cloud_run", "main.tf", 'path = "/health"', 'path = "/healthz"'),

@@ -6,11 +6,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 TERRAFORM = ROOT / "terraform"
+CLOUDBUILD = ROOT / "cloudbuild.yaml"
 CLOUD = ROOT.parent / "shared" / "cloud"
 """Stand-ins for the cloud, beside the repository where they are there at all."""
 
@@ -42,11 +45,24 @@ def shared_tool(name: str) -> Path:
 
 def program(name: str) -> str:
     """A program beside this Python or on the PATH, or the test is skipped."""
-    beside = Path(sys.executable).with_name(name)
-    found = str(beside) if beside.exists() else shutil.which(name)
+    for folder in (Path(sys.executable).parent, Path(sys.prefix) / "infra" / "bin"):
+        if (folder / name).exists():
+            return str(folder / name)
+    found = shutil.which(name)
     if found is None:
-        pytest.skip(f"NOT CHECKED: there is no {name} on this machine")
+        pytest.skip(f"NOT CHECKED: there is no {name} here (`make check-infra` installs some)")
     return found
+
+
+def cloudbuild() -> dict[str, Any]:
+    """What cloudbuild.yaml says."""
+    loaded: dict[str, Any] = yaml.safe_load(CLOUDBUILD.read_text(encoding="utf-8"))
+    return loaded
+
+
+def cloudbuild_steps() -> dict[str, dict[str, Any]]:
+    """Its steps, by id."""
+    return {step["id"]: step for step in cloudbuild()["steps"]}
 
 
 def terraform_check(folder: str, tmp_path: Path, what: str = "test") -> tuple[int, str]:
@@ -113,14 +129,18 @@ def rendered_manifests(terraform: Path, **changes: object) -> dict[str, str]:
 
 def validate_manifests(manifests: dict[str, str], tmp_path: Path) -> tuple[int, str]:
     """Every manifest against Kubernetes' schemas; fields that it does not know are errors."""
-    folder = tmp_path / "manifests"
+    paths = write_manifests(manifests, tmp_path / "manifests")
+    return run(program("kubernetes-validate"), "--strict", *paths)
+
+
+def write_manifests(manifests: dict[str, str], folder: Path) -> list[Path]:
+    """A file for each manifest."""
     folder.mkdir(exist_ok=True)
     paths = []
     for name, text in manifests.items():
-        path = folder / f"{name}.yaml"
-        path.write_text(text, encoding="utf-8")
-        paths.append(path)
-    return run(program("kubernetes-validate"), "--strict", *paths)
+        paths.append(folder / f"{name}.yaml")
+        paths[-1].write_text(text, encoding="utf-8")
+    return paths
 
 
 def gcloud_commands(text: str) -> list[str]:

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from age_gender.admission import Gate
-from age_gender.errors import Busy
+from age_gender.admission import Budget, Closing, Gate
+from age_gender.errors import Busy, ClientGone
 
 LONG = 60.0
 """A patience that no test uses up."""
@@ -77,7 +77,7 @@ class TestGate:
         first.send(1)
         first.await_entries(1)
         waiting.send(2)
-        until(lambda: gate._places._value == 0)
+        until(lambda: len(gate._waiting) == 2)
         # The queue is full now: refused at once, although patience is long.
         assert refusal(gate).code == "busy"
         assert not waiting.entered.acquire(blocking=False)
@@ -121,3 +121,159 @@ class TestGate:
             list(pool.map(visit, range(60)))
         assert most <= 3
         assert inside == 0
+
+    def test_turns_are_taken_in_order(self) -> None:
+        gate = Gate(1, 20, LONG)
+        order: list[int] = []
+
+        def visit(number: int) -> None:
+            with gate.enter():
+                order.append(number)
+
+        threads = [threading.Thread(target=visit, args=(number,)) for number in range(20)]
+        with gate.enter():
+            for number, thread in enumerate(threads):
+                thread.start()
+                until(lambda waiting=number + 1: len(gate._waiting) == waiting)  # type: ignore[misc]
+        for thread in threads:
+            thread.join(LONG)
+        assert order == list(range(20))
+
+
+class TestRoom:
+    def test_sizes_add_up_to_no_more_than_the_room(self) -> None:
+        gate = Gate(10, 0, 0.01, room=100)
+        with gate.enter(60):
+            with gate.enter(40):
+                assert refusal_of(gate, 1).code == "busy"
+            with gate.enter(40):
+                pass
+
+    def test_what_is_larger_than_the_room_goes_in_alone(self) -> None:
+        gate = Gate(10, 0, 0.01, room=100)
+        with gate.enter(500):
+            assert refusal_of(gate, 1).code == "busy"
+        with gate.enter(1):
+            assert refusal_of(gate, 500).code == "busy"
+
+    def test_small_ones_do_not_overtake_a_large_one_for_ever(self) -> None:
+        gate = Gate(10, 10, LONG, room=100)
+        entered = threading.Event()
+
+        def large() -> None:
+            with gate.enter(100):
+                entered.set()
+
+        with gate.enter(60):
+            thread = threading.Thread(target=large)
+            thread.start()
+            until(lambda: len(gate._waiting) == 1)
+            small = threading.Thread(target=lambda: gate.enter(10).__enter__(), daemon=True)
+            small.start()
+            until(lambda: len(gate._waiting) == 2)
+            assert not entered.is_set()
+        thread.join(LONG)
+        assert entered.is_set()
+        small.join(LONG)
+
+
+def refusal_of(gate: Gate, size: float) -> Busy:
+    with pytest.raises(Busy) as caught, gate.enter(size):
+        pass
+    return caught.value
+
+
+class TestClientsThatHangUp:
+    def test_are_not_served(self) -> None:
+        gate = Gate(1, 0, LONG)
+        with pytest.raises(ClientGone), gate.enter(wanted=lambda: False):
+            raise AssertionError("it went in")
+        with gate.enter():
+            pass
+
+    def test_leave_the_queue(self) -> None:
+        gate = Gate(1, 1, LONG)
+        there = threading.Event()
+        outcome: list[Exception] = []
+
+        def wait() -> None:
+            try:
+                with gate.enter(wanted=lambda: not there.is_set()):
+                    pass
+            except ClientGone as error:
+                outcome.append(error)
+
+        with gate.enter():
+            thread = threading.Thread(target=wait)
+            thread.start()
+            until(lambda: len(gate._waiting) == 1)
+            there.set()
+            thread.join(LONG)
+            assert len(outcome) == 1
+            assert not gate._waiting
+
+
+class TestClosing:
+    def test_ends_the_waiting_but_not_the_entering(self) -> None:
+        closing = Closing()
+        assert closing.seconds < 0
+        gate = Gate(1, 5, LONG, closing=closing)
+        closing.begin()
+        with gate.enter():
+            assert refusal(gate).retry_after == 1
+        with gate.enter():
+            pass
+
+    def test_those_that_wait_already_get_their_answer(self) -> None:
+        closing = Closing()
+        gate = Gate(1, 5, LONG, closing=closing, closing_patience=0.1)
+        outcome: list[Busy] = []
+        with gate.enter():
+            thread = threading.Thread(target=lambda: outcome.append(refusal(gate)))
+            thread.start()
+            until(lambda: len(gate._waiting) == 1)
+            assert not outcome
+            closing.begin()
+            thread.join(LONG)
+        assert outcome[0].code == "busy"
+
+    def test_the_first_signal_counts(self) -> None:
+        closing = Closing()
+        closing.begin()
+        threading.Event().wait(0.05)
+        closing.begin()
+        assert closing.seconds >= 0.05
+
+
+class TestBudget:
+    def test_no_more_than_there_is(self) -> None:
+        budget = Budget(100)
+        with budget.share() as first, budget.share() as second:
+            first.grow(60)
+            second.grow(40)
+            for share in (first, second):
+                with pytest.raises(Busy) as caught:
+                    share.grow(1)
+                assert caught.value.retry_after == 1
+        with budget.share() as third:
+            third.grow(100)
+
+    def test_given_back_at_the_end(self) -> None:
+        budget = Budget(100)
+        for _ in range(3):
+            with budget.share() as share:
+                share.grow(100)
+                with pytest.raises(Busy):
+                    share.grow(1)
+
+    def test_what_is_there_already_counts_even_if_it_is_too_much(self) -> None:
+        budget = Budget(100)
+        with budget.share() as share, budget.share() as other:
+            share.grow(50)
+            share.resize(150)
+            with pytest.raises(Busy):
+                other.grow(1)
+            share.resize(10)
+            other.grow(90)
+        with budget.share() as share:
+            share.grow(100)

@@ -2,13 +2,16 @@
 
 import io
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
 from flask import Request
+from gunicorn.http.errors import InvalidChunkSize, NoMoreData
 from werkzeug.test import EnvironBuilder
 
 from age_gender import body
+from age_gender.errors import Busy
 from age_gender.problems import Problem
 
 LIMIT = 1000
@@ -80,7 +83,38 @@ def test_client_that_goes_away(stream: Stream, server_ends_bodies: bool) -> None
         del got.environ["wsgi.input_terminated"]
     with pytest.raises(Problem) as caught:
         body.read(got, LIMIT, LONG)
-    assert (caught.value.status, caught.value.code) == (408, "body-timeout")
+    assert (caught.value.status, caught.value.code) == (400, "incomplete-body")
+
+
+@pytest.mark.parametrize("error", [NoMoreData(), InvalidChunkSize(b"x"), ConnectionResetError()])
+def test_chunks_that_break_off_are_no_whole_body(error: Exception) -> None:
+    class Broken(Stream):
+        def read(self, size: int = -1) -> bytes:
+            if self.taken:
+                raise error
+            return super().read(10)
+
+    with pytest.raises(Problem) as caught:
+        body.read(request(Broken(bytes(100)), None), LIMIT, LONG)
+    assert (caught.value.status, caught.value.code) == (400, "incomplete-body")
+
+
+def test_every_piece_is_accounted_for() -> None:
+    size = 3 * body.CHUNK + 5
+    pieces: list[int] = []
+    body.read(request(Stream(bytes(size)), None), size, LONG, pieces.append)
+    assert sum(pieces) == size
+    assert max(pieces) <= body.CHUNK
+
+
+def test_a_piece_for_which_there_is_no_room_ends_the_reading() -> None:
+    def refuse(_: int) -> None:
+        raise Busy("full", retry_after=1)
+
+    stream = Stream(bytes(10 * body.CHUNK))
+    with pytest.raises(Busy):
+        body.read(request(stream, None), 10 * body.CHUNK, LONG, refuse)
+    assert stream.taken <= body.CHUNK
 
 
 def test_nothing_is_left_to_the_framework_after_reading() -> None:
@@ -156,3 +190,50 @@ class TestConnection:
         assert body.read(self.from_client(server, 100), LIMIT, LONG) == bytes(100)
         client.sendall(b"the next request")
         assert server.recv(100) == b"the next request"
+
+    def test_a_client_that_dribbles_is_given_up_long_before_the_longest_time(
+        self, ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(body, "GRACE_SECONDS", 0.1)
+        server, client = ends
+        ended = threading.Event()
+
+        def dribble() -> None:
+            while not ended.wait(0.02):
+                client.sendall(b"x")
+
+        thread = threading.Thread(target=dribble)
+        thread.start()
+        try:
+            with pytest.raises(Problem) as caught:
+                body.read(self.from_client(server, LIMIT), LIMIT, LONG)
+        finally:
+            ended.set()
+            thread.join()
+        assert caught.value.code == "body-timeout"
+
+    def test_a_client_that_keeps_its_pace_gets_more_time(
+        self, ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(body, "GRACE_SECONDS", 0.3)
+        monkeypatch.setattr(body, "LEAST_PACE", 10)  # so that its first piece gives it a minute
+        monkeypatch.setattr(body, "CHUNK", 600)
+        server, client = ends
+        client.sendall(bytes(600))
+        later = threading.Timer(1.0, client.sendall, [bytes(200)])
+        later.start()
+        assert len(body.read(self.from_client(server, 800), LIMIT, LONG)) == 800
+        later.join()
+
+    def test_whether_the_client_is_there(self, ends: tuple[socket.socket, socket.socket]) -> None:
+        server, client = ends
+        got = self.from_client(server, 0)
+        assert body.is_awaited(got)
+        client.sendall(b"the next request")
+        assert body.is_awaited(got)
+        assert server.recv(100) == b"the next request"  # it was only looked at
+        client.close()
+        assert not body.is_awaited(got)
+
+    def test_where_the_server_does_not_show_the_connection_all_are_there(self) -> None:
+        assert body.is_awaited(request(Stream(b""), 0))

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
+import dlib
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,9 +22,16 @@ from age_gender.detectors.accurate import (
     _shape_for,
 )
 from age_gender.detectors.base import working_scale
-from age_gender.detectors.fast import LEAST_SCORE, HogDetector, confidence_of, score_for
+from age_gender.detectors.fast import (
+    FILTERS,
+    LEAST_SCORE,
+    HogDetector,
+    confidence_of,
+    score_for,
+)
 from tests.unit.fakes import FakeEngine
 from tests.unit.pictures import portrait
+from training.thirdparty import hog
 
 Float = NDArray[np.float32]
 
@@ -261,6 +270,23 @@ class TestHog:
         assert found.boxes.shape == (0, 4)
         assert found.scores.shape == (0,)
         assert found.landmarks is None
+
+    def test_the_filters_are_dlibs_own(self) -> None:
+        assert FILTERS.read_bytes() == hog.filters()
+
+    @pytest.mark.parametrize("threads", [1, 3])
+    def test_a_face_seen_at_several_levels_is_told_once(self, threads: int) -> None:
+        """dlib tells it once, too, when it makes the levels by itself."""
+        image = portrait()
+        found = HogDetector(threads).detect(image, 0.5, 1.0, 40)
+        windows, scores, _ = dlib.get_frontal_face_detector().run(
+            cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), None, fx=1.75, fy=1.75), 0, -0.1
+        )
+        assert len(found) == len(windows) == 1
+        assert found.scores[0] == pytest.approx(confidence_of(np.array(scores))[0], abs=0.1)
+        middle = windows[0].center() / 1.75
+        x1, _, x2, _ = found.boxes[0]
+        assert float(x1 + x2) / 2 == pytest.approx(middle.x, abs=float(x2 - x1) * 0.1)
 
     def test_one_detector_used_by_eight_threads(self) -> None:
         """dlib's own object would crash the process."""

@@ -1,5 +1,6 @@
 """Boxes against brute force, and chips against what geometry says must be in them."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -12,7 +13,9 @@ from age_gender.geometry import (
     iou_matrix,
     nms,
     resize,
+    resize_quickly,
     roll_angles,
+    smaller_covered,
     warp_chips,
 )
 from tests.unit.pictures import noise
@@ -62,6 +65,13 @@ class TestBoxes:
     def test_iou_of_inverted_boxes_is_zero(self) -> None:
         inverted = np.array([[10, 10, 0, 0]], np.float32)
         assert iou_matrix(inverted, inverted) == 0
+
+    def test_of_nested_boxes_the_smaller_is_covered(self) -> None:
+        boxes = np.array([[0, 0, 8, 8], [2, 2, 4, 4], [6, 0, 14, 8], [3, 3, 3, 9]], np.float32)
+        np.testing.assert_allclose(
+            smaller_covered(boxes, boxes),
+            [[1, 1, 0.25, 0], [1, 1, 0, 0], [0.25, 0, 1, 0], [0, 0, 0, 0]],
+        )
 
     @settings(max_examples=100)
     @given(whole_boxes(), st.integers(0, 64), st.randoms(use_true_random=False))
@@ -230,6 +240,19 @@ class TestChips:
 
 
 class TestResize:
+    @pytest.mark.parametrize("size", [(400, 304), (401, 304), (800, 640), (96, 64)])
+    @pytest.mark.parametrize("target", [(90, 70), (100, 76), (37, 60)])
+    def test_the_quick_way_gives_nearly_the_same(
+        self, size: tuple[int, int], target: tuple[int, int]
+    ) -> None:
+        image = cv2.GaussianBlur(noise(*size), (0, 0), 6)
+        image = np.asarray(cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX), np.uint8)
+        quick = resize_quickly(image, *target)
+        assert quick.shape == (target[1], target[0], 3)
+        slow = resize(image, *target).astype(int)
+        by_one_pixel = np.abs(np.roll(slow, 1, axis=1) - slow).mean()
+        assert np.abs(quick - slow).mean() < by_one_pixel / 4
+
     def test_the_same_size_is_the_same_picture(self) -> None:
         image = noise(9, 7)
         assert resize(image, 9, 7) is image

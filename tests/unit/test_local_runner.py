@@ -1,18 +1,22 @@
 """The command line, without a process of its own: exit codes, lines of JSON, copies."""
 
+import csv
+import io
 import json
 import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import Result
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 import local_runner
 from age_gender.settings import Settings
 from tests.unit.models import model
-from tests.unit.pictures import decoded, encoded, portrait
+from tests.unit.pictures import Pixels, decoded, encoded, portrait
 
 
 def run(*arguments: str | Path) -> Result:
@@ -39,6 +43,15 @@ def folder(photo: Path) -> Path:
     (photo.parent / "notes.txt").write_text("not a picture")
     (photo.parent / "folder.jpg").mkdir()
     return photo.parent
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def changed(image: Pixels) -> NDArray[np.bool_]:
+    """Where a picture differs from the portrait by more than encoding does."""
+    return np.asarray(abs(image.astype(int) - portrait()).max(axis=-1) > 100)
 
 
 def rows(result: Result) -> list[dict[str, Any]]:
@@ -78,25 +91,103 @@ class TestPredict:
         assert row["faces"] == []
         assert row["confidence"] == 1
 
-    def test_annotated_copies(self, folder: Path, tmp_path: Path) -> None:
+    def test_drawn_copies_keep_the_folders(self, folder: Path, tmp_path: Path) -> None:
         out = tmp_path / "deep" / "out"
         result = run("predict", folder, "--draw", out)
         assert result.exit_code == 0, result.output
-        assert sorted(os.listdir(out)) == [
-            "none.annotated.jpg",
-            "one.2.annotated.jpg",
-            "one.annotated.jpg",
-        ]
-        drawn = decoded((out / "one.annotated.jpg").read_bytes())
+        assert files_in(out) == ["inner/none.drawn.jpg", "inner/one.drawn.jpg", "one.drawn.jpg"]
+        drawn = decoded((out / "one.drawn.jpg").read_bytes())
         assert drawn.shape == (300, 300, 3)
-        difference = abs(drawn.astype(int) - portrait()).max(axis=-1)
-        assert (difference > 100).any()
+        assert changed(drawn).any()
+        face = changed(drawn)[90:150, 100:150]  # within the box, which nothing is drawn on
+        assert not face.any()
 
-    def test_blurred_copies_have_no_face_left(self, photo: Path, tmp_path: Path) -> None:
-        out = tmp_path / "out"
-        assert run("predict", photo, "--draw", out, "--blur").exit_code == 0
-        (row,) = rows(run("predict", out, "--json"))
+    def test_drawn_and_blurred_at_once(self, photo: Path, tmp_path: Path) -> None:
+        drawn, blurred = tmp_path / "drawn", tmp_path / "blurred"
+        assert run("predict", photo, "--draw", drawn, "--blur", blurred).exit_code == 0
+        (row,) = rows(run("predict", drawn / "one.drawn.jpg", "--json"))
+        assert len(row["faces"]) == 1
+        (row,) = rows(run("predict", blurred / "one.blurred.jpg", "--json"))
         assert row["faces"] == []
+
+    def test_pictures_of_one_name_do_not_overwrite_each_other(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "out"
+        sources = [folder / "one.jpg", folder / "inner" / "one.PNG", folder / "inner" / "none.png"]
+        assert run("predict", *sources, "--draw", out).exit_code == 0
+        assert files_in(out) == ["none.drawn.jpg", "one.2.drawn.jpg", "one.drawn.jpg"]
+        # Again: the same names, and none besides.
+        assert run("predict", *sources, "--draw", out).exit_code == 0
+        assert files_in(out) == ["none.drawn.jpg", "one.2.drawn.jpg", "one.drawn.jpg"]
+
+    def test_a_copy_never_replaces_what_is_read(self, photo: Path) -> None:
+        mine = photo.with_name("one.drawn.jpg")
+        mine.write_bytes(photo.read_bytes())
+        assert run("predict", photo, mine, "--draw", photo.parent).exit_code == 0
+        assert mine.read_bytes() == photo.read_bytes()
+        assert files_in(photo.parent) == [
+            *("one.2.drawn.jpg", "one.drawn.drawn.jpg", "one.drawn.jpg", "one.jpg"),
+        ]
+
+    def test_a_sheet_never_replaces_what_is_read(self, photo: Path) -> None:
+        picture = photo.with_suffix(".png")
+        picture.write_bytes(photo.read_bytes())
+        result = run("predict", photo, picture, "--sheet", photo.parent / "." / picture.name)
+        assert result.exit_code == 2
+        assert picture.read_bytes() == photo.read_bytes()
+
+    def test_copies_within_the_folder_are_not_read_again(self, folder: Path) -> None:
+        first = run(
+            "predict", folder, "--json", "--draw", folder / "out", "--sheet", folder / "s.png"
+        )
+        again = run(
+            "predict", folder, "--json", "--draw", folder / "out", "--sheet", folder / "s.png"
+        )
+        assert len(rows(again)) == len(rows(first)) == 3
+        assert "left out 3 copies" in again.stderr
+        assert "left out" not in first.stderr
+
+    def test_a_copy_that_cannot_be_written_is_told_beside_the_result(
+        self, photo: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "out" / "one.drawn.jpg").mkdir(parents=True)
+        result = run("predict", photo, "--json", "--draw", tmp_path / "out")
+        assert result.exit_code == 1
+        assert len(rows(result)) == 1
+        assert "the folder failed" in result.stderr
+        assert files_in(tmp_path / "out") == []
+
+    def test_comma_separated_values(self, folder: Path) -> None:
+        (folder / "a,b\nc.jpg").write_bytes((folder / "one.jpg").read_bytes())
+        result = run("predict", folder, "--csv")
+        table = list(csv.DictReader(io.StringIO(result.stdout)))
+        assert [Path(row["file"]).name for row in table] == [
+            *("a,b\nc.jpg", "none.png", "one.PNG", "one.jpg"),
+        ]
+        assert [row["face"] for row in table] == ["1", "0", "1", "1"]
+        (answer,) = rows(run("predict", folder / "one.jpg", "--json"))
+        details, row = answer["details"][0], table[3]
+        assert [int(row[name]) for name in ("x1", "y1", "x2", "y2")] == details["box"]
+        assert [float(row[n]) for n in ("age_low", "age_high")] == details["age_interval"]
+        assert (float(row["age"]), row["gender"], row["reliable"]) == (details["age"], "F", "true")
+        assert (row["width"], row["height"], row["seconds"]) == ("300", "300", "")
+
+    def test_names_cannot_write_to_the_terminal(self, photo: Path) -> None:
+        wild = photo.with_name("\x1b[31m[b]\nx.jpg")
+        wild.write_bytes(photo.read_bytes())
+        bad = photo.with_name("\x1b[2Jbad.jpg")
+        bad.write_bytes(b"<html>")
+        result = run("predict", wild, bad)
+        assert r"\x1b[31m[b]\nx.jpg" in result.stdout
+        assert r"\x1b[2Jbad.jpg" in result.stderr
+        assert "\x1b[" not in result.output
+
+    def test_a_table_that_is_piped_is_not_cut(self, photo: Path) -> None:
+        deep = photo.parent / ("long " * 40) / "one.jpg"
+        deep.parent.mkdir()
+        deep.write_bytes(photo.read_bytes())
+        assert str(deep) in run("predict", deep).stdout
 
     def test_bad_files_are_told_and_the_rest_is_done(self, photo: Path, tmp_path: Path) -> None:
         bad, missing = tmp_path / "bad.jpg", tmp_path / "missing.jpg"
@@ -109,11 +200,23 @@ class TestPredict:
         assert "missing.jpg" in said
         assert "Traceback" not in result.output
 
+    def test_links_that_lead_nowhere_are_told(self, photo: Path) -> None:
+        (photo.parent / "gone.jpg").symlink_to("deleted.jpg")
+        (photo.parent / "loop.jpg").symlink_to("loop.jpg")
+        result = run("predict", photo.parent, "--json")
+        assert result.exit_code == 1
+        assert len(rows(result)) == 1
+        said = " ".join(result.stderr.split())
+        assert "gone.jpg: No such file or directory" in said
+        assert "loop.jpg: Too many levels of symbolic links" in said
+        assert "1 face in 1 picture, 2 failed" in said
+
     def test_an_empty_folder_is_no_failure(self, photo: Path, tmp_path: Path) -> None:
         empty = tmp_path / "empty"
         empty.mkdir()
         result = run("predict", empty, "--json")
         assert (result.exit_code, result.stdout) == (0, "")
+        assert "no pictures in" in result.stderr
 
     @pytest.mark.parametrize(
         "arguments",
@@ -123,11 +226,23 @@ class TestPredict:
             ["predict", "x.jpg", "--confidence", "2"],
             ["predict", "x.jpg", "--nms", "-1"],
             ["predict", "x.jpg", "--min-face", "0"],
+            ["predict", "x.jpg", "--json", "--csv"],
+            ["predict", "x.jpg", "--camera", "0"],
+            ["predict", "x.jpg", "--every", "soon"],
+            ["predict", "x.jpg", "--every", "-1s"],
+            ["predict", "x.jpg", "--frames", "0"],
+            ["predict", "x.jpg", "--sheet", "x.pdf"],
+            ["predict", "x.jpg", "--sheet", "/dev/null/x.png"],
+            ["predict", "x.jpg", "--draw", "/dev/null"],
+            ["predict", "x.jpg", "--blur", "/dev/null/x"],
             ["predikt"],
         ],
     )
     def test_wrong_usage(self, arguments: list[str]) -> None:
-        assert run(*arguments).exit_code == 2
+        model("retinaface.tflite")
+        result = run(*arguments)
+        assert result.exit_code == 2
+        assert "Traceback" not in result.output
 
     def test_wrong_setting(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PORT", "high")
@@ -206,6 +321,29 @@ class TestServe:
         assert command[1:3] == ["-m", "functions_framework"]
         assert f"--port={port}" in command
         assert "--target=predict" in command
+
+    @pytest.mark.parametrize(
+        ("environment", "said", "kept"),
+        [
+            ({}, "User name sugar, password kubes", "your password"),
+            ({"BASIC_AUTH_PASSWORD": "s3cret"}, "User name sugar, your password", "s3cret"),
+            ({"AUTH": "off"}, "Serving", "User name"),
+        ],
+    )
+    def test_who_may_come_in(
+        self,
+        executed: list[list[str]],
+        monkeypatch: pytest.MonkeyPatch,
+        environment: dict[str, str],
+        said: str,
+        kept: str,
+    ) -> None:
+        model("manifest.json")
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        result = run("serve")
+        assert said in result.stderr
+        assert kept not in result.stderr
 
     def test_not_without_models(
         self, executed: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

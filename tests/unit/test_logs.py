@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 
 from age_gender import logs
+from age_gender.settings import FUNCTION_DIR
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +75,37 @@ def test_setting_up_again_does_not_double_lines(capsys: pytest.CaptureFixture[st
     logs.set_up("info")
     logging.getLogger("age_gender").info("once")
     assert len(lines(capsys)) == 1
+
+
+NATIVE = """
+import ctypes, logging, os, sys
+from age_gender import logs
+logs.set_up("info")
+logs.wrap_native_lines()
+logging.getLogger("age_gender").info("ours")
+os.write(2, b"INFO: from C\\n\\n" + b"libpng warning: \\xff\\n" + b"x" * 20000 + b"\\n")
+print("from Python", file=sys.stderr)
+if os.fork() == 0:
+    os.write(2, b"last words")
+    os._exit(1)
+os.wait()
+sys.exit("cannot go on")
+"""
+
+
+def test_lines_of_c_libraries_become_json_even_from_a_process_that_crashes() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", NATIVE.replace("\\\\", "\\")],
+        cwd=FUNCTION_DIR,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    told = [json.loads(line) for line in done.stderr.splitlines()]
+    texts = [line["message"] for line in told]
+    assert {"ours", "INFO: from C", "libpng warning: \ufffd", "from Python"} <= set(texts)
+    assert max(map(len, texts)) <= logs.LONGEST_LINE
+    assert any("last words" in text for text in texts)
+    assert any("cannot go on" in text for text in texts)
+    assert {line["severity"] for line in told} == {"INFO", "WARNING"}

@@ -47,3 +47,44 @@ def test_wider_than_a_jpeg_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
     with pytest.raises(PictureTooLarge, match="a side"):
         picture.decode(wide, **LIMITS)
+
+
+def with_exif(data: bytes, exif: bytes) -> bytes:
+    """A JPEG with an APP1 segment right behind its first marker."""
+    segment = b"Exif\0\0" + exif
+    return data[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + data[2:]
+
+
+ENTRY = b"\x01\x12\0\3\0\0\0\1"  # orientation, one short
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"",
+        b"MM\0*",
+        b"MM\0*\xff\xff\xff\xff",  # directory beyond the end
+        b"MM\0*\0\0\0\x08\xff\xff" + ENTRY,  # claims 65,535 entries
+        b"MM\0*\0\0\0\x08\0\1" + ENTRY + b"\0\x63\0\0\0\0\0\0",  # orientation 99
+        b"MM\0*\0\0\0\x08\0\1\x01\x12\0\2\xff\xff\xff\xff\xff\xff\xff\xff",  # text of 4 GB
+        b"MM\0*\0\0\0\x08\0\0\0\0\0\x08",  # the next directory is this one
+        b"II*\0" + bytes(60_000),
+    ],
+)
+def test_exif_that_lies_turns_nothing(exif: bytes) -> None:
+    image = np.zeros((40, 60, 3), np.uint8)
+    image[:20] = 200
+    jpeg = bytes(cv2.imencode(".jpg", image)[1])
+    found = picture.decode(with_exif(jpeg, exif), **LIMITS)
+    np.testing.assert_array_equal(found, picture.decode(jpeg, **LIMITS))
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [b"<script>alert(1)</script>", b"PK\3\4" + bytes(100), b"%PDF-1.7\n", b"\x89PNG\r\n\x1a\n"],
+)
+def test_a_file_that_is_two_things_at_once_is_the_picture(rest: bytes) -> None:
+    jpeg = bytes(cv2.imencode(".jpg", np.full((40, 60, 3), 90, np.uint8))[1])
+    assert picture.decode(jpeg + rest, **LIMITS).shape == (40, 60, 3)
+    with pytest.raises(PictureError):
+        picture.decode(rest + jpeg, **LIMITS)

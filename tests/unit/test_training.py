@@ -1,6 +1,8 @@
 """The training code, without data: losses, the split, augmentation, calibration, conversion."""
 
+import importlib
 import importlib.util
+import subprocess
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from age_gender.attributes import calibrate
-from age_gender.model_spec import Ages, Calibration, Chip, ModelSpec
+from age_gender.model_spec import Ages, Calibration, Chip, ModelSpec, load_spec
+from training import steps
 from training.augment import damaged, jittered_chips
 from training.batches import Batch, TrainingBatches, balancing_weights
 from training.data import (
@@ -20,10 +23,12 @@ from training.data import (
     Labels,
     Prepared,
     age_band,
+    in_second_half,
     is_validation,
     read_labels,
 )
 from training.metrics import share_interval, summary
+from training.recipes import load_recipe
 
 HAS_KERAS = importlib.util.find_spec("keras") and importlib.util.find_spec("tensorflow")
 needs_keras = pytest.mark.skipif(not HAS_KERAS, reason="TensorFlow is not installed")
@@ -104,6 +109,13 @@ def test_the_split_is_the_same_for_ever() -> None:
 
 
 FIRST_HELD_OUT = [22, 33, 35, 40, 43]
+
+
+def test_the_halves_do_not_follow_the_split() -> None:
+    files = [f"{i}.webp" for i in range(4000)]
+    held_out, second = is_validation(files), in_second_half(files)
+    assert second[held_out].mean() == pytest.approx(0.5, abs=0.08)
+    assert second[~held_out].mean() == pytest.approx(0.5, abs=0.03)
 
 
 def test_age_bands_are_those_of_fairface() -> None:
@@ -208,6 +220,26 @@ def test_age_loss_of_a_range_is_its_likelihood() -> None:
 
 
 @needs_keras
+def test_flatness_draws_a_range_towards_its_middle() -> None:
+    import keras
+
+    from training.losses import AgeLoss
+
+    truth = np.array([[20.0, 29.0]], np.float32)
+    even = np.where((np.arange(101) >= 20) & (np.arange(101) < 30), 0.0, -30.0)
+    peaked = np.where(np.arange(101) == 29, 0.0, -30.0)
+
+    def loss(logits: Any, flatness: float) -> float:
+        value = AgeLoss(flatness)(truth, logits[None].astype(np.float32))
+        return float(keras.ops.convert_to_numpy(value))
+
+    assert loss(even, 0.0) == pytest.approx(0, abs=1e-4)
+    assert loss(peaked, 0.0) == pytest.approx(0, abs=1e-4)
+    assert loss(even, 0.1) == pytest.approx(0, abs=1e-4)
+    assert loss(peaked, 0.1) > 1
+
+
+@needs_keras
 def test_age_loss_takes_ages_beyond_the_last_bin() -> None:
     from training.losses import AgeLoss
 
@@ -282,6 +314,37 @@ def test_margins_depend_on_the_age_told() -> None:
     assert intervals == pytest.approx(np.array([[18.6, 22.4], [76.6, 84.4]]), abs=1e-3)
     with pytest.raises(ValueError, match="one more"):
         Calibration(interval_margins=((1, 1), (2, 2)))
+
+
+@needs_keras
+def test_no_face_is_judged_by_its_own_half() -> None:
+    from training.calibrate import cross_fitted, fit
+    from training.observe import Observations
+
+    rng = np.random.default_rng(0)
+    count, years = 2000, np.arange(101)
+    labels = make_labels(rng.integers(10, 80, count), male=rng.random(count) < 0.5)
+    second = in_second_half(list(labels.name))
+    # One half is told right on average, the other ten years too old.
+    centre = labels.low + rng.normal(0, 4, count) + np.where(second, 10, 0)
+    told = np.exp(-0.5 * ((years - centre[:, None]) / 4) ** 2) + 1e-9
+    blank = np.ones(count, np.float32)
+    observed = Observations(
+        blank.astype(bool),
+        (told / told.sum(axis=1, keepdims=True)).astype(np.float32),
+        blank * 0.6,
+        blank,
+        blank,
+        blank,
+    )
+    use = np.ones(count, bool)
+    crossed = cross_fitted(observed, labels, make_spec(), use)
+    for half in (second, ~second):
+        rows = use & half
+        calibration = fit(observed[rows], labels[rows], make_spec())
+        other = calibrate(observed.distributions, observed.male, make_spec(calibration))
+        assert crossed.intervals[~half] == pytest.approx(other.intervals[~half])
+        assert crossed.male[~half] == pytest.approx(other.male[~half])
 
 
 @needs_keras
@@ -372,3 +435,65 @@ def test_averaged_weights_follow_slowly() -> None:
     average = Average([np.zeros(2, np.float32)], 0.999)
     average.update([np.ones(2, np.float32)], 4, step=4)
     assert average.weights[0][0] > 0.9
+
+
+# Recipes
+
+
+def test_every_committed_model_has_a_recipe() -> None:
+    models = Path(__file__).parents[2] / "function" / "age_gender" / "models"
+    own = tomllib.loads((models / "models.toml").read_text())["own"]
+    for name, table in own.items():
+        recipe, spec = load_recipe(name), load_spec(models, name)
+        assert recipe.version == table["version"] == spec.version
+        assert (recipe.licence, recipe.provenance) == (spec.licence, spec.data)
+        assert (recipe.size, recipe.tuning.scale) == (spec.chip.size, spec.chip.scale)
+
+
+def test_a_bad_recipe_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "recipes.toml"
+    path.write_text('[a]\nversion = "1"\n[b]\nhead = { epoch = 1 }\n')
+    for name, words in (("a", "a: .*missing"), ("b", "b: .*epoch"), ("c", "there are a, b")):
+        with pytest.raises(DataError, match=words):
+            load_recipe(name, path)
+
+
+def test_steps_are_skipped_only_when_their_result_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        done.append(command[2])
+        return subprocess.CompletedProcess(command, int(command[2] == "training.train"))
+
+    monkeypatch.setattr(steps.subprocess, "run", run)
+    monkeypatch.setattr(steps, "fetched", lambda _: tmp_path)
+    arguments = ["steps", "--name", "agn-v1", "--images", "i", "--labels", "l", "--work", tmp_path]
+    monkeypatch.setattr("sys.argv", [str(a) for a in arguments])
+    (tmp_path / "prepared").mkdir()
+    (tmp_path / "prepared" / "faces.npz").touch()
+    with pytest.raises(SystemExit, match=r"training\.train failed"):
+        steps.main()
+    assert done == ["training.refit", "training.train"]
+
+
+@needs_keras
+def test_the_commands_of_a_recipe_are_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step's own parser takes what `steps` gives it, and stops for want of the data."""
+    commands = steps.steps(
+        load_recipe("agn-v1-ccby"),
+        images=tmp_path,
+        labels=[tmp_path / "none.csv"],
+        work=tmp_path,
+        faceres=tmp_path,
+        models=tmp_path,
+        docs=tmp_path,
+    )
+    monkeypatch.setattr("keras.config.set_dtype_policy", lambda _: None)
+    for _, (module, *arguments) in commands:
+        monkeypatch.setattr("sys.argv", [module, *arguments])
+        with pytest.raises((FileNotFoundError, DataError)):
+            importlib.import_module(module).main()

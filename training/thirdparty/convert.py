@@ -31,7 +31,7 @@ def convert_in_child(model: Model, source: Path, target: Path) -> None:
     Raises:
         ModelBuildError: TensorFlow is missing, or the conversion failed.
     """
-    for library in ("tensorflow", "ai_edge_litert"):
+    for library in ("tensorflow", "ai_edge_litert", "ai_edge_quantizer"):
         if importlib.util.find_spec(library) is None:
             raise ModelBuildError(
                 f"{model.name}: {library} is needed for the conversion; "

@@ -36,8 +36,8 @@ from training.thirdparty.export import (
 )
 
 NAME = "faceres"
-TOPOLOGY = "faceres.json"
-WEIGHTS = "faceres.bin"
+DEEP = "faceres-deep"
+"""The same network with all layers fitted to ages and sexes; training starts between the two."""
 INPUT_SIZE = 224
 MEAN_RGB = (131.125, 103.875, 91.5)
 """Mean colour of VGGFace2 (131.0912, 103.8827, 91.4953), rounded so that float16 holds it."""
@@ -48,43 +48,63 @@ BLOCKS = (
 """Output channels and stride of the 13 depthwise-separable blocks."""
 
 Weights = Mapping[str, NDArray[np.float32]]
+Layers = dict[str, list[NDArray[np.float32]]]
+"""Kernel and bias by the name of a Keras layer."""
 
 _TOLERANCE = {"age": 1e-4, "gender": 1e-4, "embedding": 1e-4}
 # Against the original, for weights rounded again to float16.
 _ROUNDED = {"age": 5e-3, "gender": 5e-3, "embedding": 5e-2}
 
 
-def load_weights(folder: Path) -> Weights:
-    """Weights by name from the TensorFlow.js pair of files, widened from float16 to float32.
+def load_weights(folder: Path, name: str = NAME) -> Weights:
+    """Weights by name from a TensorFlow.js pair of files, as float32.
+
+    Args:
+        folder: with ``NAME.json`` and ``NAME.bin``.
+        name: `NAME` or `DEEP`.
 
     Raises:
         ModelBuildError: the two files do not belong together.
     """
-    manifest = json.loads((folder / TOPOLOGY).read_bytes())["weightsManifest"]
-    blob = (folder / WEIGHTS).read_bytes()
+    manifest = json.loads((folder / f"{name}.json").read_bytes())["weightsManifest"]
+    blob = (folder / f"{name}.bin").read_bytes()
     weights = {}
     offset = 0
     for entry in (entry for group in manifest for entry in group["weights"]):
         dtype = np.dtype(entry.get("quantization", entry)["dtype"]).newbyteorder("<")
         count = int(np.prod(entry["shape"], dtype=np.int64))
         if offset + count * dtype.itemsize > len(blob):
-            raise ModelBuildError(f"{WEIGHTS} ends before weight '{entry['name']}'")
+            raise ModelBuildError(f"{name}.bin ends before weight '{entry['name']}'")
         flat = np.frombuffer(blob, dtype, count, offset)
         weights[entry["name"]] = flat.reshape(entry["shape"]).astype(np.float32)
         offset += flat.nbytes
     if offset != len(blob):
-        raise ModelBuildError(f"{WEIGHTS} has {len(blob) - offset} bytes that {TOPOLOGY} lacks")
+        raise ModelBuildError(f"{name}.bin has {len(blob) - offset} bytes that {name}.json lacks")
     return weights
 
 
-def build_faceres(weights: Weights | None, input_size: int = INPUT_SIZE) -> keras.Model:
+def midpoint(folder: Path) -> Layers:
+    """Weights by layer halfway between `NAME` and `DEEP`.
+
+    Both were fitted from one backbone, so that their mean is a network as well, and a better start
+    than either (Wortsman et al., "Model soups", ICML 2022).
+    """
+    one, other = (layer_weights(load_weights(folder, name)) for name in (NAME, DEEP))
+    half = np.float32(0.5)
+    return {
+        layer: [(a + b) * half for a, b in zip(one[layer], other[layer], strict=True)]
+        for layer in one
+    }
+
+
+def build_faceres(layers: Layers | None, input_size: int = INPUT_SIZE) -> keras.Model:
     """The network as a Keras model with the given weights.
 
     The layers are ``conv1``, ``conv_dw_1``, ``conv_pw_1`` to ``conv_dw_13``, ``conv_pw_13`` (each
     followed by its ``..._relu``), ``embedding`` (global average), ``feats``, ``age``, ``gender``.
 
     Args:
-        weights: as `load_weights` gives them; None leaves random ones.
+        layers: as `layer_weights` gives them; None leaves random ones.
         input_size: side of the chips in pixels; the original was trained with 224.
 
     Returns:
@@ -111,14 +131,17 @@ def build_faceres(weights: Weights | None, input_size: int = INPUT_SIZE) -> kera
         "embedding": embedding,
     }
     model = keras.Model(chips, outputs, name=NAME)
-    layers = {} if weights is None else _layer_weights(weights)
-    for layer, arrays in layers.items():
+    for layer, arrays in (layers or {}).items():
         model.get_layer(layer).set_weights(arrays)
     return model
 
 
-def _layer_weights(weights: Weights) -> dict[str, list[NDArray[np.float32]]]:
-    """Kernel and bias by Keras layer name."""
+def layer_weights(weights: Weights) -> Layers:
+    """Kernel and bias by Keras layer name.
+
+    Args:
+        weights: as `load_weights` gives them.
+    """
 
     def convolution(name: str) -> list[NDArray[np.float32]]:
         return [weights[f"{name}/convolution/merged_input"], weights[f"{name}_bn/batchnorm_1/sub"]]
@@ -143,7 +166,7 @@ def run_tfjs(folder: Path, weights: Weights, chips: NDArray[np.float32]) -> Arra
 
     Independent of `build_faceres`, so that each can be checked against the other.
     """
-    topology = json.loads((folder / TOPOLOGY).read_bytes())["modelTopology"]
+    topology = json.loads((folder / f"{NAME}.json").read_bytes())["modelTopology"]
     nodes = []
     for node in topology["node"]:
         if node["op"] == "_FusedMatMul":  # exists only inside TensorFlow's graph optimiser
@@ -192,7 +215,7 @@ def convert(source: Path, target: Path) -> None:
         ModelBuildError: a converted form does not answer as the TensorFlow.js graph does.
     """
     weights = load_weights(source)
-    model = build_faceres(weights)
+    model = build_faceres(layer_weights(weights))
     shape = (2, INPUT_SIZE, INPUT_SIZE, 3)  # two: the batch must be free
     chips = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
     original = run_tfjs(source, weights, chips)

@@ -13,13 +13,15 @@ import numpy as np
 
 from age_gender.detectors.base import Detections, Scaled
 from age_gender.engine import Engine
-from age_gender.geometry import Float, Image, resize
+from age_gender.geometry import Float, Image, resize_quickly
 
 STRIDES = (8, 16, 32)
 ANCHOR_SIDES = ((16, 32), (64, 128), (256, 512))
 """Sides of the two square anchors at every cell of each stride, in input pixels."""
 CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
 """Factors by which offsets were multiplied in training (as in SSD, Liu et al. 2016)."""
+MOST_INPUT_PIXELS = 1536 * 864
+"""Of one picture, each of which takes some 190 bytes while the network runs, 240 MiB in all."""
 MOST_CANDIDATES = 1000
 """Boxes that go into non-maximum suppression, whose cost is quadratic."""
 
@@ -60,6 +62,11 @@ class RetinaFaceDetector(Scaled):
         """
         self._engine = engine
 
+    def scale_for(self, width: int, height: int, min_face: int | None) -> float:
+        """Scale at which the network looks at a picture."""
+        most = math.sqrt(MOST_INPUT_PIXELS / (width * height))
+        return min(super().scale_for(width, height, min_face), most)
+
     def detect(
         self, image: Image, confidence: float, nms: float, min_face: int | None = None
     ) -> Detections:
@@ -86,7 +93,7 @@ def _letterbox(image: Image, scale: float) -> tuple[Float, tuple[float, float]]:
     target = (max(1, round(height * scale)), max(1, round(width * scale)))
     shape = _shape_for(*target)
     batch = np.zeros((1, *shape, 3), np.float32)
-    batch[0, : target[0], : target[1]] = resize(image, target[1], target[0])
+    batch[0, : target[0], : target[1]] = resize_quickly(image, target[1], target[0])
     return batch, (target[1] / width, target[0] / height)
 
 

@@ -17,6 +17,8 @@ import { curl, python } from "./snippets.js";
  */
 const LEAST_CONFIDENCE = 0.2;
 const THUMBNAIL_HEIGHT = 132;
+/** Pixels around a thumbnail for the mark of the selected one. */
+const THUMBNAIL_MARGIN = 4;
 
 const picture = /** @type {HTMLImageElement} */ (byId("picture"));
 const frame = byId("frame");
@@ -44,6 +46,12 @@ let copyFailure = null;
  * @type {{item: Item, key: string} | null}
  */
 let blurring = null;
+/**
+ * The picture whose thumbnail was brought into view last; where people scroll from there is theirs.
+ *
+ * @type {Item | null}
+ */
+let revealed = null;
 
 // Settings
 
@@ -216,7 +224,7 @@ function renderItem(item) {
   renderProblem(failure);
   frame.classList.toggle("working", !answer && !failure);
   byId("picture-facts").textContent = answer
-    ? `${answer.image_size.join(" × ")} pixels · answered in ${Math.round(answer.inference_time)} ms`
+    ? `${answer.image_size.join(" × ")} pixels · answered in ${duration(answer.inference_time)}`
     : "";
   const total = answer?.details.length ?? 0;
   byId("faces-panel").hidden = total === 0;
@@ -224,7 +232,7 @@ function renderItem(item) {
   download.disabled = !answer;
   const about = queue.items.length > 1 ? `${item.source.name}: ` : "";
   if (answer) say(about + countWords(shown, total));
-  else if (failure) say(about + failure.title);
+  else if (failure) say(""); // the panel is an alert, which is read aloud itself
   else say(item.job?.note || `Looking for faces in ${item.source.name}…`);
   renderSnippet();
 }
@@ -272,6 +280,8 @@ function renderQueue() {
     renderThumb(item);
   }
   byId("queue").hidden = queue.items.length < 2;
+  if (queue.selected && queue.selected !== revealed) revealThumb(queue.selected);
+  revealed = queue.selected;
 }
 
 /** @param {Item} item */
@@ -297,6 +307,20 @@ function renderThumb(item) {
   button.classList.toggle("failed", failed);
   button.setAttribute("aria-label", `${item.source.name}: ${stateWords(item)}`);
   button.setAttribute("aria-current", String(item === queue.selected));
+}
+
+/**
+ * Bring the selected picture's thumbnail into view, without moving the page.
+ *
+ * @param {Item} item
+ */
+function revealThumb(item) {
+  const list = byId("queue-list");
+  const place = /** @type {HTMLElement} */ (thumbs.get(item));
+  const start = place.offsetLeft - THUMBNAIL_MARGIN;
+  const end = place.offsetLeft + place.offsetWidth + THUMBNAIL_MARGIN;
+  if (start < list.scrollLeft) list.scrollLeft = start;
+  else if (end > list.scrollLeft + list.clientWidth) list.scrollLeft = end - list.clientWidth;
 }
 
 /** @param {Item} item */
@@ -348,6 +372,12 @@ function countWords(shown, total) {
   }
   if (shown === total) return `${plural(total, "face")} found.`;
   return `${shown} of ${plural(total, "face")} shown, the rest is below this confidence.`;
+}
+
+/** @param {number} milliseconds */
+function duration(milliseconds) {
+  if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;
+  return `${(milliseconds / 1000).toFixed(1)} s`;
 }
 
 /** @param {string} text */
@@ -535,4 +565,6 @@ byId("copy").addEventListener("click", async () => {
   setTimeout(() => (button.textContent = "Copy"), 2000);
 });
 
+// On a narrow screen, where all is in one column, the faces matter more than how they are found.
+/** @type {HTMLDetailsElement} */ (byId("finding")).open = matchMedia("(min-width: 861px)").matches;
 nameDownload();

@@ -66,8 +66,9 @@ function typeWords(schema) {
  * @param {Json} schema of an object
  * @param {string} caption
  * @param {Set<string>} shown the rows so far; grows
+ * @param {string} where names the part of the page, for those who jump from region to region
  */
-function fieldTable(schema, caption, shown) {
+function fieldTable(schema, caption, shown, where) {
   const fields = Object.entries(schema.properties ?? {}).map(([name, field]) => {
     const { default: standard, description = "" } = { ...resolved(field), ...field };
     const told = [typeWords(field)];
@@ -94,7 +95,7 @@ function fieldTable(schema, caption, shown) {
   const head = ["Field", "Type", "Meaning"].map((text) => make("th", { scope: "col" }, text));
   const and = fresh.length < fields.length ? ": the fields above and" : "";
   return scrolling(
-    caption,
+    `${where}: ${caption}`,
     make(
       "table",
       {},
@@ -142,8 +143,10 @@ function objectSchemas(schema, found = []) {
  * @param {string} heading
  * @param {Json} content by media type
  * @param {Set<string>} shown see `fieldTable`
+ * @param {string} operation
  */
-function body(heading, content, shown) {
+function body(heading, content, shown, operation) {
+  const where = `${operation}, ${heading.toLowerCase()}`;
   /** @type {Json[]} */
   const schemas = [];
   /** @type {HTMLElement[]} */
@@ -154,7 +157,9 @@ function body(heading, content, shown) {
     const from = schemas.length;
     objectSchemas(media.schema, schemas);
     tables.push(
-      ...schemas.slice(from).map((schema) => fieldTable(schema, schema.title ?? kind, shown)),
+      ...schemas
+        .slice(from)
+        .map((schema) => fieldTable(schema, schema.title ?? kind, shown, where)),
     );
     const named = Object.values(media.examples ?? {}).map((example) => resolved(example).value);
     const all = [media.example, ...named, ...(resolved(media.schema).examples ?? [])];
@@ -169,7 +174,11 @@ function body(heading, content, shown) {
     make("p", { className: "hint" }, ...prose(kinds.join(", "))),
     ...tables,
     ...[...examples].map(([text, kind]) =>
-      make("pre", { tabIndex: 0, "aria-label": `Example, ${kind}` }, make("code", {}, text)),
+      make(
+        "pre",
+        { tabIndex: 0, "aria-label": `${where}: example, ${kind}` },
+        make("code", {}, text),
+      ),
     ),
   ];
 }
@@ -181,6 +190,7 @@ function body(heading, content, shown) {
  */
 function operationPanel(path, method, operation) {
   const id = `${method}${path.replaceAll(/\W+/g, "-")}`;
+  const name = `${method.toUpperCase()} ${path}`;
   /** @type {Json[]} */
   const responses = Object.entries(operation.responses ?? {}).map(([status, given]) => ({
     status,
@@ -214,12 +224,12 @@ function operationPanel(path, method, operation) {
       ? [make("p", { className: "hint" }, ...prose(operation.description))]
       : []),
     ...(operation.requestBody
-      ? body("Request", resolved(operation.requestBody).content ?? {}, shown)
+      ? body("Request", resolved(operation.requestBody).content ?? {}, shown, name)
       : []),
     ...(parameters.length
-      ? [fieldTable({ properties: fields }, "Parameters in the address", shown)]
+      ? [fieldTable({ properties: fields }, "Parameters in the address", shown, name)]
       : []),
-    ...(good?.content ? body("Answer", good.content, new Set()) : []),
+    ...(good?.content ? body("Answer", good.content, new Set(), name) : []),
     make("h3", {}, "Status codes"),
     make("dl", {}, ...statuses),
   );

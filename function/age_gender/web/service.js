@@ -150,9 +150,11 @@ async function failure(response) {
   const problem = await response.json().catch(() => ({}));
   const { status } = response;
   const seconds = Number(response.headers.get("Retry-After")) || 0;
+  const told = problem.detail ?? `It answered with status ${status}.`;
   return new ServiceError(
     TITLES[status] ?? problem.title ?? "The service refused",
-    sentence(problem.detail ?? `It answered with status ${status}.`),
+    // The service's own words are for programs there.
+    status === 401 ? "This service wants a user name and a password." : sentence(told),
     {
       status,
       requestId: response.headers.get("X-Request-Id") ?? "",

@@ -8,13 +8,21 @@ provider "google" {
   }
 }
 
+# Only for what the main provider cannot: Google's own identities.
+provider "google-beta" {
+  project = var.project_id
+  region  = var.region
+}
+
 locals {
   services = concat(
     [
       "artifactregistry.googleapis.com",
       "cloudbuild.googleapis.com",
+      "cloudresourcemanager.googleapis.com",
       "containerscanning.googleapis.com",
       "iam.googleapis.com",
+      "ondemandscanning.googleapis.com",
       "run.googleapis.com",
       "secretmanager.googleapis.com",
       "storage.googleapis.com",
@@ -27,6 +35,12 @@ locals {
   tag = var.release
   # Written out, since whom a role goes to has to be known before anything is made.
   build_account = "serviceAccount:age-gender-build@${var.project_id}.iam.gserviceaccount.com"
+
+  submit = join(" ", [
+    "gcloud builds submit . --config=cloudbuild.yaml --project=${var.project_id} --region=${var.region}",
+    "--service-account=${google_service_account.build.name}",
+    "--gcs-source-staging-dir=gs://${google_storage_bucket.sources.name}/source",
+  ])
 
   # An image that is given is taken as it is; otherwise this checkout is built.
   build     = var.image == null
@@ -65,11 +79,39 @@ resource "google_project_iam_member" "build" {
     "roles/logging.logWriter",
     "roles/ondemandscanning.admin",
     "roles/run.developer",
-    "roles/storage.objectViewer", # the sources that gcloud uploads
   ])
   project = var.project_id
   role    = each.value
   member  = google_service_account.build.member
+}
+
+# Sources that gcloud uploads, in a bucket of their own: a build that could read the project's
+# buckets could read everyone's pictures.
+resource "google_storage_bucket" "sources" {
+  #checkov:skip=CKV_GCP_78: uploads for one build each, deleted after a month
+  project                     = var.project_id
+  name                        = "${var.project_id}-age-gender-build"
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  force_destroy               = true
+
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      age = 30
+    }
+  }
+
+  depends_on = [google_project_service.apis]
+}
+
+resource "google_storage_bucket_iam_member" "build_reads_sources" {
+  bucket = google_storage_bucket.sources.name
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.build.member
 }
 
 # Whoever deploys a revision must be allowed to let it run as its identity.
@@ -96,18 +138,22 @@ resource "google_secret_manager_secret_iam_member" "build_tests" {
 
 # The first images, so that one apply is enough. Later ones come by releases.
 resource "terraform_data" "image" {
-  for_each = toset(concat(local.build ? ["cpu"] : [], local.build_gpu ? ["gpu"] : []))
+  for_each         = toset(concat(local.build ? ["cpu"] : [], local.build_gpu ? ["gpu"] : []))
+  triggers_replace = local.tag
 
   provisioner "local-exec" {
     working_dir = "${path.module}/../../.."
     command = join(" ", [
-      "gcloud builds submit . --config=cloudbuild.yaml --project=${var.project_id} --region=${var.region}",
-      "--service-account=${google_service_account.build.name}",
+      local.submit,
       "--substitutions=_REGION=${var.region},_REPOSITORY=${module.registry.name},_TARGET=${each.key},_TAG=${local.tag},_TEST=false,_DEPLOY=false",
     ])
   }
 
-  depends_on = [google_project_iam_member.build, module.registry]
+  depends_on = [
+    google_project_iam_member.build,
+    google_storage_bucket_iam_member.build_reads_sources,
+    module.registry,
+  ]
 }
 
 
@@ -148,6 +194,7 @@ module "gpu" {
   repository          = module.registry.name
   repository_location = var.region
   password_secret     = module.predict.password_secret
+  picture_buckets     = var.picture_buckets
   deletion_protection = false
   depends_on          = [google_project_service.apis, terraform_data.image]
 }

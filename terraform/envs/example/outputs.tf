@@ -33,6 +33,16 @@ output "build_service_account" {
   value       = google_service_account.build.email
 }
 
+output "release" {
+  description = "Command that tests, builds and releases this checkout; run it in the repository's root."
+  value = join("", [
+    local.submit,
+    " --substitutions=_REGION=${var.region},_REPOSITORY=${module.registry.name},_SERVICE=${module.predict.name}",
+    ",_USERNAME=${module.predict.username},_PASSWORD_SECRET=${module.predict.password_secret}",
+    var.bucket_trigger ? ",_ANNOTATE_SERVICE=${module.annotate[0].service},_BACKFILL_JOB=${module.annotate[0].job}" : "",
+  ])
+}
+
 output "gpu_manifests" {
   description = "What kubectl applies, with gke_gpu."
   value       = one(module.gpu[*].manifests)

@@ -21,12 +21,20 @@ variable "image" {
   type        = string
   description = "Image to deploy; null builds this checkout with Cloud Build."
   default     = null
+  validation {
+    condition     = var.image == null || can(regex("^[a-z0-9.-]+(:[0-9]+)?/[a-z0-9._/-]+(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?$", var.image))
+    error_message = "image must be a full image name, with a tag or, better, a digest."
+  }
 }
 
 variable "gpu_image" {
   type        = string
   description = "Image of the target gpu; null builds it if gke_gpu asks for it."
   default     = null
+  validation {
+    condition     = var.gpu_image == null || can(regex("^[a-z0-9.-]+(:[0-9]+)?/[a-z0-9._/-]+(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?$", var.gpu_image))
+    error_message = "gpu_image must be a full image name, with a tag or, better, a digest."
+  }
 }
 
 variable "release" {
@@ -43,12 +51,20 @@ variable "min_instances" {
   type        = number
   description = "Instances of predict kept ready."
   default     = 0
+  validation {
+    condition     = var.min_instances >= 0 && floor(var.min_instances) == var.min_instances
+    error_message = "min_instances must be a whole number of at least 0."
+  }
 }
 
 variable "max_instances" {
   type        = number
   description = "Most instances of predict."
   default     = 10
+  validation {
+    condition     = var.max_instances >= 1 && var.max_instances <= 1000 && floor(var.max_instances) == var.max_instances
+    error_message = "max_instances must be a whole number from 1 to 1000."
+  }
 }
 
 variable "public" {
@@ -61,6 +77,10 @@ variable "invokers" {
   type        = list(string)
   description = "Who may call predict when it is not public."
   default     = []
+  validation {
+    condition     = alltrue([for i in var.invokers : can(regex("^(user|group|serviceAccount|domain|principal|principalSet):", i))])
+    error_message = "each of invokers must be an IAM member such as user:somebody@example.com; allUsers is what public is for."
+  }
 }
 
 variable "password" {
@@ -68,18 +88,30 @@ variable "password" {
   description = "Password of predict; null generates one."
   default     = null
   sensitive   = true
+  validation {
+    condition     = var.password == null || length(coalesce(var.password, "-")) >= 12
+    error_message = "password must have at least 12 characters."
+  }
 }
 
 variable "password_secret" {
   type        = string
   description = "Secret made elsewhere with the password of predict, instead of password."
   default     = null
+  validation {
+    condition     = var.password_secret == null || can(regex("^[A-Za-z0-9_-]{1,255}$", var.password_secret))
+    error_message = "password_secret must be a secret's plain name, not its path."
+  }
 }
 
 variable "picture_buckets" {
   type        = list(string)
   description = "Buckets whose objects requests may name as gs://…."
   default     = []
+  validation {
+    condition     = alltrue([for b in var.picture_buckets : can(regex("^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", b))])
+    error_message = "each of picture_buckets must be a bucket's plain name."
+  }
 }
 
 variable "bucket_trigger" {
@@ -92,24 +124,44 @@ variable "input_bucket" {
   type        = string
   description = "Bucket to put pictures into; null: PROJECT-pictures."
   default     = null
+  validation {
+    condition     = var.input_bucket == null || can(regex("^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", var.input_bucket))
+    error_message = "input_bucket must be a bucket's plain name."
+  }
 }
 
 variable "output_bucket" {
   type        = string
   description = "Bucket for results; null: PROJECT-results."
   default     = null
+  validation {
+    condition     = var.output_bucket == null || can(regex("^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", var.output_bucket))
+    error_message = "output_bucket must be a bucket's plain name."
+  }
+  validation {
+    condition     = var.output_bucket == null || var.output_bucket != var.input_bucket
+    error_message = "output_bucket must not be input_bucket: results would be uploads again."
+  }
 }
 
 variable "annotated_image" {
   type        = string
   description = "Whether a JPEG is written beside each result: none, drawn or blurred."
   default     = "none"
+  validation {
+    condition     = contains(["none", "drawn", "blurred"], var.annotated_image)
+    error_message = "annotated_image must be none, drawn or blurred."
+  }
 }
 
 variable "bigquery_dataset" {
   type        = string
   description = "Dataset to make for the back-fill's results; null makes none."
   default     = null
+  validation {
+    condition     = var.bigquery_dataset == null || can(regex("^[A-Za-z0-9_]+$", var.bigquery_dataset))
+    error_message = "bigquery_dataset must be letters, digits and underscores."
+  }
 }
 
 variable "gke_gpu" {

@@ -6,6 +6,10 @@ terraform {
       source  = "hashicorp/google"
       version = ">= 8.0, < 9.0"
     }
+    google-beta = {
+      source  = "hashicorp/google-beta"
+      version = ">= 8.0, < 9.0"
+    }
     random = {
       source  = "hashicorp/random"
       version = "~> 3.6"

@@ -72,4 +72,8 @@ variable "labels" {
   type        = map(string)
   description = "Labels of the repository."
   default     = {}
+  validation {
+    condition     = alltrue([for k, v in var.labels : can(regex("^[a-z][a-z0-9_-]{0,62}$", k)) && can(regex("^[a-z0-9_-]{0,63}$", v))])
+    error_message = "labels are lower-case letters, digits, hyphens and underscores, at most 63; names begin with a letter."
+  }
 }

@@ -83,12 +83,20 @@ variable "input_prefix" {
   type        = string
   description = "Only objects whose names start with this are annotated."
   default     = ""
+  validation {
+    condition     = !startswith(var.input_prefix, "/") && !startswith(var.input_prefix, "gs:")
+    error_message = "input_prefix is what objects' names start with, such as uploads/: without bucket and leading slash."
+  }
 }
 
 variable "output_prefix" {
   type        = string
   description = "What the names of results start with."
   default     = ""
+  validation {
+    condition     = !startswith(var.output_prefix, "/") && !startswith(var.output_prefix, "gs:") && length(var.output_prefix) <= 512
+    error_message = "output_prefix is what results' names start with, such as run-1/: without bucket and leading slash, at most 512 bytes."
+  }
 }
 
 variable "annotated_image" {
@@ -141,7 +149,7 @@ variable "force_destroy" {
 
 variable "cpu" {
   type        = number
-  description = "CPUs of an instance of the service, and of each of the job's tasks."
+  description = "CPUs of an instance of the service."
   default     = 2
   validation {
     condition     = contains([1, 2, 4, 6, 8], var.cpu)
@@ -161,11 +169,11 @@ variable "memory" {
 
 variable "concurrency" {
   type        = number
-  description = "Events that an instance works on at a time. Few: nobody waits for them, and storage is what they wait for."
-  default     = 8
+  description = "Events that an instance works on at a time. null means 4 for each CPU: nobody waits for them, and storage is what they wait for."
+  default     = null
   validation {
-    condition     = var.concurrency >= 1 && var.concurrency <= 250 && floor(var.concurrency) == var.concurrency
-    error_message = "concurrency must be a whole number from 1 to 250."
+    condition     = var.concurrency == null || try(var.concurrency >= 1 && var.concurrency <= 64 && floor(var.concurrency) == var.concurrency, false)
+    error_message = "concurrency must be a whole number from 1 to 64."
   }
 }
 
@@ -215,6 +223,16 @@ variable "backfill_shards" {
   }
 }
 
+variable "backfill_cpu" {
+  type        = number
+  description = "CPUs of each of the back-fill's tasks. As many pictures are judged at a time, each on one: more CPUs want more memory and save nothing."
+  default     = 1
+  validation {
+    condition     = contains([1, 2, 4, 8], var.backfill_cpu)
+    error_message = "backfill_cpu must be 1, 2, 4 or 8."
+  }
+}
+
 variable "bigquery_dataset" {
   type        = string
   description = "Name of a BigQuery dataset to make, with a table over the back-fill's manifests; null makes none."
@@ -249,4 +267,8 @@ variable "labels" {
   type        = map(string)
   description = "Labels of all that can have some."
   default     = {}
+  validation {
+    condition     = alltrue([for k, v in var.labels : can(regex("^[a-z][a-z0-9_-]{0,62}$", k)) && can(regex("^[a-z0-9_-]{0,63}$", v))])
+    error_message = "labels are lower-case letters, digits, hyphens and underscores, at most 63; names begin with a letter."
+  }
 }

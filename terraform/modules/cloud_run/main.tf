@@ -1,11 +1,12 @@
 # POST /predict on Cloud Run: one service, its own identity, its password in Secret Manager.
 
 locals {
+  concurrency = coalesce(var.concurrency, 8 * var.cpu)
   # The framework's threads take what Cloud Run sends at a time, and some are left over for probes.
-  threads = var.concurrency + 8
+  threads = local.concurrency + 8
   # All that Cloud Run sends to an instance is admitted; it starts another instance before our own
   # queue would have to answer 429.
-  max_queue = var.concurrency
+  max_queue = local.concurrency
 
   generated   = var.password == null && var.password_secret == null
   own_secret  = var.password_secret == null
@@ -26,6 +27,8 @@ locals {
       REQUIRE_STRONG_AUTH     = "true"
       BASIC_AUTH_USERNAME     = var.username
     },
+    # One picture of 50 megapixels, the service's own limit, does not fit into less.
+    local.memory_mib < 1024 ? { MAX_PIXELS = "12000000" } : {},
     length(var.picture_buckets) > 0 ? { GCS_BUCKETS = join(",", var.picture_buckets) } : {},
     var.gpu ? { ENGINE = "tensorflow", GPU = "True", GPU_FRACTION = "0.9" } : {},
     var.settings,
@@ -96,7 +99,7 @@ resource "google_cloud_run_v2_service" "predict" {
   template {
     service_account                  = google_service_account.service.email
     timeout                          = "${var.timeout_seconds}s"
-    max_instance_request_concurrency = var.concurrency
+    max_instance_request_concurrency = local.concurrency
     execution_environment            = "EXECUTION_ENVIRONMENT_GEN2"
     # A second zone holds a GPU in reserve at twice the price; we go without.
     gpu_zonal_redundancy_disabled = var.gpu ? true : null

@@ -47,7 +47,7 @@ variable "cpu" {
 
 variable "memory" {
   type        = string
-  description = "Memory of an instance. 512Mi serve small pictures; 1Gi leaves room for several of 50 megapixels."
+  description = "Memory of an instance. Below 1Gi pictures may have 12 megapixels, from there on 50."
   default     = "1Gi"
   validation {
     condition     = can(regex("^[1-9][0-9]*(Mi|Gi)$", var.memory)) && try(tonumber(regex("^[0-9]+", var.memory)) * (endswith(var.memory, "Gi") ? 1024 : 1), 0) >= 512
@@ -57,10 +57,10 @@ variable "memory" {
 
 variable "concurrency" {
   type        = number
-  description = "Requests that Cloud Run sends to an instance at a time. The framework's threads and the service's queue are sized to it. About 8 for each CPU keep it busy while others wait for uploads."
-  default     = 16
+  description = "Requests that Cloud Run sends to an instance at a time; the framework's threads and the service's queue are sized to it. null means 8 for each CPU, which keep it busy while others wait for uploads."
+  default     = null
   validation {
-    condition     = var.concurrency >= 1 && var.concurrency <= 250 && floor(var.concurrency) == var.concurrency
+    condition     = var.concurrency == null || try(var.concurrency >= 1 && var.concurrency <= 250 && floor(var.concurrency) == var.concurrency, false)
     error_message = "concurrency must be a whole number from 1 to 250."
   }
 }
@@ -196,4 +196,8 @@ variable "labels" {
   type        = map(string)
   description = "Labels of all that can have some."
   default     = {}
+  validation {
+    condition     = alltrue([for k, v in var.labels : can(regex("^[a-z][a-z0-9_-]{0,62}$", k)) && can(regex("^[a-z0-9_-]{0,63}$", v))])
+    error_message = "labels are lower-case letters, digits, hyphens and underscores, at most 63; names begin with a letter."
+  }
 }

@@ -3,23 +3,25 @@
 # that is configured from a cluster of the same apply breaks as soon as the cluster is replaced.
 
 locals {
-  autopilot    = var.mode == "autopilot"
-  cluster_name = local.autopilot ? google_container_cluster.autopilot[0].name : google_container_cluster.standard[0].name
+  autopilot = var.mode == "autopilot"
 
   manifests = [
-    for file in ["namespace", "service-account", "deployment", "service", "autoscaler", "disruption-budget"] :
+    for file in ["namespace", "service-account", "deployment", "service", "autoscaler", "disruption-budget", "network-policy"] :
     templatefile("${path.module}/manifests/${file}.yaml.tftpl", {
-      name            = var.name
-      namespace       = var.namespace
-      image           = var.image
-      gpu_type        = var.gpu_type
-      cpu             = var.cpu
-      memory          = var.memory
-      username        = var.username
-      min_replicas    = var.min_replicas
-      max_replicas    = var.max_replicas
-      internal_lb     = var.load_balancer == "internal"
-      settings        = var.settings
+      name         = var.name
+      namespace    = var.namespace
+      image        = var.image
+      gpu_type     = var.gpu_type
+      cpu          = var.cpu
+      memory       = var.memory
+      username     = var.username
+      min_replicas = var.min_replicas
+      max_replicas = var.max_replicas
+      internal_lb  = var.load_balancer == "internal"
+      settings = merge(
+        length(var.picture_buckets) > 0 ? { GCS_BUCKETS = join(",", var.picture_buckets) } : {},
+        var.settings,
+      )
       threads         = var.concurrency + 8
       max_queue       = var.concurrency
       service_account = google_service_account.pods.email
@@ -27,59 +29,72 @@ locals {
   ]
 }
 
-resource "google_container_cluster" "autopilot" {
-  count               = local.autopilot ? 1 : 0
+resource "google_container_cluster" "this" {
+  #checkov:skip=CKV_GCP_12: Dataplane V2 enforces network policies by itself
+  #checkov:skip=CKV_GCP_20: the control plane has no IP address to allow
+  #checkov:skip=CKV_GCP_61: always on with Autopilot, set for the other mode
+  #checkov:skip=CKV_GCP_65: who may do what is for IAM to say, not for Google Groups
+  #checkov:skip=CKV_GCP_69: always on with Autopilot, set on the node pools of the other mode
   project             = var.project_id
   location            = var.region
   name                = var.name
-  enable_autopilot    = true
   deletion_protection = var.deletion_protection
   network             = var.network
   subnetwork          = var.subnetwork
   resource_labels     = var.labels
 
-  release_channel {
-    channel = "REGULAR"
-  }
+  # Autopilot brings all of these itself and lets nobody set them.
+  enable_autopilot            = local.autopilot ? true : null
+  remove_default_node_pool    = local.autopilot ? null : true
+  initial_node_count          = local.autopilot ? null : 1
+  datapath_provider           = local.autopilot ? null : "ADVANCED_DATAPATH"
+  enable_intranode_visibility = local.autopilot ? null : true
 
-  # Autopilot's nodes run under this identity, as those of our own pool do.
-  cluster_autoscaling {
-    auto_provisioning_defaults {
-      service_account = google_service_account.nodes.email
-      oauth_scopes    = ["https://www.googleapis.com/auth/cloud-platform"]
+  dynamic "workload_identity_config" {
+    for_each = local.autopilot ? [] : ["${var.project_id}.svc.id.goog"]
+    content {
+      workload_pool = workload_identity_config.value
     }
   }
 
-  private_cluster_config {
-    enable_private_nodes = true
+  # Its nodes run under the identity that those of our own pools have.
+  dynamic "cluster_autoscaling" {
+    for_each = local.autopilot ? [google_service_account.nodes.email] : []
+    content {
+      auto_provisioning_defaults {
+        service_account = cluster_autoscaling.value
+        oauth_scopes    = ["https://www.googleapis.com/auth/cloud-platform"]
+      }
+    }
   }
-
-  ip_allocation_policy {}
-}
-
-resource "google_container_cluster" "standard" {
-  count                    = local.autopilot ? 0 : 1
-  project                  = var.project_id
-  location                 = var.region
-  name                     = var.name
-  deletion_protection      = var.deletion_protection
-  network                  = var.network
-  subnetwork               = var.subnetwork
-  resource_labels          = var.labels
-  remove_default_node_pool = true
-  initial_node_count       = 1
-  datapath_provider        = "ADVANCED_DATAPATH"
 
   release_channel {
     channel = "REGULAR"
   }
 
-  workload_identity_config {
-    workload_pool = "${var.project_id}.svc.id.goog"
-  }
-
   private_cluster_config {
     enable_private_nodes = true
+  }
+
+  # kubectl comes through Google's front end, by IAM. The control plane has no address to attack.
+  control_plane_endpoints_config {
+    dns_endpoint_config {
+      allow_external_traffic = true
+    }
+    ip_endpoints_config {
+      enabled = false
+    }
+  }
+
+  # Which images may run is the project's policy to say; without one, all may.
+  binary_authorization {
+    evaluation_mode = "PROJECT_SINGLETON_POLICY_ENFORCE"
+  }
+
+  master_auth {
+    client_certificate_config {
+      issue_client_certificate = false
+    }
   }
 
   ip_allocation_policy {}
@@ -91,7 +106,7 @@ resource "google_container_node_pool" "system" {
   project        = var.project_id
   location       = var.region
   node_locations = var.zones
-  cluster        = google_container_cluster.standard[0].name
+  cluster        = google_container_cluster.this.name
   name           = "system"
 
   autoscaling {
@@ -123,7 +138,7 @@ resource "google_container_node_pool" "gpu" {
   project        = var.project_id
   location       = var.region
   node_locations = var.zones
-  cluster        = google_container_cluster.standard[0].name
+  cluster        = google_container_cluster.this.name
   name           = "gpu"
 
   # No pod, no machine, no cost.
@@ -210,7 +225,7 @@ resource "google_service_account_iam_member" "pods" {
   member             = "serviceAccount:${var.project_id}.svc.id.goog[${var.namespace}/${var.name}]"
 
   # The workload pool is there once the project has a cluster.
-  depends_on = [google_container_cluster.autopilot, google_container_cluster.standard]
+  depends_on = [google_container_cluster.this]
 }
 
 resource "google_storage_bucket_iam_member" "pictures" {

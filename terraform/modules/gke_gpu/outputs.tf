@@ -1,6 +1,6 @@
 output "cluster" {
   description = "Name of the cluster."
-  value       = local.cluster_name
+  value       = google_container_cluster.this.name
 }
 
 output "manifests" {
@@ -11,7 +11,7 @@ output "manifests" {
 output "apply_command" {
   description = "Commands that bring password and manifests into the cluster; MANIFESTS is where the output manifests was written to."
   value = join(" && ", [
-    "gcloud container clusters get-credentials ${local.cluster_name} --location=${var.region} --project=${var.project_id}",
+    "gcloud container clusters get-credentials ${google_container_cluster.this.name} --dns-endpoint --location=${var.region} --project=${var.project_id}",
     "kubectl create namespace ${var.namespace} --dry-run=client -o yaml | kubectl apply -f -",
     "kubectl create secret generic basic-auth --namespace=${var.namespace} --from-literal=password=\"$(gcloud secrets versions access latest --secret=${var.password_secret} --project=${var.project_id})\" --dry-run=client -o yaml | kubectl apply -f -",
     "kubectl apply -f \"$MANIFESTS\"",

@@ -59,6 +59,10 @@ variable "repository" {
   type        = string
   description = "Artifact Registry repository that the image is in; the nodes get to read it."
   default     = "age-gender"
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,61}[a-z0-9]$", var.repository))
+    error_message = "repository must be the plain name of a repository."
+  }
 }
 
 variable "repository_location" {
@@ -94,6 +98,10 @@ variable "machine_type" {
   type        = string
   description = "Machine of the GPU pool in mode standard."
   default     = "g2-standard-8"
+  validation {
+    condition     = can(regex("^[a-z][0-9a-z]*-[a-z]+-[0-9]+g?$", var.machine_type))
+    error_message = "machine_type must look like g2-standard-8."
+  }
 }
 
 variable "spot" {
@@ -170,12 +178,20 @@ variable "network" {
   type        = string
   description = "VPC network of the cluster. Its nodes have no outside addresses: what is fetched from URLs needs Cloud NAT there."
   default     = "default"
+  validation {
+    condition     = can(regex("^(projects/[a-z0-9-]+/global/networks/)?[a-z]([a-z0-9-]{0,61}[a-z0-9])?$", var.network))
+    error_message = "network must be a network's name or its path projects/…/global/networks/…."
+  }
 }
 
 variable "subnetwork" {
   type        = string
   description = "Subnetwork of the cluster; null takes the region's."
   default     = null
+  validation {
+    condition     = var.subnetwork == null || can(regex("^(projects/[a-z0-9-]+/regions/[a-z0-9-]+/subnetworks/)?[a-z]([a-z0-9-]{0,61}[a-z0-9])?$", var.subnetwork))
+    error_message = "subnetwork must be a subnetwork's name or its path projects/…/regions/…/subnetworks/…."
+  }
 }
 
 variable "username" {
@@ -199,8 +215,12 @@ variable "password_secret" {
 
 variable "picture_buckets" {
   type        = list(string)
-  description = "Buckets that pods may read. Name them in settings.GCS_BUCKETS, too."
+  description = "Buckets whose objects requests may name as gs://…; pods get to read them."
   default     = []
+  validation {
+    condition     = alltrue([for b in var.picture_buckets : can(regex("^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", b))])
+    error_message = "each of picture_buckets must be a bucket's plain name."
+  }
 }
 
 variable "settings" {
@@ -210,6 +230,10 @@ variable "settings" {
   validation {
     condition     = alltrue([for k in keys(var.settings) : can(regex("^[A-Z][A-Z0-9_]*$", k))])
     error_message = "names in settings are written in capitals, such as MAX_PIXELS."
+  }
+  validation {
+    condition     = length(setintersection(keys(var.settings), ["BASIC_AUTH_PASSWORD", "BASIC_AUTH_USERNAME", "ENGINE", "FUNCTION_SIGNATURE_TYPE", "FUNCTION_TARGET", "GCS_BUCKETS", "GPU", "GPU_FRACTION", "MAX_QUEUE", "PORT", "REQUIRE_STRONG_AUTH", "THREADS"])) == 0
+    error_message = "settings must not hold what the module itself sets: a pod's variable that is there twice is an error."
   }
 }
 
@@ -222,5 +246,9 @@ variable "deletion_protection" {
 variable "labels" {
   type        = map(string)
   description = "Labels of the cluster."
-  default     = {}
+  default     = { app = "age-gender" }
+  validation {
+    condition     = alltrue([for k, v in var.labels : can(regex("^[a-z][a-z0-9_-]{0,62}$", k)) && can(regex("^[a-z0-9_-]{0,63}$", v))])
+    error_message = "labels are lower-case letters, digits, hyphens and underscores, at most 63; names begin with a letter."
+  }
 }

@@ -1,22 +1,23 @@
-"""Makes the pictures of the demo page in ``docs/img``: ``python -m tests.e2e.web.screenshots``."""
+"""Makes the pictures of what is seen in ``docs/img``: ``python -m tests.e2e.web.screenshots``."""
 
 import io
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from tests.e2e.web.browser import PAGE_TIMEOUT_MS, chromium, find_chromium, sign_in, upload
-from tests.photos import photo
+from tests.photos import photo, portraits
 from tests.service import ROOT, Service
 
 FOLDER = ROOT / "docs" / "img"
 
 
 def main() -> None:
-    """Start the service, open the page with a public-domain portrait, and take the pictures."""
+    """Take pictures of the page, with a public-domain portrait, and of a contact sheet."""
     executable = find_chromium()
     if executable is None:
         sys.exit("no Chromium on the path: install it, or name it in CHROMIUM")
@@ -27,6 +28,7 @@ def main() -> None:
         with Service(Path(temporary) / "log") as service, chromium(executable) as browser:
             shoot(browser, service.url, picture, "page-light.png", (1280, 1000), "light")
             shoot(browser, service.url, picture, "page-phone-dark.png", (390, 844), "dark")
+            shoot_sheet(browser, Path(temporary) / "portraits")
 
 
 def shoot(
@@ -46,9 +48,26 @@ def shoot(
     page.hover(".face")
     page.mouse.wheel(0, -10_000)
     page.wait_for_timeout(500)  # the veil and the hover have faded
-    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    save(page, name)
     context.close()
-    # 256 colours, well chosen and dithered, are enough and keep the repository small.
+
+
+def shoot_sheet(browser: Browser, folder: Path) -> None:
+    """Make a contact sheet of the public-domain portraits and take its picture."""
+    folder.mkdir()
+    for portrait in portraits():
+        (folder / f"{portrait.name.removesuffix('.jpg')}.jpg").write_bytes(portrait.data)
+    sheet = folder / "sheet.html"
+    command = [sys.executable, str(ROOT / "local_runner.py"), "predict", "."]
+    subprocess.run([*command, "--sheet", sheet.name], cwd=folder, check=True)
+    page = browser.new_page(viewport={"width": 1000, "height": 700})
+    page.goto(sheet.as_uri())
+    save(page, "sheet.png")
+
+
+def save(page: Page, name: str) -> None:
+    """Save what a page shows in 256 colours, which are enough and keep the repository small."""
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     palette = shot.quantize(256, kmeans=1)
     shot.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(
         FOLDER / name, optimize=True

@@ -27,6 +27,8 @@ run "defaults" {
 run "options" {
   command = plan
   variables {
+    name                   = "faces"
+    labels                 = { team = "faces" }
     immutable_tags         = true
     vulnerability_scanning = false
     delete_after_days      = 7
@@ -36,6 +38,10 @@ run "options" {
   assert {
     condition     = google_artifact_registry_repository.images.docker_config[0].immutable_tags
     error_message = "tags can be made immutable"
+  }
+  assert {
+    condition     = endswith(output.url, "/faces") && google_artifact_registry_repository.images.labels == tomap({ team = "faces" })
+    error_message = "the repository has the name and labels given"
   }
   assert {
     condition     = google_artifact_registry_repository.images.vulnerability_scanning_config[0].enablement_config == "DISABLED"

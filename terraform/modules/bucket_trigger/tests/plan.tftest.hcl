@@ -6,6 +6,32 @@ variables {
   output_bucket = "example-results"
 }
 
+# Identities that can be told apart: otherwise whatever is computed looks the same here.
+override_resource {
+  target = google_service_account.annotate
+  values = { member = "serviceAccount:annotate", email = "annotate@example", name = "accounts/annotate" }
+}
+override_resource {
+  target = google_service_account.trigger
+  values = { member = "serviceAccount:trigger", email = "trigger@example", name = "accounts/trigger" }
+}
+override_resource {
+  target = google_service_account.backfill
+  values = { member = "serviceAccount:backfill", email = "backfill@example", name = "accounts/backfill" }
+}
+override_resource {
+  target = google_project_service_identity.pubsub
+  values = { member = "serviceAccount:pubsub-agent" }
+}
+override_resource {
+  target = google_project_service_identity.eventarc
+  values = { member = "serviceAccount:eventarc-agent" }
+}
+override_data {
+  target = data.google_storage_project_service_account.agent
+  values = { member = "serviceAccount:storage-agent" }
+}
+
 run "defaults" {
   command = plan
 
@@ -61,6 +87,10 @@ run "defaults" {
     error_message = "the back-fill runs in four shards"
   }
   assert {
+    condition     = google_cloud_run_v2_job.backfill.template[0].template[0].containers[0].resources[0].limits == tomap({ cpu = "1", memory = "1Gi" })
+    error_message = "a task judges one picture at a time, which fits into its memory whatever it is"
+  }
+  assert {
     condition     = length(google_bigquery_table.pictures) == 0
     error_message = "no table unless asked for"
   }
@@ -74,28 +104,105 @@ run "applied" {
   variables { set_retry_policy = false }
 
   assert {
-    condition     = google_eventarc_trigger.uploads.service_account == google_service_account.trigger.email
+    condition     = google_eventarc_trigger.uploads.service_account == "trigger@example"
     error_message = "the trigger has its own identity"
   }
   assert {
-    condition     = google_cloud_run_v2_service_iam_member.trigger_invokes.member == google_service_account.trigger.member
-    error_message = "it is the trigger's identity that may call"
+    condition     = google_cloud_run_v2_service_iam_member.trigger_invokes.member == "serviceAccount:trigger" && google_project_iam_member.trigger_receives.member == "serviceAccount:trigger"
+    error_message = "it is the trigger's identity that may receive and call"
   }
   assert {
-    condition     = google_cloud_run_v2_service.annotate.template[0].service_account == google_service_account.annotate.email && google_storage_bucket_iam_member.annotate_reads_input.member == google_service_account.annotate.member
-    error_message = "the service runs as the identity that may read pictures"
+    condition     = google_cloud_run_v2_service.annotate.template[0].service_account == "annotate@example"
+    error_message = "the service runs as its own identity"
   }
   assert {
-    condition     = google_cloud_run_v2_job.backfill.template[0].template[0].service_account == google_service_account.backfill.email
+    condition     = alltrue([for m in [google_storage_bucket_iam_member.annotate_reads_input, google_storage_bucket_iam_member.annotate_reads_output, google_storage_bucket_iam_member.annotate_adds_output] : m.member == "serviceAccount:annotate"])
+    error_message = "it is the service's identity that may read pictures and add results"
+  }
+  assert {
+    condition     = google_cloud_run_v2_job.backfill.template[0].template[0].service_account == "backfill@example"
     error_message = "the job runs as its own identity"
   }
   assert {
-    condition     = google_pubsub_topic_iam_member.dead_letters_published.member == "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"
-    error_message = "Pub/Sub's own identity may write dead letters"
+    condition     = google_storage_bucket_iam_member.backfill_reads_input.member == "serviceAccount:backfill" && google_storage_bucket_iam_member.backfill_writes_output.member == "serviceAccount:backfill"
+    error_message = "it is the job's identity that may replace results"
+  }
+  assert {
+    condition     = google_project_iam_member.storage_publishes.member == "serviceAccount:storage-agent"
+    error_message = "Cloud Storage's own identity may tell of uploads"
+  }
+  assert {
+    condition     = google_project_iam_member.eventarc_works.member == "serviceAccount:eventarc-agent" && google_project_iam_member.eventarc_works.role == "roles/eventarc.serviceAgent"
+    error_message = "Eventarc's own identity may work, in a new project, too"
+  }
+  assert {
+    condition     = google_pubsub_topic_iam_member.dead_letters_published.member == "serviceAccount:pubsub-agent" && google_pubsub_subscription_iam_member.dead_letters_moved.member == "serviceAccount:pubsub-agent"
+    error_message = "Pub/Sub's own identity may move dead letters"
   }
   assert {
     condition     = strcontains(output.retry_command, "--dead-letter-topic=age-gender-annotate-dead-letters --max-delivery-attempts=10")
     error_message = "ten attempts, then the dead-letter topic"
+  }
+}
+
+run "options" {
+  command = plan
+  variables {
+    name                = "faces-annotate"
+    input_prefix        = "uploads/"
+    force_destroy       = true
+    max_instances       = 3
+    timeout_seconds     = 600
+    backfill_shards     = 20
+    deletion_protection = true
+    labels              = { team = "faces" }
+  }
+  assert {
+    condition     = alltrue([for b in [google_storage_bucket.input[0], google_storage_bucket.output[0]] : b.force_destroy && b.labels == tomap({ team = "faces" })])
+    error_message = "buckets can be deleted with what is in them, and have the labels"
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.annotate.deletion_protection && google_cloud_run_v2_job.backfill.deletion_protection
+    error_message = "service and job can be protected"
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.annotate.template[0].timeout == "600s" && google_cloud_run_v2_service.annotate.template[0].scaling[0].max_instance_count == 3
+    error_message = "time and instances are limited as asked for"
+  }
+  assert {
+    condition = length([
+      for e in google_cloud_run_v2_service.annotate.template[0].containers[0].env : e
+      if contains(["INPUT_PREFIX=uploads/", "QUEUE_TIMEOUT=300"], "${e.name}=${e.value}")
+    ]) == 2
+    error_message = "the service knows the prefix, and gives events up before Pub/Sub does"
+  }
+  assert {
+    condition     = google_cloud_run_v2_job.backfill.name == "faces-annotate-backfill" && google_cloud_run_v2_job.backfill.template[0].parallelism == 20
+    error_message = "all shards of the back-fill run at the same time"
+  }
+  assert {
+    condition     = strcontains(output.try_it, "gs://example-pictures/uploads/")
+    error_message = "the command to try puts the picture where it is looked for"
+  }
+}
+
+run "more_cpus" {
+  command = plan
+  variables {
+    cpu          = 4
+    backfill_cpu = 2
+    memory       = "2Gi"
+  }
+  assert {
+    condition = google_cloud_run_v2_service.annotate.template[0].max_instance_request_concurrency == 16 && length([
+      for e in google_cloud_run_v2_service.annotate.template[0].containers[0].env : e
+      if contains(["THREADS=20", "MAX_QUEUE=16", "ANNOTATE_IN_FLIGHT=16"], "${e.name}=${e.value}")
+    ]) == 3
+    error_message = "4 events at a time for each CPU, and all of them are worked on"
+  }
+  assert {
+    condition     = google_cloud_run_v2_job.backfill.template[0].template[0].containers[0].resources[0].limits == tomap({ cpu = "2", memory = "2Gi" })
+    error_message = "tasks have CPUs of their own count"
   }
 }
 
@@ -171,6 +278,12 @@ run "refuses_an_unknown_region_format" {
   command = plan
   variables { region = "europe-west1-b" }
   expect_failures = [var.region]
+}
+
+run "refuses_a_prefix_with_the_bucket_in_it" {
+  command = plan
+  variables { output_prefix = "gs://example-results/run-1/" }
+  expect_failures = [var.output_prefix]
 }
 
 run "refuses_a_zone_for_buckets" {

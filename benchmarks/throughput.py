@@ -1,0 +1,66 @@
+"""Pictures a second that the real server answers, by how many clients ask at the same time."""
+
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from benchmarks.client import Client
+from benchmarks.latency import picture
+from tests.service import Service
+
+CLIENTS = (1, 2, 4, 8)
+SECONDS = 6.0
+WARM_UP = 4
+
+
+def measure(seconds: float = SECONDS) -> dict[str, Any]:
+    """``accurate``, 640x480, one face: on all CPUs by clients, and on one CPU."""
+    with tempfile.TemporaryDirectory() as folder:
+        with Service(Path(folder) / "log") as service:
+            rows = [_row(service, clients, seconds) for clients in CLIENTS]
+        with Service(Path(folder) / "one") as service:
+            _on_one_cpu(service.process.pid)
+            one = max(
+                _row(service, clients, seconds)["pictures_per_second"] for clients in CLIENTS[:2]
+            )
+    most = rows[-1]["pictures_per_second"]
+    return {"rows": rows, "one_cpu": one, "ratio": round(most / one, 2)}
+
+
+def _on_one_cpu(pid: int) -> None:
+    """Before the models are loaded, so that the server counts one CPU, too."""
+    parent = psutil.Process(pid)
+    for process in (parent, *parent.children(recursive=True)):
+        for thread in process.threads():
+            psutil.Process(thread.id).cpu_affinity([0])
+
+
+def _row(service: Service, clients: int, seconds: float) -> dict[str, Any]:
+    fields = {"face_detector": "accurate", "return_image": False}
+    client = Client(service.port, picture(1, 640, 480), **fields)
+    for _ in range(WARM_UP):
+        client.ask()
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+
+    def work() -> None:
+        while time.perf_counter() < end:
+            times.append(client.ask())
+
+    threads = [threading.Thread(target=work) for _ in range(clients)]
+    start = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {
+        "clients": clients,
+        "pictures_per_second": round(len(times) / (time.perf_counter() - start), 1),
+        "median_ms": round(float(np.median(times)), 1),
+        "p95_ms": round(float(np.percentile(times, 95)), 1),
+    }

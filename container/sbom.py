@@ -1,0 +1,62 @@
+"""Holds an image's list of components against what was installed; cloudbuild.yaml runs it.
+
+    python3 sbom.py SBOM REQUIREMENTS
+
+SBOM is SPDX, bare or as `docker buildx imagetools inspect --format '{{ json .SBOM }}'` wraps it. An
+image can be made so small that scanners find nothing in it, and then find nothing wrong, either.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+LEAST_SYSTEM_PACKAGES = 20
+
+
+def components(sbom: dict[str, Any]) -> set[str]:
+    """Package URLs without qualifiers: ``pkg:pypi/numpy@2.4.6``, ``pkg:deb/debian/libc6@2.36``."""
+    spdx = sbom
+    while "packages" not in spdx:  # wrapped: {"SPDX": ...} or {"linux/amd64": {"SPDX": ...}}
+        inner = [value for value in spdx.values() if isinstance(value, dict)]
+        if not inner:
+            return set()
+        spdx = inner[0]
+    return {
+        unquote(reference["referenceLocator"].split("?")[0])
+        for package in spdx["packages"]
+        for reference in package.get("externalRefs", [])
+        if reference["referenceType"] == "purl"
+    }
+
+
+def pinned(requirements: str) -> set[str]:
+    """Package URLs of what a requirements file pins."""
+    pins = re.findall(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", requirements, re.MULTILINE)
+    return {f"pkg:pypi/{re.sub(r'[-_.]+', '-', name).lower()}@{version}" for name, version in pins}
+
+
+def missing(sbom: dict[str, Any], requirements: str) -> list[str]:
+    """Say what the list of components leaves out."""
+    listed = components(sbom)
+    absent = sorted(pinned(requirements) - listed)
+    system = sum(purl.startswith("pkg:deb/") for purl in listed)
+    if system < LEAST_SYSTEM_PACKAGES:
+        absent.append(f"the system's packages (it has {system})")
+    return absent
+
+
+def main(sbom: Path, requirements: Path) -> None:
+    """End with an error if anything is left out."""
+    absent = missing(
+        json.loads(sbom.read_text(encoding="utf-8")), requirements.read_text(encoding="utf-8")
+    )
+    if absent:
+        sys.exit("not in the list of components: " + ", ".join(absent))
+    print("the list of components is complete")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,1 @@
+"""What ``local_runner.py`` is made of. The deployed service is shipped without it."""

@@ -1,0 +1,47 @@
+"""What this machine is."""
+
+import os
+import platform
+import re
+from pathlib import Path
+
+CPUINFO = Path("/proc/cpuinfo")
+FAST = {"x86_64": ("avx2", "fma"), "AMD64": ("avx2", "fma"), "aarch64": ("asimd",)}
+"""Instructions without which the networks run several times slower, by architecture."""
+FASTER = ("avx512f", "avx512_vnni", "avx_vnni", "amx_tile", "asimddp", "i8mm", "sve")
+"""Instructions that make them faster still."""
+
+
+def cpu_model(cpuinfo: Path = CPUINFO) -> str:
+    """Name of the processor, or its architecture where the system does not tell."""
+    return _cpu_field("model name", cpuinfo) or platform.processor() or platform.machine()
+
+
+def cpu_flags(cpuinfo: Path = CPUINFO) -> frozenset[str] | None:
+    """Instruction sets of the processor, None where the system does not tell."""
+    flags = _cpu_field("flags", cpuinfo) or _cpu_field("Features", cpuinfo)
+    return frozenset(flags.split()) if flags else None
+
+
+def memory() -> tuple[int, int] | None:
+    """Bytes of memory: all, and what is free to use now. None where the system does not tell."""
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+    except OSError:
+        return None
+    sizes = {name: int(size) * 1024 for name, size in re.findall(r"(\w+): +(\d+) kB", text)}
+    return sizes["MemTotal"], sizes["MemAvailable"]
+
+
+def load() -> float:
+    """Processes that have wanted a CPU over the last minute, on average."""
+    return os.getloadavg()[0]
+
+
+def _cpu_field(name: str, cpuinfo: Path) -> str:
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    found = re.search(rf"^{name}\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else ""

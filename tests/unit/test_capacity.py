@@ -1,0 +1,62 @@
+"""Room for pixels and bodies by memory."""
+
+from pathlib import Path
+
+import pytest
+
+from age_gender.capacity import (
+    BYTES_PER_PIXEL,
+    LEAST_PIXELS,
+    RESERVED,
+    holdable_bytes,
+    memory_limit,
+    pixel_room,
+)
+
+MiB = 1 << 20
+MOST = 50_000_000
+
+
+class TestLimit:
+    @pytest.mark.parametrize("place", [0, 1])
+    def test_of_either_version(self, place: int, tmp_path: Path) -> None:
+        files = [tmp_path / "memory.max", tmp_path / "limit_in_bytes"]
+        files[place].write_text("536870912\n")
+        assert memory_limit(files) == 512 * MiB
+
+    @pytest.mark.parametrize("text", ["max\n", "", "nonsense"])
+    def test_none(self, text: str, tmp_path: Path) -> None:
+        (tmp_path / "memory.max").write_text(text)
+        assert memory_limit([tmp_path / "memory.max"]) is None
+        assert memory_limit([tmp_path / "nothing"]) is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "room"),
+    [
+        (None, MOST),
+        (8192 * MiB, MOST),
+        (1024 * MiB, MOST),
+        (512 * MiB, (512 * MiB - RESERVED) // BYTES_PER_PIXEL),
+        (100 * MiB, LEAST_PIXELS),
+    ],
+)
+def test_pixels(limit: int | None, room: int) -> None:
+    assert pixel_room(MOST, limit) == room
+    assert pixel_room(1_000_000, limit) == 1_000_000  # the setting is never exceeded
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "held"),
+    [
+        (None, 64 * MiB, 64 * MiB),
+        (8192 * MiB, 64 * MiB, 64 * MiB),
+        (1024 * MiB, 64 * MiB, 64 * MiB),
+        (768 * MiB, 64 * MiB, 48 * MiB),
+        (512 * MiB, 64 * MiB, 32 * MiB),
+        (100 * MiB, 64 * MiB, 32 * MiB),
+        (8192 * MiB, 10 * MiB, 10 * MiB),
+    ],
+)
+def test_bodies(limit: int | None, most: int, held: int) -> None:
+    assert holdable_bytes(most, 32 * MiB, limit) == held

@@ -1,0 +1,101 @@
+"""What the documents name exists: files, headings, make targets, modules, commands."""
+
+import importlib.util
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+
+import local_runner
+from tests.markdown import ROOT, anchors, code, documents, links, read
+
+DOCUMENTS = documents()
+each_document = pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT))
+)
+
+
+def test_documents_are_found() -> None:
+    names = {path.relative_to(ROOT).as_posix() for path in DOCUMENTS}
+    assert {"README.md", "docs/README.md", "docs/api.md", "training/README.md"} <= names
+
+
+@each_document
+def test_links_and_pictures_lead_somewhere(document: Path) -> None:
+    assert broken_links(document, read(document)) == []
+
+
+def broken_links(document: Path, text: str) -> list[str]:
+    def leads_somewhere(target: str) -> bool:
+        name, _, anchor = target.partition("#")
+        path = (document.parent / name).resolve() if name else document
+        if not path.exists() or not path.is_relative_to(ROOT):
+            return False
+        return not anchor or anchor in anchors(read(path))
+
+    inside = [target for target in links(text) if not re.match(r"[a-z]+:", target)]
+    return [target for target in inside if not leads_somewhere(target)]
+
+
+def test_broken_links_are_seen() -> None:
+    text = "[a](nowhere.md) ![b](img/none.png) [c](#none) [d](api.md#none) `[e](none)`"
+    text += " [f](api.md#errors) [g](https://example.com) [h](../../outside)"
+    document = ROOT / "docs" / "README.md"
+    assert broken_links(document, text) == [
+        *("nowhere.md", "img/none.png", "#none", "api.md#none", "../../outside"),
+    ]
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", read(ROOT / "Makefile"), re.MULTILINE))
+
+
+def commands() -> set[str]:
+    group = typer.main.get_command(local_runner.app)
+    assert isinstance(group, typer.core.TyperGroup)
+    return set(group.commands)
+
+
+def is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("pattern", "exists"),
+    [
+        (r"(?<![\w./-])make ([a-z][\w-]*)", lambda name: name in make_targets()),
+        (r"\bpython[\d.]* -m ([\w.]+)", is_module),
+        (r"\blocal_runner\.py ([a-z]\w*)", lambda name: name in commands()),
+    ],
+    ids=["make", "python -m", "local_runner.py"],
+)
+@each_document
+def test_what_can_be_typed_exists(
+    document: Path, pattern: str, exists: Callable[[str], bool]
+) -> None:
+    named = set(re.findall(pattern, code(read(document))))
+    assert {name for name in named if not exists(name)} == set()
+
+
+def test_names_that_do_not_exist_are_seen() -> None:
+    assert "serve" in make_targets()
+    assert "bake" not in make_targets()
+    assert {"predict", "serve"} <= commands()
+    assert is_module("age_gender.backfill")
+    assert not is_module("age_gender.nothing")
+    assert not is_module("nothing.at.all")
+
+
+@each_document
+def test_files_that_are_named_exist(document: Path) -> None:
+    pattern = r"[\w-]+(?:/[\w.-]+)*/[\w.-]+\.(?:py|md|toml|json|sh|mjs|go|yaml|in|txt|tf)"
+    named = {span for span in code(read(document)).splitlines() if re.fullmatch(pattern, span)}
+    roots = (ROOT, document.parent, ROOT / "function", ROOT / "function" / "age_gender")
+    made_up = {"specs/agn-v1.json"}
+    missing = {n for n in named - made_up if not any((root / n).exists() for root in roots)}
+    assert missing == set()

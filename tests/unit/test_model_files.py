@@ -1,0 +1,54 @@
+"""Model files are the ones that were built."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from age_gender.errors import ModelUnavailable
+from age_gender.model_files import MANIFEST, verified
+
+DATA = bytes(range(256)) * 100
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    (tmp_path / "a.tflite").write_bytes(DATA)
+    record = {"sha256": sha256(DATA).hexdigest(), "size": len(DATA)}
+    manifest = {"models": {"a": {"files": {"a.tflite": record}}}}
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    return tmp_path
+
+
+def test_the_one_that_was_built(models: Path) -> None:
+    assert verified(models, "a.tflite") == models / "a.tflite"
+
+
+def test_a_bit_that_has_turned(models: Path) -> None:
+    damaged = bytearray(DATA)
+    damaged[1000] ^= 1
+    (models / "a.tflite").write_bytes(damaged)
+    with pytest.raises(ModelUnavailable, match=r"a\.tflite is not the one that was built"):
+        verified(models, "a.tflite")
+
+
+def test_one_that_is_missing_or_unknown_is_left_to_the_engine(models: Path) -> None:
+    (models / "b.tflite").write_bytes(b"anything")
+    assert verified(models, "b.tflite").is_file()
+    (models / "a.tflite").unlink()
+    assert not verified(models, "a.tflite").exists()
+
+
+def test_without_a_manifest(models: Path) -> None:
+    (models / MANIFEST).unlink()
+    assert verified(models, "a.tflite").is_file()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"models": 1}', '{"models": {"a": {"files": {"b": 1}}}}']
+)
+def test_a_manifest_that_is_damaged(models: Path, text: str) -> None:
+    (models / MANIFEST).write_text(text)
+    with pytest.raises(ModelUnavailable, match=MANIFEST):
+        verified(models, "a.tflite")
