@@ -43,6 +43,8 @@ TOLERATED = 1.4
 """Mean error, in parts of that over all faces, from which on a face counts as unreliable."""
 FLOOR = 0.745
 """Least coverage wanted in each band of true ages, with a little to spare."""
+MOST = 0.92
+"""Most coverage asked of a band for that: beyond it intervals grow to decades for few faces."""
 FEWEST = 30
 """Faces that a band must have to get margins of its own."""
 ROUNDS = 60
@@ -147,7 +149,7 @@ def banded_margins(
             break
         for band in short:
             worst = np.bincount(bands[missed & (truth == band)], minlength=count).argmax()
-            wanted[worst] = min(wanted[worst] + 0.01, 0.97)
+            wanted[worst] = min(wanted[worst] + 0.01, MOST)
     return [(round(float(b), 2), round(float(a), 2)) for b, a in margins]
 
 
