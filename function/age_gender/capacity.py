@@ -15,7 +15,7 @@ BYTES_PER_PIXEL = 12
 """What a pixel takes at the worst moment: decoded, copied, drawn on and encoded."""
 LEAST_PIXELS = 12_000_000
 """Accepted however little memory there is: what a phone takes."""
-CLOSE_LOOK_PIXELS = 20_000_000
+CLOSE_LOOK_PIXELS = 12_000_000
 """Pixels whose memory a network takes that looks for faces smaller than it does by default."""
 SHARE_HELD = 16
 """One part in so many of the memory for bodies; unpacking them takes twice as much again."""

@@ -97,7 +97,9 @@ def test_tensorflow_and_litert_agree(
             assert len(ours["faces"]) == len(theirs["faces"]) > 0
             for a, b in zip(ours["details"], theirs["details"], strict=True):
                 assert max(abs(x - y) for x, y in zip(a["box"], b["box"], strict=True)) <= 1
-                assert abs(a["age"] - b["age"]) <= 0.1001  # both are rounded to tenths
+                # LiteRT's detector works in int8: its landmarks, and with them the chip, lie a
+                # fraction of a pixel elsewhere.
+                assert abs(a["age"] - b["age"]) <= 1
                 assert a["gender"] == b["gender"]
 
 
