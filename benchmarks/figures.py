@@ -57,10 +57,11 @@ def peers(results: dict[str, Any]) -> str:
     measured = [row for row in results.get("peers", ()) if "pictures" in row]
     if not measured:
         return "Beside other libraries: see [benchmarks](docs/benchmarks.md)."
+    ours = {row["requests"]: row["pss_mib"] for row in results["memory"]["samples"]}[1000]
     rows = []
     for row in measured:
         by_people = {(p["people"], p["width"]): p["median"] for p in row["pictures"]}
-        memory = f"{row['memory_mib']:.0f} MiB" if "memory_mib" in row else ""
+        memory = f"{row.get('memory_mib', ours):.0f} MiB"  # ours was measured with the service
         cells = (f"{by_people[people, 640]:.0f} ms" for people in (1, 10))
         rows.append((row["name"], *cells, memory))
     head = ("640x480, same pictures, same run", "one face", "ten faces", "memory")

@@ -45,9 +45,10 @@ class TestPeers:
             {"name": "theirs", "pictures": times, "memory_mib": 812.3},
             {"name": "absent", "unavailable": "it needs a GPU"},
         ]
-        _, _, *told = figures.peers({"peers": rows}).splitlines()
+        memory = {"samples": [{"requests": 1000, "pss_mib": 99.6}]}
+        _, _, *told = figures.peers({"peers": rows, "memory": memory}).splitlines()
         assert told == [
-            "| ours, accurate | 10 ms | 104 ms |  |",
+            "| ours, accurate | 10 ms | 104 ms | 100 MiB |",
             "| theirs | 10 ms | 104 ms | 812 MiB |",
         ]
 
