@@ -205,7 +205,7 @@ def measure(crops: Sequence[Image]) -> dict[str, Any]:
 
 
 def costs(detectors: Sequence[Detector]) -> list[dict[str, Any]]:
-    """CPU time of each detector alone by size of picture and `min_face`; medians, one thread."""
+    """CPU time of each detector, over all threads, by size of picture and `min_face`; medians."""
     cv2.setNumThreads(1)
     rows = []
     for width, height in COST_PICTURES:
@@ -214,9 +214,9 @@ def costs(detectors: Sequence[Detector]) -> list[dict[str, Any]]:
             for min_face in COST_MIN_FACES:
                 times = []
                 for _ in range(COST_ROUNDS + 1):  # the first one prepares an interpreter
-                    start = time.thread_time()
+                    start = time.process_time()
                     detector.detect(image, 0.5, 0.5, min_face)
-                    times.append((time.thread_time() - start) * 1000)
+                    times.append((time.process_time() - start) * 1000)
                 milliseconds = round(statistics.median(times[1:]), 1)
                 row = {"detector": detector.name, "picture": [width, height]}
                 rows.append({**row, "min_face": min_face, "cpu_ms": milliseconds})

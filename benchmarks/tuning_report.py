@@ -84,7 +84,7 @@ def by_cost(results: dict[str, Any]) -> str:
         [min_face or "default", *(milliseconds[(min_face, *column)] for column in columns)]
         for min_face in asked
     ]
-    return f"Milliseconds of CPU time that a detector takes, on one thread:\n\n{table(head, rows)}"
+    return f"Milliseconds of CPU time that a detector takes, all threads:\n\n{table(head, rows)}"
 
 
 PARTS = {"threshold": by_threshold, "size": by_size, "cost": by_cost}
