@@ -52,7 +52,7 @@ class LiteRTEngine:
 
     batch = 1  # each face costs the same alone or in a batch, which would only take memory
 
-    def __init__(self, path: Path, threads: int, *, keep_pixels: int = 700_000):
+    def __init__(self, path: Path, threads: int, *, keep_pixels: int = 896 * 896):
         """Load nothing yet but the library.
 
         Args:

@@ -174,7 +174,7 @@ class Edge:
             del data, fields  # they hold the picture as text, too
             held.resize(len(picture))
             size = self._pixels(picture)
-            if options.face_detector == "accurate" and options.min_face is not None:
+            if options.min_face is not None:
                 size += CLOSE_LOOK_PIXELS
             runtime = self._runtime()
             with self._gate.enter(size, awaited):

@@ -1,5 +1,6 @@
 """Bytes to an upright RGB picture: the header is read first, so that nothing huge is decoded."""
 
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ LONGEST_SIDE = 65_500
 
 MOST_SCANNED_PIXELS = 1_000_000_000
 """Pixels times scans of a JPEG, about half a second of decoding; cameras write one to a dozen."""
+_START_OF_SCAN = b"\xff\xda"
+_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+"""Any marker but those that stand within image data (stuffed zeros and restarts)."""
 MOST_SEGMENTS = 10_000
 """Markers before a JPEG's frame header; real files have dozens."""
 
@@ -104,15 +108,35 @@ def read_header(data: bytes) -> Header:
 def _refuse_scan_bomb(data: bytes, header: Header) -> None:
     """Refuse a progressive JPEG that has a small file decoded over and over again.
 
-    Each scan passes over all pixels, and costs the sender a hundred bytes. Within image data the
-    two bytes of the marker cannot occur, so counting them is enough.
+    Each scan passes over all pixels, and costs the sender a hundred bytes. Most files are done with
+    by counting the two bytes of its marker; where those are many, they may be of a film or a
+    thumbnail that phones put into or behind the picture, so only then the segments are walked.
     """
-    scans = data.count(b"\xff\xda")
+    scans = data.count(_START_OF_SCAN)
+    if scans * header.width * header.height > MOST_SCANNED_PIXELS:
+        scans = _scans(data)
     if scans > 1 and scans * header.width * header.height > MOST_SCANNED_PIXELS:
         raise PictureTooLarge(
             f"the JPEG file passes {scans} times over {header.width} x {header.height} pixels: "
             "save it again with fewer scans"
         )
+
+
+def _scans(data: bytes) -> int:
+    """How many scans a JPEG file has up to its end-of-image marker (ITU-T T.81, annex B).
+
+    Damage is skipped up to the next marker, as decoders do.
+    """
+    scans, position = 0, 2
+    while found := _MARKER.search(data, position):
+        position = found.end()
+        marker = data[position - 1]
+        if marker == 0xD9:
+            break
+        scans += marker == 0xDA
+        if marker not in (0x01, 0xD8):  # the others have a segment, with its length in front
+            position += int.from_bytes(data[position : position + 2], "big")
+    return scans
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:

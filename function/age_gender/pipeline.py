@@ -18,6 +18,8 @@ from age_gender.quality import Quality, assess
 MOST_FACES = 300
 """Faces judged in one picture, the most confident ones: whoever asks for overlapping boxes of no
 confidence must not get minutes of our time."""
+MOST_OVERLAP_HIDDEN = 0.5
+"""IoU above which one of two faces is not blurred a second time: that of the default `nms`."""
 
 DetectorName = Literal["fast", "accurate"]
 
@@ -173,7 +175,9 @@ class Pipeline:
         if options.return_image:
             with watch.stage("render"):
                 # Who asks for few faces and for blurred ones wants nobody to be recognisable.
-                hidden = _whole_pixels(everyone, width, height) if options.blur else None
+                # Near-duplicates, which a large `nms` lets through, would each be blurred again.
+                unlike = everyone.suppressed(min(options.nms, MOST_OVERLAP_HIDDEN))
+                hidden = _whole_pixels(unlike, width, height) if options.blur else None
                 jpeg = rendered(image, faces, hidden, draw=options.draw)
         return Result((width, height), faces, jpeg, watch.stages)
 

@@ -1,5 +1,6 @@
 """From networks' outputs to boxes in picture coordinates, by hand-computed values."""
 
+import inspect
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from age_gender.detectors import Detections
+from age_gender.detectors import Detections, fast
 from age_gender.detectors.accurate import (
     SHAPES,
     STRIDES,
@@ -21,7 +22,7 @@ from age_gender.detectors.accurate import (
     _decode_landmarks,
     _shape_for,
 )
-from age_gender.detectors.base import working_scale
+from age_gender.detectors.base import MOST_CANDIDATES, working_scale
 from age_gender.detectors.fast import (
     FILTERS,
     LEAST_SCORE,
@@ -29,6 +30,8 @@ from age_gender.detectors.fast import (
     confidence_of,
     score_for,
 )
+from age_gender.engine import LiteRTEngine
+from age_gender.geometry import smaller_covered
 from tests.unit.fakes import FakeEngine
 from tests.unit.pictures import portrait
 from training.thirdparty import hog
@@ -304,6 +307,28 @@ class TestHog:
         detector = HogDetector()
         assert len(detector.detect(portrait(), 0.5, 0.5, 40)) == 1
         assert len(detector.detect(portrait(), 0.5, 0.5, 300)) == 0
+
+
+def test_every_shape_of_default_size_stays_prepared() -> None:
+    kept = inspect.signature(LiteRTEngine).parameters["keep_pixels"].default
+    assert max(height * width for height, width in SHAPES) <= kept
+
+
+def test_hog_windows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = HogDetector()
+    windows = np.tile(np.array([[0.1, 0.1, 0.3, 0.3]], np.float32), (4000, 1))
+    scores = np.linspace(0, 1, 4000, dtype=np.float32)
+    monkeypatch.setattr(detector, "_scan", lambda *_: (windows, scores))
+    compared: list[int] = []
+
+    def covered(one: Float, other: Float) -> Float:
+        compared.append(len(one))
+        return smaller_covered(one, other)
+
+    monkeypatch.setattr(fast, "smaller_covered", covered)
+    found = detector.detect(np.zeros((100, 100, 3), np.uint8), 0.0, 0.5)
+    assert compared == [MOST_CANDIDATES]
+    assert len(found) == 1
 
 
 class TestDetections:

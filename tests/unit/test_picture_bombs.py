@@ -88,3 +88,14 @@ def test_a_file_that_is_two_things_at_once_is_the_picture(rest: bytes) -> None:
     assert picture.decode(jpeg + rest, **LIMITS).shape == (40, 60, 3)
     with pytest.raises(PictureError):
         picture.decode(rest + jpeg, **LIMITS)
+
+
+@pytest.mark.parametrize("place", ["behind", "before"])
+def test_what_phones_put_beside_the_picture_is_no_scan(place: str) -> None:
+    whole = bytes(cv2.imencode(".jpg", np.zeros((3000, 4000, 3), np.uint8))[1])
+    film = b"\xff\xda" * 400
+    if place == "behind":
+        data = whole + film
+    else:
+        data = whole[:2] + b"\xff\xe5" + (len(film) + 2).to_bytes(2, "big") + film + whole[2:]
+    assert picture.decode(data, **LIMITS).shape == (3000, 4000, 3)

@@ -195,6 +195,15 @@ class TestImage:
         run(detections(self.BOX), get_attributes=False)
         assert labels == [["34 M"], ["90%"]]
 
+    def test_near_duplicates_are_blurred_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        hidden: list[int] = []
+        monkeypatch.setattr(
+            render, "blur_faces", lambda image, boxes: hidden.append(len(boxes)) or image
+        )
+        same = [(10.0, 10.0, 100.0 + i / 50, 100.0) for i in range(500)]
+        run(detections(*same, (120.0, 20.0, 180.0, 90.0)), blur=True, nms=1.0, confidence=0.0)
+        assert hidden == [2]
+
 
 class TestStages:
     ALL = ("decode", "load", "detect", "align", "attributes", "render")

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from age_gender.detectors.base import Detections, Scaled
+from age_gender.detectors.base import MOST_CANDIDATES, Detections, Scaled
 from age_gender.engine import Engine
 from age_gender.geometry import Float, Image, resize_quickly
 
@@ -22,8 +22,6 @@ CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
 """Factors by which offsets were multiplied in training (as in SSD, Liu et al. 2016)."""
 MOST_INPUT_PIXELS = 1536 * 864
 """Of one picture, each of which takes some 110 bytes while the network runs, 140 MiB in all."""
-MOST_CANDIDATES = 1000
-"""Boxes that go into non-maximum suppression, whose cost is quadratic."""
 
 
 def _multiple_of_32(side: float) -> int:

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from age_gender.geometry import Float, Image, clip_boxes, nms
 
+MOST_CANDIDATES = 1000
+"""Boxes that go into non-maximum suppression, whose time and memory are quadratic."""
+
 
 @dataclass(frozen=True)
 class Detections:
