@@ -120,7 +120,9 @@ def save(weights: dict[str, NDArray[np.float32]], path: Path) -> None:
         if not np.isfinite(array).all():
             raise ValueError(f"weight {name} does not fit float16")
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, **halves)
+    temporary = path.with_suffix(".new.npz")  # what is there is taken for complete
+    np.savez_compressed(temporary, **halves)
+    temporary.replace(path)
 
 
 def load(path: Path) -> dict[str, NDArray[np.float32]]:

@@ -154,14 +154,16 @@ def prepare(images: Path, labels: Labels, models: Path, out: Path, workers: int)
         boxes[i], landmarks[i], thumbnails[i] = face
     found = np.asarray(boxes.any(axis=1), bool)
     leaked = find_leaks(thumbnails, is_validation(list(labels.name)), found)
+    temporary = out / "faces.new.npz"  # what is there is taken for complete
     np.savez(
-        out / "faces.npz",
+        temporary,
         boxes=boxes,
         landmarks=landmarks,
         found=found,
         leaked=leaked,
         **asdict(labels),
     )
+    temporary.replace(out / "faces.npz")
     print(
         f"{count} pictures, {count - found.sum()} without a face, "
         f"{leaked.sum()} training pictures that are also in the validation part"

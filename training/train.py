@@ -220,10 +220,13 @@ def train(data: Prepared, model: keras.Model, recipe: Tuning, folder: Path, only
         if run.step % SAVE_EVERY == 0:
             run.save()
         if run.step % batches.per_epoch == 0 or run.step == steps:
-            run.save()
             current = model.get_weights()
             model.set_weights(run.average.weights)
+            # Before the checkpoint: a run that is found complete is not looked at again.
             network.save(network.weights_of(model), folder / "weights.npz")
+            model.set_weights(current)
+            run.save()
+            model.set_weights(run.average.weights)
             distribution, male = predict(model, chips)
             model.set_weights(current)
             ages = distribution @ np.arange(distribution.shape[1])

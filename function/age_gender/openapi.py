@@ -164,7 +164,7 @@ def _model() -> dict[str, Any]:
         "The specification of the age and gender model.",
         list(ModelSpec.model_fields),
         name=_field("string", "As `ATTRIBUTE_MODEL` picks it.", "agn-v1"),
-        version=_field("string", "Of the weights and their calibration.", "1.0.0"),
+        version=_field("string", "Of the weights and their calibration.", "1.1.0"),
         licence=_field("string", "Terms of the weights.", "Apache-2.0"),
         data=_field("string", "What it was trained on.", "FairFace (CC BY 4.0)"),
         chip=_field("object", "How a face is cut out.", {"size": 224, "scale": 1.25}),

@@ -136,7 +136,7 @@ class ModelBody(BaseModel):
     )
     attributes: str | None = Field(
         description="Name and version of the age and gender model; null without `get_attributes`.",
-        examples=["agn-v1 1.0.0"],
+        examples=["agn-v1 1.1.0"],
     )
     engine: str = Field(
         description="What ran the networks: `litert` or `tensorflow`.", examples=["litert"]
