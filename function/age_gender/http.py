@@ -184,16 +184,16 @@ class Edge:
                 answer["image"] = base64.b64encode(result.jpeg).decode("ascii")
             response = _json(answer)
             held.resize(response.content_length or 0)
-            # Until the client has taken it.
+            stages = watch.stages | dict(result.stages)
+            response.headers["Server-Timing"] = ", ".join(
+                f"{name};dur={ms:.1f}" for name, ms in stages.items()
+            )
+            log.info(
+                "predicted",
+                extra={"fields": {"faces": len(result.faces), "size": result.size, "ms": stages}},
+            )
+            # Until the client has taken it. Last, since nobody gives it back if we fail after this.
             response.call_on_close(stack.pop_all().close)
-        stages = watch.stages | dict(result.stages)
-        response.headers["Server-Timing"] = ", ".join(
-            f"{name};dur={ms:.1f}" for name, ms in stages.items()
-        )
-        log.info(
-            "predicted",
-            extra={"fields": {"faces": len(result.faces), "size": result.size, "ms": stages}},
-        )
         return response
 
     def _pixels(self, picture: bytes) -> int:
