@@ -6,7 +6,7 @@ import json
 import time
 from typing import Any
 
-from tests.service import CREDENTIALS
+from tests.service import AUTHORIZATION
 
 
 class Client:
@@ -15,10 +15,9 @@ class Client:
     def __init__(self, port: int, picture: bytes, **fields: Any):
         """Prepare the request; ``fields`` are those of the API."""
         body = {"b64": base64.b64encode(picture).decode("ascii"), **fields}
-        pair = base64.b64encode(":".join(CREDENTIALS).encode()).decode("ascii")
         self._port = port
         self._body = json.dumps(body).encode("ascii")
-        self._headers = {"Authorization": f"Basic {pair}", "Content-Type": "application/json"}
+        self._headers = {"Authorization": AUTHORIZATION, "Content-Type": "application/json"}
 
     def ask(self) -> float:
         """Milliseconds from connecting to the last byte of the answer, which must be a 200."""

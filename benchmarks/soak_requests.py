@@ -17,7 +17,7 @@ from PIL import Image
 
 from benchmarks.latency import picture
 from tests import photos
-from tests.service import CREDENTIALS
+from tests.service import AUTHORIZATION, CREDENTIALS
 
 SECONDS = 100
 """Time that a client waits for an answer."""
@@ -179,7 +179,7 @@ def _post(port: int, path: str = "/predict", **arguments: Any) -> Answer:
 
 HEAD = (
     b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
-    b"Authorization: Basic " + base64.b64encode(":".join(CREDENTIALS).encode()) + b"\r\n"
+    b"Authorization: " + AUTHORIZATION.encode() + b"\r\n"
 )
 
 

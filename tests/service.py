@@ -15,6 +15,8 @@ import requests
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 60
 CREDENTIALS = ("sugar", "kubes")
+AUTHORIZATION = "Basic " + base64.b64encode(":".join(CREDENTIALS).encode()).decode("ascii")
+"""The header that says the same."""
 
 
 def free_port() -> int:

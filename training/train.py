@@ -224,11 +224,9 @@ def train(data: Prepared, model: keras.Model, recipe: Tuning, folder: Path, only
             model.set_weights(run.average.weights)
             # Before the checkpoint: a run that is found complete is not looked at again.
             network.save(network.weights_of(model), folder / "weights.npz")
-            model.set_weights(current)
-            run.save()
-            model.set_weights(run.average.weights)
             distribution, male = predict(model, chips)
             model.set_weights(current)
+            run.save()
             ages = distribution @ np.arange(distribution.shape[1])
             scores = summary(ages, male, data.labels[held_out])
             _log(folder / "log.csv", {"step": run.step, "loss": losses["loss"], **scores})

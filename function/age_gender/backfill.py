@@ -169,7 +169,7 @@ class _Pipelines:
     """
 
     def __init__(self, settings: Settings):
-        several = settings.engine == "litert" and not settings.gpu
+        several = settings.engine_in_use == "litert"
         threads = settings.inference_threads or (1 if several else usable_cpus())
         self.count = max(1, usable_cpus() // threads) if several else 1
         # The one that was used last is used first: its memory is warm, and the others may

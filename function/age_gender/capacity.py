@@ -16,7 +16,7 @@ BYTES_PER_PIXEL = 12
 LEAST_PIXELS = 12_000_000
 """Accepted however little memory there is: what a phone takes."""
 CLOSE_LOOK_PIXELS = 12_000_000
-"""Pixels whose memory a network takes that looks for faces smaller than it does by default."""
+"""Pixels whose memory a detector takes that looks for faces smaller than it does by default."""
 SHARE_HELD = 16
 """One part in so many of the memory for bodies; unpacking them takes twice as much again."""
 

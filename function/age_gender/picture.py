@@ -112,10 +112,8 @@ def _refuse_scan_bomb(data: bytes, header: Header) -> None:
     by counting the two bytes of its marker; where those are many, they may be of a film or a
     thumbnail that phones put into or behind the picture, so only then the segments are walked.
     """
-    scans = data.count(_START_OF_SCAN)
-    if scans * header.width * header.height > MOST_SCANNED_PIXELS:
-        scans = _scans(data)
-    if scans > 1 and scans * header.width * header.height > MOST_SCANNED_PIXELS:
+    most = max(1, MOST_SCANNED_PIXELS // (header.width * header.height))
+    if data.count(_START_OF_SCAN) > most and (scans := _scans(data)) > most:
         raise PictureTooLarge(
             f"the JPEG file passes {scans} times over {header.width} x {header.height} pixels: "
             "save it again with fewer scans"

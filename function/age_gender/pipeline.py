@@ -174,10 +174,12 @@ class Pipeline:
         jpeg = None
         if options.return_image:
             with watch.stage("render"):
-                # Who asks for few faces and for blurred ones wants nobody to be recognisable.
-                # Near-duplicates, which a large `nms` lets through, would each be blurred again.
-                unlike = everyone.suppressed(min(options.nms, MOST_OVERLAP_HIDDEN))
-                hidden = _whole_pixels(unlike, width, height) if options.blur else None
+                hidden = None
+                if options.blur:
+                    # Who asks for few faces and for blurred ones wants nobody to be recognisable.
+                    # Near-duplicates, which a large `nms` lets through, would be blurred again.
+                    unlike = everyone.suppressed(min(options.nms, MOST_OVERLAP_HIDDEN))
+                    hidden = _whole_pixels(unlike, width, height)
                 jpeg = rendered(image, faces, hidden, draw=options.draw)
         return Result((width, height), faces, jpeg, watch.stages)
 

@@ -76,7 +76,7 @@ class Runtime:
         # One picture's stages share these threads; more would only fight over the CPUs.
         cv2.setNumThreads(self._threads)
 
-        self.engine = "tensorflow" if settings.gpu else settings.engine
+        self.engine = settings.engine_in_use
 
     def _hog_detector(self) -> Detector:
         # dlib is imported only when asked for.

@@ -106,6 +106,11 @@ class Settings(BaseModel):
         """Whether anyone who has read the documentation can get in."""
         return self.basic_auth_password == DEFAULT_PASSWORD
 
+    @property
+    def engine_in_use(self) -> str:
+        """``litert`` or ``tensorflow``, which a GPU needs."""
+        return "tensorflow" if self.gpu else self.engine
+
 
 def load_settings(
     config_file: Path = FUNCTION_DIR / "config.json", environ: Mapping[str, str] | None = None

@@ -22,9 +22,8 @@ import requests
 from PIL import Image
 
 from tests import photos
-from tests.service import CREDENTIALS, ROOT, Service
+from tests.service import AUTHORIZATION, ROOT, Service
 
-AUTHORIZATION = "Basic " + base64.b64encode(":".join(CREDENTIALS).encode()).decode()
 PATIENCE = 100
 """Seconds after which something will never happen."""
 THREADS = 96

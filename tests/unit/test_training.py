@@ -261,25 +261,30 @@ def test_sex_loss_is_smoothed_cross_entropy() -> None:
 # Calibration
 
 
+def observed_as(told: NDArray[np.floating], male: float) -> Any:
+    """Observations of faces that were all found, all of them as likely male.
+
+    Args:
+        told: ``[N, K]``, over ages; rows need not sum to 1.
+        male: probability of that.
+    """
+    from training.observe import Observations
+
+    blank = np.ones(len(told), np.float32)
+    distributions = (told / told.sum(axis=1, keepdims=True)).astype(np.float32)
+    return Observations(blank.astype(bool), distributions, blank * male, blank, blank, blank)
+
+
 @needs_keras
 def test_intervals_reach_their_coverage() -> None:
     from training.calibrate import fit
-    from training.observe import Observations
 
     rng = np.random.default_rng(0)
     count, years = 4000, np.arange(101)
     centre = rng.uniform(15, 75, count)
     truth = np.clip(np.rint(centre + rng.normal(0, 6, count)), 0, 100).astype(int)
     told = np.exp(-0.5 * ((years - centre[:, None]) / 2.5) ** 2)  # far too sure of itself
-    blank = np.ones(count, np.float32)
-    observed = Observations(
-        blank.astype(bool),
-        (told / told.sum(axis=1, keepdims=True)).astype(np.float32),
-        blank * 0.5,
-        blank,
-        blank,
-        blank,
-    )
+    observed = observed_as(told, male=0.5)
     labels = make_labels(truth, male=rng.random(count) < 0.5)
     half = np.arange(count // 2), np.arange(count // 2, count)
     calibration = fit(observed[half[0]], labels[half[0]], make_spec())
@@ -319,7 +324,6 @@ def test_margins_depend_on_the_age_told() -> None:
 @needs_keras
 def test_no_face_is_judged_by_its_own_half() -> None:
     from training.calibrate import cross_fitted, fit
-    from training.observe import Observations
 
     rng = np.random.default_rng(0)
     count, years = 2000, np.arange(101)
@@ -328,15 +332,7 @@ def test_no_face_is_judged_by_its_own_half() -> None:
     # One half is told right on average, the other ten years too old.
     centre = labels.low + rng.normal(0, 4, count) + np.where(second, 10, 0)
     told = np.exp(-0.5 * ((years - centre[:, None]) / 4) ** 2) + 1e-9
-    blank = np.ones(count, np.float32)
-    observed = Observations(
-        blank.astype(bool),
-        (told / told.sum(axis=1, keepdims=True)).astype(np.float32),
-        blank * 0.6,
-        blank,
-        blank,
-        blank,
-    )
+    observed = observed_as(told, male=0.6)
     use = np.ones(count, bool)
     crossed = cross_fitted(observed, labels, make_spec(), use)
     for half in (second, ~second):

@@ -21,7 +21,7 @@ So N = 2 (H W / 64 + H W / 256 + H W / 1024). With an anchor (cx, cy, a) in pixe
     point  = (cx, cy) + 0.1 * landmark * a
 
 The cut is made before this decoding: the graph would decode all N anchors, and the caller needs
-only the few above its threshold. `decode` is the reference for it.
+only the few above its threshold. That is done in `age_gender.detectors.accurate`.
 
 The LiteRT file is made for speed on a CPU. No shape is computed in its graph, so that XNNPACK
 takes all of it and a change of the input's size costs milliseconds. The backbone and the pyramid
@@ -39,7 +39,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from training.thirdparty.export import (
     export,
@@ -51,10 +50,6 @@ from training.thirdparty.quantise import quantise
 
 NAME = "retinaface"
 GRAPH = "frozen_graph.pb"
-STRIDES = (8, 16, 32)
-ANCHOR_SIDES = ((16.0, 32.0), (64.0, 128.0), (256.0, 512.0))
-CENTRE_VARIANCE = 0.1
-SIZE_VARIANCE = 0.2
 
 _FIXED = (64, 64)
 _INPUT = "x:0"
@@ -63,9 +58,6 @@ _RAW = (
     "RetinaFaceModel/tf_op_layer_concat_1/concat_1:0",
     "RetinaFaceModel/softmax/Softmax:0",
 )
-# All anchors after the graph's own decoding, before its non-maximum suppression:
-# [N, 16] = box (4), landmarks (10), constant one, score; coordinates relative to W and H.
-_DECODED = "RetinaFaceModel/tf_op_layer_concat_10/concat_10:0"
 
 RANGES = Path(__file__).with_name("retinaface_ranges.json")
 """What values the activations take on photos: see ``retinaface_ranges``."""
@@ -128,32 +120,6 @@ def _constant(graph: Any, name: str, value: Any) -> str:
     node.attr["dtype"].type = tf.int32.as_datatype_enum
     node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value, tf.int32))
     return name
-
-
-def anchors(height: int, width: int) -> NDArray[np.float32]:
-    """Anchors [N, 3] (centre x, centre y, side) in pixels for an image whose sides 32 divides."""
-    levels = []
-    for stride, sides in zip(STRIDES, ANCHOR_SIDES, strict=True):
-        rows, columns, side = np.meshgrid(
-            (np.arange(height // stride) + 0.5) * stride,
-            (np.arange(width // stride) + 0.5) * stride,
-            sides,
-            indexing="ij",
-        )
-        levels.append(np.stack([columns, rows, side], axis=-1).reshape(-1, 3))
-    return np.concatenate(levels).astype(np.float32)
-
-
-def decode(
-    boxes: NDArray[np.float32], landmarks: NDArray[np.float32], height: int, width: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Boxes [N, 4] (x1, y1, x2, y2) and points [N, 5, 2] in pixels from the raw offsets."""
-    grid = anchors(height, width)
-    centre, side = grid[:, :2], grid[:, 2:]
-    middle = centre + CENTRE_VARIANCE * boxes[:, :2] * side
-    half = side * np.exp(SIZE_VARIANCE * boxes[:, 2:]) / 2
-    offsets = CENTRE_VARIANCE * landmarks.reshape(-1, 5, 2) * side[:, None]
-    return np.concatenate([middle - half, middle + half], axis=1), centre[:, None] + offsets
 
 
 def export_float(source: Path, target: Path, shape: tuple[int | None, int | None]) -> Path:

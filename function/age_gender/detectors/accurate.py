@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from age_gender.detectors.base import MOST_CANDIDATES, Detections, Scaled
+from age_gender.detectors.base import Detections, Scaled, strongest
 from age_gender.engine import Engine
 from age_gender.geometry import Float, Image, resize_quickly
 
@@ -75,8 +75,7 @@ class RetinaFaceDetector(Scaled):
         outputs = self._engine.run(batch)
         scores = outputs["scores"][0, :, 1]
         chosen = np.flatnonzero(scores >= confidence)
-        if len(chosen) > MOST_CANDIDATES:
-            chosen = chosen[np.argpartition(-scores[chosen], MOST_CANDIDATES)[:MOST_CANDIDATES]]
+        chosen = chosen[strongest(scores[chosen])]
         anchors = _anchors(batch.shape[1], batch.shape[2])[chosen]
         grow = np.array([1 / scale_x, 1 / scale_y] * 2, np.float32)
         boxes = _decode_boxes(outputs["boxes"][0, chosen], anchors) * grow

@@ -12,6 +12,13 @@ MOST_CANDIDATES = 1000
 """Boxes that go into non-maximum suppression, whose time and memory are quadratic."""
 
 
+def strongest(scores: Float) -> NDArray[np.intp]:
+    """Indices of the `MOST_CANDIDATES` best of ``[N]`` scores; of all, in order, if N is less."""
+    if len(scores) <= MOST_CANDIDATES:
+        return np.arange(len(scores))
+    return np.argpartition(-scores, MOST_CANDIDATES)[:MOST_CANDIDATES]
+
+
 @dataclass(frozen=True)
 class Detections:
     """Faces found in one picture, best first.

@@ -16,7 +16,7 @@ import cv2
 import dlib
 import numpy as np
 
-from age_gender.detectors.base import MOST_CANDIDATES, Detections, Scaled
+from age_gender.detectors.base import Detections, Scaled, strongest
 from age_gender.geometry import Float, Image, keep_best, resize_quickly, smaller_covered
 
 FILTERS = Path(__file__).with_name("hog.svm")
@@ -74,7 +74,7 @@ class HogDetector(Scaled):
         scanned = list(self._pool.map(lambda level: self._scan(level, threshold), levels))
         windows = np.concatenate([np.zeros((0, 4), np.float32), *(w for w, _ in scanned)])
         scores = np.concatenate([np.zeros(0, np.float32), *(s for _, s in scanned)])
-        best = np.argsort(-scores, kind="stable")[:MOST_CANDIDATES]
+        best = strongest(scores)
         windows, scores = windows[best], scores[best]
         once = keep_best(scores, smaller_covered(windows, windows) > LEAST_COVERED)
         boxes = _face_boxes(windows[once] * np.array([width, height] * 2, np.float32))

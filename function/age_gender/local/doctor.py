@@ -140,7 +140,7 @@ def _engine(settings: Settings) -> Check:
     from age_gender.cpus import usable_cpus
 
     threads = settings.inference_threads or usable_cpus()
-    name = "tensorflow" if settings.gpu else settings.engine
+    name = settings.engine_in_use
     found = f"{name}, {threads} threads" + (", GPU" if settings.gpu else "")
     if name == "litert":
         return Check("engine", Status.OK, found)
