@@ -5,6 +5,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from age_gender.cpus import CpuShares
 from age_gender.detectors import Detector
 from age_gender.detectors.accurate import RetinaFaceDetector
 from age_gender.detectors.fast import HogDetector
@@ -20,7 +21,7 @@ LEAST_IOU = 0.4
 
 def measure() -> list[dict[str, Any]]:
     """Recall and false faces, each photo scaled so that its median face has a given side."""
-    engine = LiteRTEngine(load_settings().models_dir / "retinaface.tflite", 2)
+    engine = LiteRTEngine(load_settings().models_dir / "retinaface.tflite", CpuShares(2))
     detectors: list[Detector] = [HogDetector(2), RetinaFaceDetector(engine)]
     rows = []
     for side in SIDES:

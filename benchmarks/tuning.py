@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from age_gender.cpus import CpuShares
 from age_gender.detectors import Detector
 from age_gender.detectors.accurate import RetinaFaceDetector
 from age_gender.detectors.fast import HogDetector
@@ -176,7 +177,7 @@ def pasted(crops: Sequence[Image], side: int) -> Iterator[Scene]:
 
 def measure(crops: Sequence[Image]) -> dict[str, Any]:
     """All that the report shows."""
-    engine = LiteRTEngine(load_settings().models_dir / "retinaface.tflite", 1)
+    engine = LiteRTEngine(load_settings().models_dir / "retinaface.tflite", CpuShares(1))
     detectors: list[Detector] = [HogDetector(), RetinaFaceDetector(engine)]
     curves, sizes = {}, []
     for detector in detectors:

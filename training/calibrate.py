@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from age_gender.attributes import Attributes, calibrate
+from age_gender.cpus import CpuShares
 from age_gender.engine import LiteRTEngine
 from age_gender.model_spec import Calibration, ModelSpec, Reliability, load_spec
 from training.data import (
@@ -346,7 +347,7 @@ def main() -> None:
     faces = find([args.images / name for name in labels.name], detector)
     for name in args.names:
         spec = load_spec(args.models, name)
-        engine = LiteRTEngine(args.models / f"{name}.tflite", args.threads)
+        engine = LiteRTEngine(args.models / f"{name}.tflite", CpuShares(args.threads))
         known = learnt_from(labels, name)
         observed = observe(faces, engine, spec)
         rows = observed.found & known

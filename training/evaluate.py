@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from age_gender.attributes import Attributes, calibrate
+from age_gender.cpus import CpuShares
 from age_gender.engine import LiteRTEngine
 from age_gender.model_spec import ModelSpec, load_spec
 from training import plots
@@ -225,7 +226,7 @@ def main() -> None:
     own, pictures = args.models / "own", args.docs / "img" / "model"
     for name in args.names:
         spec = load_spec(args.models, name)
-        engine = LiteRTEngine(args.models / f"{name}.tflite", args.threads)
+        engine = LiteRTEngine(args.models / f"{name}.tflite", CpuShares(args.threads))
         numbers = _rounded(judge(spec, engine, views, crossed=args.part == "validation"))
         text = json.dumps(numbers, indent=1, ensure_ascii=False) + "\n"
         (own / f"{name}.metrics.json").write_text(text, encoding="utf-8")

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from age_gender.cpus import CpuShares
 from age_gender.detectors import Detections, Detector
 from age_gender.detectors.accurate import RetinaFaceDetector
 from age_gender.detectors.fast import HogDetector
@@ -57,7 +58,7 @@ def make_detector(name: str, models_dir: Path, threads: int) -> Detector:
     """The detector ``fast`` or ``accurate``."""
     if name == "fast":
         return HogDetector()
-    return RetinaFaceDetector(LiteRTEngine(models_dir / "retinaface.tflite", threads))
+    return RetinaFaceDetector(LiteRTEngine(models_dir / "retinaface.tflite", CpuShares(threads)))
 
 
 @dataclass(frozen=True)

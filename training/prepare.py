@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from age_gender.cpus import CpuShares
 from age_gender.detectors.accurate import RetinaFaceDetector
 from age_gender.detectors.base import Detections
 from age_gender.engine import LiteRTEngine
@@ -72,7 +73,7 @@ def _load(models: Path) -> None:
     """Set a worker process up."""
     global _detector
     cv2.setNumThreads(1)
-    _detector = RetinaFaceDetector(LiteRTEngine(models / "retinaface.tflite", 1))
+    _detector = RetinaFaceDetector(LiteRTEngine(models / "retinaface.tflite", CpuShares(1)))
 
 
 def _work(paths: list[Path]) -> list[tuple[NDArray[np.generic], ...]]:

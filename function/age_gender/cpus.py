@@ -1,7 +1,10 @@
-"""How many CPUs this process may use."""
+"""How many CPUs this process may use, and how the pictures worked on share them."""
 
 import math
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -17,3 +20,45 @@ def usable_cpus(quota_file: Path = CGROUP_QUOTA) -> int:
         return max(1, min(count, math.ceil(int(quota) / int(period))))
     except (OSError, ValueError):  # no cgroup v2, or "max": unlimited
         return count
+
+
+class CpuShares:
+    """Divides the CPUs among the pictures that are worked on at the same time.
+
+    One picture alone is answered soonest when its networks run on all CPUs. But threads of one run
+    wait for each other, and while another picture is decoded, for a CPU; so several pictures are
+    answered sooner with fewer threads each.
+    """
+
+    def __init__(self, cpus: int, most_threads: int | None = None):
+        """Nothing is worked on yet.
+
+        Args:
+            cpus: that may be used.
+            most_threads: of one run; all CPUs by default.
+        """
+        self.cpus = cpus
+        self._most_threads = most_threads or cpus
+        self._pictures = 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def picture(self) -> Iterator[None]:
+        """Work on one picture."""
+        with self._lock:
+            self._pictures += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._pictures -= 1
+
+    @property
+    def pictures(self) -> int:
+        """Those worked on at the moment, at least 1."""
+        return max(1, self._pictures)
+
+    @property
+    def threads(self) -> int:
+        """Threads for a run that begins now."""
+        return max(1, min(self._most_threads, self.cpus // self.pictures))

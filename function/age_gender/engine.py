@@ -8,7 +8,6 @@ import logging
 import math
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from age_gender.cpus import CpuShares
 from age_gender.errors import ModelUnavailable
 
 log = logging.getLogger(__name__)
@@ -45,20 +45,22 @@ class Engine(Protocol):
 class LiteRTEngine:
     """TensorFlow Lite's interpreter with XNNPACK.
 
-    An interpreter is prepared for one input shape, which takes tens of milliseconds and, for the
-    detector, some 120 bytes a pixel. So those of the shapes last used are kept within a budget of
-    pixels, and beyond it the one that was idle longest is turned to the new shape, which is cheap.
+    An interpreter has a number of threads for life, and is prepared for one input shape at a time,
+    which takes tens of milliseconds and, for the detector, some 120 bytes a pixel. So those last
+    used are kept within a budget of pixels, and beyond it the one that was idle longest is turned
+    to the new shape, which is cheap.
     """
 
     batch = 1  # each face costs the same alone or in a batch, which would only take memory
 
-    def __init__(self, path: Path, threads: int, *, keep_pixels: int = 896 * 896):
+    def __init__(self, path: Path, cpus: CpuShares, *, keep_pixels: int = 896 * 896):
         """Load nothing yet but the library.
 
         Args:
             path: a ``.tflite`` file with the signature ``serving_default``.
-            threads: threads per run.
-            keep_pixels: input pixels of all shapes that stay prepared.
+            cpus: says how many threads a run gets, and how many runs there may be at a time.
+            keep_pixels: input pixels of all shapes that stay prepared, for each picture that is
+                worked on at the same time.
 
         Raises:
             ModelUnavailable: the file is missing.
@@ -66,36 +68,59 @@ class LiteRTEngine:
         if not path.is_file():
             raise ModelUnavailable(f"model file {path.name} is missing: run `make models`")
         self._path = path
-        self._threads = threads
+        self._cpus = cpus
         self._keep_pixels = keep_pixels
-        self._prepared: OrderedDict[tuple[int, ...], _Prepared] = OrderedDict()
-        # One run at a time: each already uses all threads, and an interpreter's buffers hold
-        # one input only.
+        self._idle: list[_Prepared] = []
+        """The one idle longest first."""
+        self._pixels_running = 0
         self._lock = threading.Lock()
+        self._turns = threading.BoundedSemaphore(cpus.cpus)
 
     def run(self, batch: NDArray[np.float32]) -> Arrays:
         """See `Engine.run`."""
-        with self._lock:
-            prepared = self._prepared.pop(batch.shape, None) or self._prepare(batch.shape)
-            outputs = prepared.run(batch)
-            if prepared.pixels <= self._keep_pixels:
-                self._prepared[batch.shape] = prepared
+        shape = batch.shape
+        with self._turns:
+            threads = self._cpus.threads
+            with self._lock:
+                taken = self._take(threads, shape)
+                pixels = max(taken.pixels if taken else 0, _pixels(shape))
+                self._pixels_running += pixels
+            to_keep = []
+            try:
+                prepared = taken or _Prepared(self._path, threads)
+                if prepared.shape != shape:
+                    prepared.turn_to(shape)
+                outputs = prepared.run(batch)
+                to_keep.append(prepared)
+            finally:
+                with self._lock:
+                    self._pixels_running -= pixels
+                    self._idle += to_keep
+                    self._free_up(0)
         return outputs
 
-    def _prepare(self, shape: tuple[int, ...]) -> "_Prepared":
-        """Make or turn an interpreter, within the budget but for a shape that is beyond it alone.
+    def _take(self, threads: int, shape: tuple[int, ...]) -> "_Prepared | None":
+        """Take an idle interpreter, prepared for this or to be turned; None: make one."""
+        for prepared in self._idle:
+            if prepared.shape == shape and prepared.threads == threads:
+                self._idle.remove(prepared)
+                return prepared
+        for freed in self._free_up(_pixels(shape)):
+            if freed.threads == threads:
+                return freed
+        return None
 
-        Memory that an interpreter once had it keeps, so it counts with the most pixels it ever saw.
-        """
-        idle = None
-        while self._prepared and self._held() + _pixels(shape) > self._keep_pixels:
-            _, idle = self._prepared.popitem(last=False)
-        prepared = idle or _Prepared(self._path, self._threads)
-        prepared.turn_to(shape)
-        return prepared
+    def _free_up(self, pixels: int) -> list["_Prepared"]:
+        """Part with idle interpreters until there is room for ``pixels``; the last one first."""
+        budget = self._keep_pixels * self._cpus.pictures
+        freed: list[_Prepared] = []
+        while self._idle and self._held() + pixels > budget:
+            freed.insert(0, self._idle.pop(0))
+        return freed
 
     def _held(self) -> int:
-        return sum(prepared.pixels for prepared in self._prepared.values())
+        """Pixels; memory that an interpreter once had it keeps, so the most it ever saw count."""
+        return self._pixels_running + sum(prepared.pixels for prepared in self._idle)
 
 
 def _pixels(shape: tuple[int, ...]) -> int:
@@ -109,6 +134,8 @@ class _Prepared:
         # Imported here: the TensorFlow engine does not need it.
         from ai_edge_litert.interpreter import Interpreter
 
+        self.threads = threads
+        self.shape: tuple[int, ...] = ()
         self.pixels = 0
         self._path = path
         with self._telling_of_damage():
@@ -120,6 +147,7 @@ class _Prepared:
         with self._telling_of_damage():
             self._interpreter.resize_tensor_input(self._input, shape)
             self._interpreter.allocate_tensors()
+        self.shape = shape
         self.pixels = max(self.pixels, _pixels(shape))
 
     @contextmanager

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from age_gender import picture, render
 from age_gender.attributes import AttributeEstimator, Attributes
+from age_gender.cpus import CpuShares
 from age_gender.detectors import Detections, Detector
 from age_gender.geometry import Image, chip_transforms, clip_boxes, warp_chips
 from age_gender.quality import Quality, assess
@@ -114,6 +115,7 @@ class Pipeline:
         detector: Callable[[DetectorName], Detector],
         estimator: Callable[[], AttributeEstimator],
         *,
+        cpus: CpuShares,
         max_bytes: int,
         max_pixels: int,
     ):
@@ -122,11 +124,13 @@ class Pipeline:
         Args:
             detector: gives a detector by name, loading it if need be.
             estimator: gives the estimator, loading it if need be.
+            cpus: told of each picture that is worked on.
             max_bytes: most bytes of a picture's file.
             max_pixels: most pixels of a picture.
         """
         self._detector = detector
         self._estimator = estimator
+        self._cpus = cpus
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
 
@@ -143,22 +147,25 @@ class Pipeline:
             ModelUnavailable: a model cannot be loaded.
         """
         watch = Stopwatch()
-        with watch.stage("decode"):
-            image = picture.decode(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
-        return self.run_decoded(image, options, watch)
+        with self._cpus.picture():
+            with watch.stage("decode"):
+                image = picture.decode(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
+            return self._run(image, options, watch)
 
-    def run_decoded(self, image: Image, options: Options, watch: Stopwatch | None = None) -> Result:
+    def run_decoded(self, image: Image, options: Options) -> Result:
         """Find and judge the faces of one picture that is decoded already, such as a video's frame.
 
         Args:
             image: uint8 ``[H, W, 3]``, RGB, upright.
             options: what is wanted.
-            watch: times the stages; a new one by default.
 
         Raises:
             ModelUnavailable: a model cannot be loaded.
         """
-        watch = watch or Stopwatch()
+        with self._cpus.picture():
+            return self._run(image, options, Stopwatch())
+
+    def _run(self, image: Image, options: Options, watch: Stopwatch) -> Result:
         height, width = image.shape[:2]
         with watch.stage("load"):
             detector = self._detector(options.face_detector)

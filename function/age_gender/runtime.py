@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import cv2
 
 from age_gender.attributes import AttributeEstimator
-from age_gender.cpus import usable_cpus
+from age_gender.cpus import CpuShares, usable_cpus
 from age_gender.detectors import Detector
 from age_gender.detectors.accurate import RetinaFaceDetector
 from age_gender.engine import Engine, LiteRTEngine, TensorFlowEngine
@@ -62,6 +62,7 @@ class Runtime:
         """Load nothing yet."""
         self.settings = settings
         self._threads = settings.inference_threads or usable_cpus()
+        self._cpus = CpuShares(usable_cpus(), self._threads)
         self._detectors: dict[DetectorName, Lazy[Detector]] = {
             "fast": Lazy("fast detector", self._hog_detector),
             "accurate": Lazy("accurate detector", self._retinaface_detector),
@@ -70,6 +71,7 @@ class Runtime:
         self.pipeline = Pipeline(
             lambda name: self._detectors[name](),
             self.estimator,
+            cpus=self._cpus,
             max_bytes=settings.max_picture_bytes,
             max_pixels=settings.max_pixels,
         )
@@ -101,7 +103,7 @@ class Runtime:
                 gpu=settings.gpu,
                 gpu_fraction=settings.gpu_fraction,
             )
-        return LiteRTEngine(verified(settings.models_dir, f"{model}.tflite"), self._threads)
+        return LiteRTEngine(verified(settings.models_dir, f"{model}.tflite"), self._cpus)
 
 
 _lock = threading.Lock()

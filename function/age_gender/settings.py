@@ -45,7 +45,7 @@ class Settings(BaseModel):
     models_dir: Path = FUNCTION_DIR / "age_gender" / "models"
     attribute_model: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")] = "agn-v1"
     inference_threads: Annotated[int, Field(ge=0, le=256)] = 0
-    """0: as many as there are CPUs to use."""
+    """Most for one picture; 0: as many as there are CPUs to use."""
 
     max_body_bytes: Annotated[int, Field(ge=1024)] = 32 * MiB
     max_picture_bytes: Annotated[int, Field(ge=1024)] = 20 * MiB

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from age_gender.attributes import AttributeEstimator
+from age_gender.cpus import CpuShares
 from age_gender.http import Edge
 from age_gender.openapi import description
 from age_gender.pipeline import Pipeline
@@ -85,7 +86,9 @@ class FakeRuntime:
 
     def __post_init__(self) -> None:
         self.judge = estimator()
-        self.pipeline = Pipeline(lambda _: self.detector, lambda: self.judge, **self.limits)
+        self.pipeline = Pipeline(
+            lambda _: self.detector, lambda: self.judge, cpus=CpuShares(1), **self.limits
+        )
 
     def estimator(self) -> AttributeEstimator:
         return self.judge

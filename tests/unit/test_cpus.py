@@ -1,11 +1,12 @@
 """How many CPUs may be used."""
 
 import os
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
-from age_gender.cpus import usable_cpus
+from age_gender.cpus import CpuShares, usable_cpus
 
 
 @pytest.fixture
@@ -42,3 +43,36 @@ def test_systems_without_affinity(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert usable_cpus(tmp_path / "cpu.max") == 1
+
+
+class TestShares:
+    @pytest.mark.parametrize(
+        ("cpus", "most_threads", "pictures", "threads"),
+        [
+            (4, None, 0, 4),
+            (4, None, 1, 4),
+            (4, None, 2, 2),
+            (4, None, 3, 1),
+            (4, None, 9, 1),
+            (4, 3, 1, 3),
+            (4, 3, 2, 2),
+            (1, None, 1, 1),
+            (2, 8, 1, 2),
+        ],
+    )
+    def test_threads_of_a_run(
+        self, cpus: int, most_threads: int | None, pictures: int, threads: int
+    ) -> None:
+        shares = CpuShares(cpus, most_threads)
+        with ExitStack() as stack:
+            for _ in range(pictures):
+                stack.enter_context(shares.picture())
+            assert shares.threads == threads
+            assert shares.pictures == max(1, pictures)
+        assert shares.threads == min(cpus, most_threads or cpus)
+
+    def test_a_picture_that_fails_is_worked_on_no_more(self) -> None:
+        shares = CpuShares(2)
+        with suppress(ValueError), shares.picture(), shares.picture():
+            raise ValueError
+        assert shares.threads == 2

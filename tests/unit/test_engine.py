@@ -3,6 +3,7 @@
 import random
 import shutil
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from age_gender import engine
+from age_gender.cpus import CpuShares
 from age_gender.detectors.accurate import RetinaFaceDetector
 from age_gender.engine import LiteRTEngine, TensorFlowEngine
 from age_gender.errors import ModelUnavailable
@@ -28,18 +30,18 @@ def batch_of(*shape: int, seed: int = 0) -> Float:
 class TestMissingOrDamaged:
     def test_no_file(self, tmp_path: Path) -> None:
         with pytest.raises(ModelUnavailable, match=r"x\.tflite is missing: run `make models`"):
-            LiteRTEngine(tmp_path / "x.tflite", 1)
+            LiteRTEngine(tmp_path / "x.tflite", CpuShares(1))
 
     def test_a_folder_in_its_place(self, tmp_path: Path) -> None:
         with pytest.raises(ModelUnavailable, match="missing"):
-            LiteRTEngine(tmp_path, 1)
+            LiteRTEngine(tmp_path, CpuShares(1))
 
     @pytest.mark.parametrize("size", [0, 1, 100, 100_000])
     def test_random_bytes(self, tmp_path: Path, size: int) -> None:
         file = tmp_path / "x.tflite"
         file.write_bytes(random.Random(size).randbytes(size))
         with pytest.raises(ModelUnavailable, match="damaged"):
-            LiteRTEngine(file, 1).run(batch_of(1, 64, 64, 3))
+            LiteRTEngine(file, CpuShares(1)).run(batch_of(1, 64, 64, 3))
 
     @pytest.mark.parametrize("share", [0.01, 0.5, 0.99, 0.99999])
     def test_cut_off(self, tmp_path: Path, share: float) -> None:
@@ -47,11 +49,11 @@ class TestMissingOrDamaged:
         file = tmp_path / "x.tflite"
         file.write_bytes(whole[: int(len(whole) * share)])
         with pytest.raises(ModelUnavailable, match="run `make models`"):
-            LiteRTEngine(file, 1).run(batch_of(1, 64, 64, 3))
+            LiteRTEngine(file, CpuShares(1)).run(batch_of(1, 64, 64, 3))
 
     def test_messages_do_not_tell_where_the_service_lives(self, tmp_path: Path) -> None:
         with pytest.raises(ModelUnavailable) as caught:
-            LiteRTEngine(tmp_path / "x.tflite", 1)
+            LiteRTEngine(tmp_path / "x.tflite", CpuShares(1))
         assert str(tmp_path) not in caught.value.message
 
 
@@ -61,11 +63,14 @@ class Prepared:
     made: list[Shape]
     interpreters: "list[Prepared]"
 
-    def __init__(self, _path: Path, _threads: int):
+    def __init__(self, _path: Path, threads: int):
+        self.threads = threads
+        self.shape: Shape = ()
         self.pixels = 0
         self.interpreters.append(self)
 
     def turn_to(self, shape: Shape) -> None:
+        self.shape = shape
         self.pixels = max(self.pixels, engine._pixels(shape))
         self.made.append(shape)
 
@@ -85,7 +90,7 @@ def small_budget(tmp_path: Path, prepared: list[Shape]) -> LiteRTEngine:
     """Room for two shapes of 32 x 32."""
     file = tmp_path / "x.tflite"
     file.touch()
-    return LiteRTEngine(file, 1, keep_pixels=2 * 32 * 32)
+    return LiteRTEngine(file, CpuShares(1), keep_pixels=2 * 32 * 32)
 
 
 class TestPreparedShapes:
@@ -113,7 +118,7 @@ class TestPreparedShapes:
         large = (1, 64, 64, 3)
         self.run(small_budget, large, large)
         assert prepared == [large, large]
-        assert not small_budget._prepared
+        assert not small_budget._idle
 
     def test_what_is_kept_stays_within_the_budget(
         self, small_budget: LiteRTEngine, prepared: list[Shape]
@@ -122,7 +127,7 @@ class TestPreparedShapes:
         for _ in range(200):
             shape = (chosen.randint(1, 3), chosen.randint(1, 48), chosen.randint(1, 48), 3)
             self.run(small_budget, shape)
-            kept = sum(n * h * w for n, h, w, _ in small_budget._prepared)
+            kept = sum(engine._pixels(prepared.shape) for prepared in small_budget._idle)
             assert kept <= small_budget._held() <= 2 * 32 * 32
 
     def test_beyond_the_budget_an_idle_one_is_turned(
@@ -142,21 +147,88 @@ class TestPreparedShapes:
             patch.setattr(Prepared, "run", fail)
             with pytest.raises(RuntimeError):
                 self.run(small_budget, self.FIRST)
+        assert small_budget._held() == 0
         self.run(small_budget, self.FIRST)
+
+
+class Shared:
+    """An engine of two CPUs, whose runs wait until they are let go."""
+
+    SHAPE = (1, 32, 32, 3)
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch):
+        path.touch()
+        self.cpus = CpuShares(2)
+        self.engine = LiteRTEngine(path, self.cpus, keep_pixels=32 * 32)
+        self.running = threading.Semaphore(0)
+        self.go = threading.Semaphore(0)
+        self.at_once: list[int] = []
+        self._now = 0
+        monkeypatch.setattr(Prepared, "run", self._run)
+
+    def _run(self, _batch: Float) -> dict[str, Float]:
+        self._now += 1
+        self.at_once.append(self._now)
+        self.running.release()
+        assert self.go.acquire(timeout=10)
+        self._now -= 1
+        return {}
+
+    def work(self) -> None:
+        with self.cpus.picture():
+            self.engine.run(np.zeros(self.SHAPE, np.float32))
+
+
+@pytest.mark.usefixtures("prepared")
+class TestShared:
+    @pytest.fixture
+    def shared(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shared:
+        return Shared(tmp_path / "x.tflite", monkeypatch)
+
+    def test_alone_on_all_cpus_together_on_one_each(self, shared: Shared) -> None:
+        with ThreadPoolExecutor(2) as pool:
+            alone = pool.submit(shared.work)
+            assert shared.running.acquire(timeout=10)
+            second = pool.submit(shared.work)
+            assert shared.running.acquire(timeout=10)
+            shared.go.release(2)
+            alone.result(10)
+            second.result(10)
+        assert [made.threads for made in Prepared.interpreters] == [2, 1]
+
+    def test_no_more_runs_at_a_time_than_cpus(self, shared: Shared) -> None:
+        shared.go.release(12)
+        with ThreadPoolExecutor(6) as pool:
+            for job in [pool.submit(shared.work) for _ in range(12)]:
+                job.result(10)
+        assert max(shared.at_once) <= 2
+
+    def test_what_a_busy_moment_took_goes_with_it(self, shared: Shared) -> None:
+        with ThreadPoolExecutor(2) as pool:
+            jobs = [pool.submit(shared.work) for _ in range(2)]
+            for _ in jobs:
+                assert shared.running.acquire(timeout=10)
+            shared.go.release(2)
+            for job in jobs:
+                job.result(10)
+        shared.go.release()
+        shared.work()
+        assert shared.engine._held() == 32 * 32
+        assert len(shared.engine._idle) == 1
 
 
 class TestLiteRT:
     def test_a_turned_interpreter_answers_as_a_new_one(self) -> None:
         """One for all shapes, none of which is computed with what another has left."""
-        turned = LiteRTEngine(model("retinaface.tflite"), 1, keep_pixels=128 * 96)
+        turned = LiteRTEngine(model("retinaface.tflite"), CpuShares(1), keep_pixels=128 * 96)
         for shape in [(1, 96, 128, 3), (1, 64, 64, 3), (1, 128, 96, 3), (1, 64, 64, 3)]:
             batch = batch_of(*shape)
-            alone = LiteRTEngine(model("retinaface.tflite"), 1).run(batch)
+            alone = LiteRTEngine(model("retinaface.tflite"), CpuShares(1)).run(batch)
             for name, array in turned.run(batch).items():
                 np.testing.assert_array_equal(array, alone[name])
 
     def test_threads_get_what_one_alone_gets(self) -> None:
-        shared = LiteRTEngine(model("retinaface.tflite"), 1, keep_pixels=64 * 64 * 2)
+        shared = LiteRTEngine(model("retinaface.tflite"), CpuShares(1), keep_pixels=64 * 64 * 2)
         shapes = [(1, 64, 64, 3), (1, 32, 96, 3), (1, 96, 64, 3)]
         batches = [batch_of(*shapes[i % 3], seed=i) for i in range(24)]
         expected = [shared.run(batch) for batch in batches]
@@ -167,7 +239,7 @@ class TestLiteRT:
                     np.testing.assert_array_equal(got[name], want[name])
 
     def test_results_are_not_overwritten_by_the_next_run(self) -> None:
-        shared = LiteRTEngine(model("retinaface.tflite"), 1)
+        shared = LiteRTEngine(model("retinaface.tflite"), CpuShares(1))
         first = shared.run(batch_of(1, 64, 64, 3, seed=1))
         kept = {name: array.copy() for name, array in first.items()}
         shared.run(batch_of(1, 64, 64, 3, seed=2))
@@ -175,7 +247,7 @@ class TestLiteRT:
             np.testing.assert_array_equal(array, kept[name])
 
     def test_a_batch_is_answered_as_its_samples_alone(self) -> None:
-        shared = LiteRTEngine(model("faceres.tflite"), 1)
+        shared = LiteRTEngine(model("faceres.tflite"), CpuShares(1))
         batch = batch_of(3, 224, 224, 3)
         together = shared.run(batch)
         assert together["age"].shape == (3, 100)
@@ -208,7 +280,7 @@ class TestTensorFlow:
         ],
     )
     def test_parity_with_litert(self, name: str, shape: Shape, tolerance: float) -> None:
-        lite = LiteRTEngine(model(f"{name}.tflite"), 2)
+        lite = LiteRTEngine(model(f"{name}.tflite"), CpuShares(2))
         full = TensorFlowEngine(model(name), 2, gpu=False, gpu_fraction=0.25)
         batch = batch_of(*shape)
         got, want = lite.run(batch), full.run(batch)
@@ -218,7 +290,7 @@ class TestTensorFlow:
             np.testing.assert_allclose(got[output], want[output], atol=tolerance, rtol=0.02)
 
     def test_int8_finds_on_a_photo_what_float32_finds(self) -> None:
-        lite = LiteRTEngine(model("retinaface.tflite"), 2)
+        lite = LiteRTEngine(model("retinaface.tflite"), CpuShares(2))
         full = TensorFlowEngine(model("retinaface"), 2, gpu=False, gpu_fraction=0.25)
         found, wanted = (
             RetinaFaceDetector(engine).detect(portrait(), 0.5, 0.5) for engine in (lite, full)

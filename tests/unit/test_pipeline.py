@@ -1,6 +1,7 @@
 """The story of one picture, with detectors and networks whose answers are known."""
 
 import io
+from contextlib import ExitStack
 from typing import Any
 
 import cv2
@@ -10,6 +11,7 @@ from PIL import Image as Pillow
 
 from age_gender import render
 from age_gender.attributes import AttributeEstimator
+from age_gender.cpus import CpuShares
 from age_gender.detectors import Detections
 from age_gender.errors import ModelUnavailable, PictureError, PictureTooLarge
 from age_gender.model_spec import Reliability
@@ -29,11 +31,37 @@ def pipeline(found: Detections, judge: AttributeEstimator | None = None, **limit
     detector = FakeDetector(found)
     known = judge or estimator()
     bounds = {"max_bytes": 1 << 20, "max_pixels": 1 << 20} | limits
-    return Pipeline(lambda _: detector, lambda: known, **bounds)
+    return Pipeline(lambda _: detector, lambda: known, cpus=CpuShares(1), **bounds)
 
 
 def run(found: Detections, picture: bytes = PICTURE, **options: Any) -> Result:
     return pipeline(found).run(picture, Options(**options))
+
+
+@pytest.mark.parametrize("decoded", [False, True])
+def test_cpus_are_shared_with_the_pictures_worked_on(decoded: bool) -> None:
+    shares = CpuShares(4)
+    threads: list[int] = []
+
+    class Watching(FakeDetector):
+        def detect(self, *args: Any, **kwargs: Any) -> Detections:
+            threads.append(shares.threads)
+            return super().detect(*args, **kwargs)
+
+    made = Pipeline(
+        lambda _: Watching(detections()),
+        estimator,
+        cpus=shares,
+        max_bytes=1 << 20,
+        max_pixels=1 << 20,
+    )
+    for others in range(2):
+        with ExitStack() as stack:
+            for _ in range(others):
+                stack.enter_context(shares.picture())
+            made.run_decoded(GREY, Options()) if decoded else made.run(PICTURE, Options())
+    assert threads == [4, 2]
+    assert shares.threads == 4
 
 
 class TestBoxes:
@@ -84,7 +112,7 @@ class TestOptions:
             asked.append(name)
             return detector
 
-        made = Pipeline(named, estimator, max_bytes=1 << 20, max_pixels=1 << 20)
+        made = Pipeline(named, estimator, cpus=CpuShares(1), max_bytes=1 << 20, max_pixels=1 << 20)
         made.run(PICTURE, Options(face_detector="accurate", confidence=0.3, nms=0.2, min_face=55))
         assert asked == ["accurate"]
         assert detector.asked == [(0.3, 0.2, 55)]
@@ -133,7 +161,9 @@ class TestOptions:
             raise ModelUnavailable("loaded")
 
         detector = FakeDetector(detections((20, 20, 80, 80)))
-        made = Pipeline(lambda _: detector, fail, max_bytes=1 << 20, max_pixels=1 << 20)
+        made = Pipeline(
+            lambda _: detector, fail, cpus=CpuShares(1), max_bytes=1 << 20, max_pixels=1 << 20
+        )
         (face,) = made.run(PICTURE, Options(get_attributes=False)).faces
         assert face.age is face.gender is face.quality is face.reliable is None
         with pytest.raises(ModelUnavailable):

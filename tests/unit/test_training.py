@@ -370,6 +370,7 @@ def test_limit_lies_where_the_error_begins_to_grow() -> None:
 def test_weights_survive_the_file_and_the_conversion(tmp_path: Path) -> None:
     import keras
 
+    from age_gender.cpus import CpuShares
     from age_gender.engine import LiteRTEngine
     from training import model as network
     from training.convert import convert
@@ -384,7 +385,7 @@ def test_weights_survive_the_file_and_the_conversion(tmp_path: Path) -> None:
     convert(tmp_path / "own" / "tiny.npz", tmp_path)
 
     chips = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3)).astype(np.float32)
-    outputs = LiteRTEngine(tmp_path / "tiny.tflite", 1).run(chips)
+    outputs = LiteRTEngine(tmp_path / "tiny.tflite", CpuShares(1)).run(chips)
     expected = network.serving(source)(chips)
     assert outputs["age"].shape == (3, 101)
     assert np.asarray(expected["age"]) == pytest.approx(outputs["age"], abs=2e-3)
