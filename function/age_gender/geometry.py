@@ -100,6 +100,11 @@ def roll_angles(landmarks: Float) -> Float:
     return np.arctan2(across[:, 1], across[:, 0]).astype(np.float32)
 
 
+def box_sides(boxes: Float) -> Float:
+    """Longer side of each box ``[N, 4]``, at least a pixel; float32 ``[N]``."""
+    return np.asarray(np.maximum((boxes[:, 2:] - boxes[:, :2]).max(axis=1), 1), np.float32)
+
+
 def chip_transforms(boxes: Float, landmarks: Float | None, scale: float, size: int) -> Float:
     """Similarity transforms that put each face upright into a square chip.
 
@@ -116,7 +121,7 @@ def chip_transforms(boxes: Float, landmarks: Float | None, scale: float, size: i
         float32 ``[N, 2, 3]``, from picture to chip coordinates.
     """
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    sides = np.maximum((boxes[:, 2:] - boxes[:, :2]).max(axis=1), 1.0) * scale
+    sides = box_sides(boxes) * scale
     angles = np.zeros(len(boxes), np.float32) if landmarks is None else roll_angles(landmarks)
     zoom = size / sides
     cos, sin = np.cos(angles) * zoom, np.sin(angles) * zoom

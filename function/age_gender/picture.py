@@ -20,6 +20,17 @@ LONGEST_SIDE = 65_500
 
 MOST_SCANNED_PIXELS = 1_000_000_000
 """Pixels times scans of a JPEG, about half a second of decoding; cameras write one to a dozen."""
+REDUCTIONS = {
+    1: cv2.IMREAD_COLOR_RGB,
+    2: cv2.IMREAD_COLOR_RGB | cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_COLOR_RGB | cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_COLOR_RGB | cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
+"""OpenCV's flags by the number of a JPEG's pixels that become one, across and down. Each says the
+size; that the picture stays coloured, the other flag says, which excludes ``REDUCED_COLOR``."""
+
+_SEQUENTIAL, _PROGRESSIVE = frozenset({0xC0, 0xC1}), frozenset({0xC2})
+"""Markers of the JPEG frames that can be reduced (ITU-T T.81, table B.1); others hardly occur."""
 _START_OF_SCAN = b"\xff\xda"
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 """Any marker but those that stand within image data (stuffed zeros and restarts)."""
@@ -44,45 +55,91 @@ class Header:
     height: int
 
 
+class PictureFile:
+    """A picture's file, not decoded yet, whose first bytes are in order and within the limits.
+
+    Attributes:
+        header: what its first bytes say.
+    """
+
+    def __init__(self, data: bytes, *, max_bytes: int, max_pixels: int):
+        """Read the header.
+
+        Args:
+            data: the whole file.
+            max_bytes: larger files are refused unread.
+            max_pixels: pictures whose header announces more are refused.
+
+        Raises:
+            PictureError: not a picture that we read.
+            PictureTooLarge: more bytes or pixels than allowed.
+        """
+        if len(data) > max_bytes:
+            raise PictureTooLarge.of_bytes(len(data), max_bytes)
+        self.header = header = read_header(data)
+        if header.width * header.height > max_pixels:
+            raise PictureTooLarge.of_pixels(header.width, header.height, max_pixels)
+        if max(header.width, header.height) > LONGEST_SIDE:
+            raise PictureTooLarge(
+                f"the picture is {header.width} x {header.height}; "
+                f"at most {LONGEST_SIDE:,} pixels a side are accepted: send a smaller one"
+            )
+        self._coding = 0
+        if header.format == "JPEG":
+            _refuse_scan_bomb(data, header)
+            self._coding, *_ = _jpeg_frame(data)
+        self._data = _still_png(data) if header.format == "PNG" else data
+
+    def reduction(self, scale: float) -> int:
+        """Tell how much smaller this can be decoded for somebody who looks at it at ``scale``.
+
+        Returns:
+            1, 2, 4 or 8: at one over this of its width and height, which divides both, it is
+            decoded sooner, and at least as large as wanted. Always 1 for what is not a JPEG.
+        """
+        if self._coding not in _SEQUENTIAL | _PROGRESSIVE:
+            return 1
+        width, height = self.header.width, self.header.height
+        fit = (n for n in REDUCTIONS if n * scale <= 1 and width % n == height % n == 0)
+        return max(fit, default=1)
+
+    @property
+    def is_progressive(self) -> bool:
+        """Whether this is a JPEG whose decoding takes nearly as long at any size."""
+        return self._coding in _PROGRESSIVE
+
+    def decode(self, reduction: int = 1) -> Image:
+        """Decode the picture and turn it upright as its EXIF orientation says.
+
+        Grey, palette, 16-bit and CMYK pictures become 8-bit RGB, transparency is dropped, and of an
+        animation the first frame is taken.
+
+        Args:
+            reduction: as `reduction` gives it; each pixel is the mean of so many by so many, which
+                the JPEG decoder takes from the frequencies (as libjpeg's ``scale_denom``).
+
+        Returns:
+            uint8 ``[H, W, 3]``, RGB.
+
+        Raises:
+            PictureError: a damaged file.
+        """
+        try:
+            image = cv2.imdecode(np.frombuffer(self._data, np.uint8), REDUCTIONS[reduction])
+        except cv2.error:
+            image = None
+        if image is None:
+            raise PictureError(f"the {self.header.format} file is damaged or incomplete")
+        return np.asarray(image, np.uint8)
+
+
 def decode(data: bytes, *, max_bytes: int, max_pixels: int) -> Image:
-    """Decode a picture and turn it upright as its EXIF orientation says.
-
-    Grey, palette, 16-bit and CMYK pictures become 8-bit RGB, transparency is dropped, and of an
-    animation the first frame is taken.
-
-    Args:
-        data: the whole file.
-        max_bytes: larger files are refused unread.
-        max_pixels: pictures whose header announces more are refused undecoded.
+    """Check and decode a picture's file; see `PictureFile`, whose errors this raises.
 
     Returns:
-        uint8 ``[H, W, 3]``, RGB.
-
-    Raises:
-        PictureError: not a picture that we read, or a damaged one.
-        PictureTooLarge: more bytes or pixels than allowed.
+        uint8 ``[H, W, 3]``, RGB, upright.
     """
-    if len(data) > max_bytes:
-        raise PictureTooLarge.of_bytes(len(data), max_bytes)
-    header = read_header(data)
-    if header.width * header.height > max_pixels:
-        raise PictureTooLarge.of_pixels(header.width, header.height, max_pixels)
-    if max(header.width, header.height) > LONGEST_SIDE:
-        raise PictureTooLarge(
-            f"the picture is {header.width} x {header.height}; "
-            f"at most {LONGEST_SIDE:,} pixels a side are accepted: send a smaller one"
-        )
-    if header.format == "JPEG":
-        _refuse_scan_bomb(data, header)
-    if header.format == "PNG":
-        data = _still_png(data)
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise PictureError(f"the {header.format} file is damaged or incomplete")
-    return np.asarray(image, np.uint8)
+    return PictureFile(data, max_bytes=max_bytes, max_pixels=max_pixels).decode()
 
 
 def read_header(data: bytes) -> Header:
@@ -138,7 +195,11 @@ def _scans(data: bytes) -> int:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """Walk the marker segments to the frame header (ITU-T T.81, annex B)."""
+    return _jpeg_frame(data)[1:]
+
+
+def _jpeg_frame(data: bytes) -> tuple[int, int, int]:
+    """Walk the marker segments to the frame header (ITU-T T.81, annex B): marker, width, height."""
     position = 2
     for _ in range(MOST_SEGMENTS):
         if data[position] != 0xFF:
@@ -154,7 +215,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
             raise PictureError("the JPEG file is damaged: it has no frame header")
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack_from(">HH", data, position + 5)
-            return width, height
+            return marker, width, height
         (length,) = struct.unpack_from(">H", data, position + 2)
         position += 2 + max(length, 2)
     raise PictureError("the JPEG file is damaged: its frame header does not come")

@@ -15,12 +15,15 @@ from age_gender.cpus import CpuShares
 from age_gender.detectors import Detections, Detector
 from age_gender.geometry import Image, chip_transforms, clip_boxes, warp_chips
 from age_gender.quality import Quality, assess
+from age_gender.view import View, reduction_for_chips
 
 MOST_FACES = 300
 """Faces judged in one picture, the most confident ones: whoever asks for overlapping boxes of no
 confidence must not get minutes of our time."""
 MOST_OVERLAP_HIDDEN = 0.5
 """IoU above which one of two faces is not blurred a second time: that of the default `nms`."""
+LEAST_REDUCED_PIXELS = 6_000_000
+"""Of a picture that is first decoded at reduced size although chips are wanted."""
 
 DetectorName = Literal["fast", "accurate"]
 
@@ -148,9 +151,15 @@ class Pipeline:
         """
         watch = Stopwatch()
         with self._cpus.picture():
-            with watch.stage("decode"):
-                image = picture.decode(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
-            return self._run(image, options, watch)
+            file = picture.PictureFile(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
+            detector, estimator = self._models(options, watch)
+
+            def view(reduction: int) -> View:
+                with watch.stage("decode"):
+                    return View(file.decode(reduction), reduction)
+
+            first = view(_reduction(file, detector, options))
+            return _run(first, view, detector, estimator, options, watch)
 
     def run_decoded(self, image: Image, options: Options) -> Result:
         """Find and judge the faces of one picture that is decoded already, such as a video's frame.
@@ -162,33 +171,63 @@ class Pipeline:
         Raises:
             ModelUnavailable: a model cannot be loaded.
         """
+        watch, view = Stopwatch(), View(image)
         with self._cpus.picture():
-            return self._run(image, options, Stopwatch())
+            detector, estimator = self._models(options, watch)
+            return _run(view, lambda _: view, detector, estimator, options, watch)
 
-    def _run(self, image: Image, options: Options, watch: Stopwatch) -> Result:
-        height, width = image.shape[:2]
+    def _models(
+        self, options: Options, watch: Stopwatch
+    ) -> tuple[Detector, AttributeEstimator | None]:
         with watch.stage("load"):
-            detector = self._detector(options.face_detector)
             estimator = self._estimator() if options.get_attributes else None
-        with watch.stage("detect"):
-            everyone = detector.detect(image, options.confidence, options.nms, options.min_face)
-            found = _largest(everyone[np.arange(min(len(everyone), MOST_FACES))], options.max_faces)
-        boxes = _whole_pixels(found, width, height)
-        if estimator is not None and len(found):
-            faces = _judged(image, found, boxes, estimator, watch)
-        else:
-            faces = _unjudged(found, boxes)
-        jpeg = None
-        if options.return_image:
-            with watch.stage("render"):
-                hidden = None
-                if options.blur:
-                    # Who asks for few faces and for blurred ones wants nobody to be recognisable.
-                    # Near-duplicates, which a large `nms` lets through, would be blurred again.
-                    unlike = everyone.suppressed(min(options.nms, MOST_OVERLAP_HIDDEN))
-                    hidden = _whole_pixels(unlike, width, height)
-                jpeg = rendered(image, faces, hidden, draw=options.draw)
-        return Result((width, height), faces, jpeg, watch.stages)
+            return self._detector(options.face_detector), estimator
+
+
+def _reduction(file: picture.PictureFile, detector: Detector, options: Options) -> int:
+    """How far to reduce a picture while decoding it, since nobody will look at it more closely."""
+    header = file.header
+    if options.return_image:
+        return 1
+    # Where chips need more, it is decoded a second time: to cost less than is mostly saved.
+    small = header.width * header.height < LEAST_REDUCED_PIXELS
+    if options.get_attributes and (small or file.is_progressive):
+        return 1
+    return file.reduction(detector.scale_for(header.width, header.height, options.min_face))
+
+
+def _run(
+    view: View,
+    closer: Callable[[int], View],
+    detector: Detector,
+    estimator: AttributeEstimator | None,
+    options: Options,
+    watch: Stopwatch,
+) -> Result:
+    width, height = view.size
+    min_face = None if options.min_face is None else options.min_face / view.reduction
+    with watch.stage("detect"):
+        detected = detector.detect(view.image, options.confidence, options.nms, min_face)
+        everyone = view.placed(detected)
+        found = _largest(everyone[np.arange(min(len(everyone), MOST_FACES))], options.max_faces)
+    boxes = _whole_pixels(found, width, height)
+    faces = _unjudged(found, boxes)
+    if estimator is not None and faces:
+        enough = reduction_for_chips(found.boxes, estimator.spec.chip)
+        if enough < view.reduction:
+            view = closer(enough)
+        faces = _judged(view, found, faces, estimator, watch)
+    jpeg = None
+    if options.return_image:
+        with watch.stage("render"):
+            hidden = None
+            if options.blur:
+                # Who asks for few faces and for blurred ones wants nobody to be recognisable.
+                # Near-duplicates, which a large `nms` lets through, would be blurred again.
+                unlike = everyone.suppressed(min(options.nms, MOST_OVERLAP_HIDDEN))
+                hidden = _whole_pixels(unlike, width, height)
+            jpeg = rendered(view.image, faces, hidden, draw=options.draw)
+    return Result((width, height), faces, jpeg, watch.stages)
 
 
 def _largest(found: Detections, most: int | None) -> Detections:
@@ -208,22 +247,23 @@ def _whole_pixels(found: Detections, width: int, height: int) -> NDArray[np.int6
 
 
 def _judged(
-    image: Image,
+    view: View,
     found: Detections,
-    boxes: NDArray[np.int64],
+    faces: list[Face],
     estimator: AttributeEstimator,
     watch: Stopwatch,
 ) -> list[Face]:
     spec = estimator.spec
     with watch.stage("align"):
-        transforms = chip_transforms(found.boxes, found.landmarks, spec.chip.scale, spec.chip.size)
-        chips = warp_chips(image, transforms, spec.chip.size)
+        seen = view.seen(found)
+        transforms = chip_transforms(seen.boxes, seen.landmarks, spec.chip.scale, spec.chip.size)
+        chips = warp_chips(view.image, transforms, spec.chip.size)
         qualities = assess(found.boxes, found.landmarks, chips)
     with watch.stage("attributes"):
         told = estimator.estimate(chips)
     return [
         _face(plain, told, i, q, reliable=spec.reliability.holds(q))
-        for i, (plain, q) in enumerate(zip(_unjudged(found, boxes), qualities, strict=True))
+        for i, (plain, q) in enumerate(zip(faces, qualities, strict=True))
     ]
 
 

@@ -191,6 +191,27 @@ def test_blur_hides_the_faces_that_max_faces_leaves_out(service: Service) -> Non
     assert again["faces"] == []
 
 
+@pytest.mark.parametrize("detector", DETECTORS)
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("obama", (3200, 4000)), ("sample5", (4000, 2912)), ("sample3", (6016, 4232))],
+)
+def test_a_camera_s_picture_is_told_alike_with_and_without_image(
+    service: Service, name: str, size: tuple[int, int], detector: str
+) -> None:
+    """Without, it is decoded as small as will do; with, whole."""
+    data = photos.resized(name, *size)
+    whole = service.predict(data, face_detector=detector, draw=False)
+    small = service.predict(data, face_detector=detector, return_image=False)
+    assert len(whole["faces"]) == len(photos.photo(name).people)
+    assert whole["image_size"] == small["image_size"]
+    for index, match in enumerate(found(small, boxes_of(whole), iou=0.9)):
+        one, other = whole["faces"][index], small["faces"][match]
+        assert match >= 0
+        assert abs(one[7] - other[7]) <= 2
+        assert one[8] == other[8]
+
+
 def test_min_face_leaves_out_smaller_ones(service: Service) -> None:
     small = photos.resized("astronaut", 256, 256)  # the face has 46 pixels
     for detector in DETECTORS:

@@ -64,14 +64,17 @@ class FakeDetector:
 
     def __init__(self, found: Detections):
         self._found = found
-        self.asked: list[tuple[float, float, int | None]] = []
+        self.asked: list[tuple[float, float, float | None]] = []
+
+    def scale_for(self, _width: int, _height: int, _min_face: float | None) -> float:
+        return 1.0
 
     def detect(
         self,
         image: NDArray[np.uint8],
         confidence: float,
         nms: float,
-        min_face: int | None = None,
+        min_face: float | None = None,
     ) -> Detections:
         self.asked.append((confidence, nms, min_face))
         return self._found

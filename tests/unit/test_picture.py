@@ -12,6 +12,8 @@ from PIL import Image as Pillow
 
 from age_gender import picture
 from age_gender.errors import PictureError, PictureTooLarge
+from age_gender.geometry import resize
+from age_gender.picture import PictureFile
 from tests.unit.pictures import (
     GREEN,
     RED,
@@ -166,6 +168,80 @@ def test_exif_orientation(orientation: int, file_format: str, options: dict[str,
     image = decode(encoded(stored, file_format, exif=exif, **options))
     assert image.shape == IMAGE.shape
     assert np.abs(image.astype(int) - IMAGE).mean() < 5
+
+
+def file_of(image: Pixels, file_format: str = "JPEG", **options: Any) -> PictureFile:
+    data = encoded(image, file_format, **options)
+    return PictureFile(data, max_bytes=1 << 24, max_pixels=1 << 24)
+
+
+class TestReduced:
+    """Decoded smaller than it is, which the JPEG decoder does by itself."""
+
+    SMOOTH = cv2.GaussianBlur(marked(64, 48).repeat(5, 0).repeat(5, 1), (0, 0), 8)
+    """320 x 240."""
+
+    @pytest.mark.parametrize(
+        ("scale", "reduction"),
+        [(1.75, 1), (1.0, 1), (0.51, 1), (0.5, 2), (0.26, 2), (0.25, 4), (0.125, 8), (0.01, 8)],
+    )
+    def test_never_smaller_than_somebody_looks_at_it(self, scale: float, reduction: int) -> None:
+        assert file_of(self.SMOOTH).reduction(scale) == reduction
+
+    @pytest.mark.parametrize(
+        ("width", "height", "reduction"),
+        [(320, 240, 8), (316, 240, 4), (320, 234, 2), (319, 240, 1), (320, 239, 1)],
+    )
+    def test_only_by_what_divides_both_sides(self, width: int, height: int, reduction: int) -> None:
+        assert file_of(self.SMOOTH[:height, :width]).reduction(0.01) == reduction
+
+    @pytest.mark.parametrize("file_format", ["PNG", "WEBP", "GIF", "BMP"])
+    def test_other_formats_are_not(self, file_format: str) -> None:
+        file = file_of(self.SMOOTH, file_format)
+        assert file.reduction(0.01) == 1
+        assert not file.is_progressive
+
+    @pytest.mark.parametrize("coding", [0xC3, 0xC9, 0xCA])
+    def test_neither_are_rare_codings(self, coding: int) -> None:
+        data = encoded(self.SMOOTH, "JPEG").replace(b"\xff\xc0", bytes([0xFF, coding]), 1)
+        assert PictureFile(data, max_bytes=1 << 20, max_pixels=1 << 20).reduction(0.01) == 1
+
+    @pytest.mark.parametrize("progressive", [False, True])
+    @pytest.mark.parametrize("reduction", [1, 2, 4, 8])
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_is_the_same_picture(self, reduction: int, orientation: int, progressive: bool) -> None:
+        exif = Pillow.Exif()
+        exif[0x0112] = orientation
+        file = file_of(self.SMOOTH, quality=95, progressive=progressive, exif=exif)
+        whole = file.decode()
+        small = file.decode(reduction)
+        expected = resize(whole, whole.shape[1] // reduction, whole.shape[0] // reduction)
+        assert file.is_progressive == progressive
+        assert np.abs(small.astype(int) - expected).mean() < 2
+
+    @pytest.mark.parametrize("mode", ["L", "CMYK"])
+    def test_grey_and_cmyk(self, mode: str) -> None:
+        image = Pillow.fromarray(self.SMOOTH).convert(mode)
+        file = PictureFile(
+            encoded(image, "JPEG", quality=95), max_bytes=1 << 20, max_pixels=1 << 20
+        )
+        expected = resize(file.decode(), 80, 60)
+        assert np.abs(file.decode(4).astype(int) - expected).mean() < 2
+
+    @pytest.mark.parametrize("share", [0.2, 0.5, 0.7, 0.95])
+    def test_cut_off(self, share: float) -> None:
+        """Refused or decoded, at every size the same."""
+        data = encoded(self.SMOOTH, "JPEG", quality=95)
+        cut = PictureFile(data[: int(len(data) * share)], max_bytes=1 << 20, max_pixels=1 << 20)
+        sizes = [told(cut, reduction) for reduction in (1, 2, 4, 8)]
+        assert sizes in ([None] * 4, [(240, 320), (120, 160), (60, 80), (30, 40)])
+
+
+def told(file: PictureFile, reduction: int) -> tuple[int, ...] | None:
+    try:
+        return file.decode(reduction).shape[:2]
+    except PictureError:
+        return None
 
 
 class TestRefused:

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from age_gender import pipeline as module
 from age_gender import render
 from age_gender.attributes import AttributeEstimator
 from age_gender.cpus import CpuShares
 from age_gender.detectors import Detections
 from age_gender.errors import ModelUnavailable, PictureError, PictureTooLarge
 from age_gender.model_spec import Reliability
+from age_gender.picture import PictureFile
 from age_gender.pipeline import Options, Pipeline, Result, Stopwatch
 from age_gender.schema import PredictResponse, response_body
 from tests.unit.fakes import FakeDetector, detections, estimator, spec
@@ -235,8 +237,117 @@ class TestImage:
         assert hidden == [2]
 
 
+class Seeing(FakeDetector):
+    """Looks at a quarter of the scale, and remembers what it saw."""
+
+    def __init__(self, found: Detections):
+        super().__init__(found)
+        self.seen: list[tuple[int, ...]] = []
+
+    def scale_for(self, _width: int, _height: int, _min_face: float | None) -> float:
+        return 0.25
+
+    def detect(self, image: Pixels, *args: Any, **kwargs: Any) -> Detections:
+        self.seen.append(image.shape[:2])
+        return super().detect(image, *args, **kwargs)
+
+
+class TestReducedDecoding:
+    """What nobody looks at closely is decoded at a smaller size, and nobody can tell."""
+
+    SHAPE = (480, 640)
+    LARGE = np.full((*SHAPE, 3), (AGE, 200, 90), np.uint8)
+    JPEG = encoded(LARGE, "JPEG", quality=100, subsampling=0)
+
+    @pytest.fixture(autouse=True)
+    def large(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "LEAST_REDUCED_PIXELS", 480 * 640)
+
+    @pytest.fixture
+    def decoded_at(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        reductions: list[int] = []
+        real = PictureFile.decode
+
+        def decode(file: PictureFile, reduction: int = 1) -> Pixels:
+            reductions.append(reduction)
+            return real(file, reduction)
+
+        monkeypatch.setattr(PictureFile, "decode", decode)
+        return reductions
+
+    def run(
+        self, *boxes: tuple[float, ...], data: bytes = JPEG, **options: Any
+    ) -> tuple[Result, Seeing]:
+        detector = Seeing(detections(*boxes, landmarks=True))
+        made = Pipeline(
+            lambda _: detector,
+            estimator,
+            cpus=CpuShares(1),
+            max_bytes=1 << 20,
+            max_pixels=1 << 20,
+        )
+        return made.run(data, Options(**{"return_image": False, **options})), detector
+
+    def test_places_are_those_of_the_whole_picture(self, decoded_at: list[int]) -> None:
+        result, detector = self.run((20, 30, 120, 110), min_face=40)
+        assert decoded_at == [4]
+        assert detector.seen == [(120, 160)]
+        assert detector.asked[0][2] == 10
+        assert result.size == (640, 480)
+        (face,) = result.faces
+        assert face.box == (80, 120, 480, 440)
+        assert face.landmarks is not None
+        assert face.landmarks[0] == pytest.approx((80 + 0.3 * 400, 120 + 0.4 * 320))
+        assert face.quality is not None
+        assert face.quality.size == 320
+        assert face.age == pytest.approx(AGE, abs=1)
+
+    @pytest.mark.parametrize(
+        ("side", "decoded"),
+        # The chip's 64 pixels show 1.25 of the box, which is in quarters of the picture's pixels.
+        [(52, [4]), (50, [4, 2]), (26, [4, 2]), (25, [4, 1]), (5, [4, 1])],
+    )
+    def test_chips_are_never_cut_from_too_few_pixels(
+        self, side: int, decoded: list[int], decoded_at: list[int]
+    ) -> None:
+        result, _ = self.run((10, 10, 80, 80), (20, 20, 20 + side, 20 + side))
+        assert decoded_at == decoded
+        assert [face.age for face in result.faces] == pytest.approx([AGE, AGE], abs=1)
+
+    def test_faces_that_nobody_asked_for_need_no_chips(self, decoded_at: list[int]) -> None:
+        self.run((10, 10, 80, 80), (20, 20, 30, 30), max_faces=1)
+        self.run((20, 20, 30, 30), get_attributes=False)
+        self.run()
+        assert decoded_at == [4, 4, 4]
+
+    def test_only_where_it_pays(
+        self, decoded_at: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        progressive = encoded(self.LARGE, "JPEG", progressive=True)
+        self.run(return_image=True)
+        self.run(data=progressive)
+        self.run(data=encoded(self.LARGE, "PNG"))
+        monkeypatch.setattr(module, "LEAST_REDUCED_PIXELS", 480 * 640 + 1)
+        self.run()
+        assert decoded_at == [1] * 4
+        self.run(data=progressive, get_attributes=False)
+        assert decoded_at[4:] == [4]
+
+    def test_upright(self) -> None:
+        exif = Pillow.Exif()
+        exif[0x0112] = 6
+        result, detector = self.run((1, 2, 101, 112), data=encoded(self.LARGE, "JPEG", exif=exif))
+        assert detector.seen == [(160, 120)]
+        assert result.size == (480, 640)
+        assert result.faces[0].box == (4, 8, 404, 448)
+
+    def test_decoding_twice_is_told_as_decoding(self) -> None:
+        result, _ = self.run((20, 20, 30, 30))
+        assert tuple(result.stages) == ("load", "decode", "detect", "align", "attributes")
+
+
 class TestStages:
-    ALL = ("decode", "load", "detect", "align", "attributes", "render")
+    ALL = ("load", "decode", "detect", "align", "attributes", "render")
 
     def test_every_stage_is_timed(self) -> None:
         result = run(detections((20, 20, 80, 80)))
@@ -245,7 +356,7 @@ class TestStages:
 
     def test_stages_that_did_not_happen_are_not_there(self) -> None:
         result = run(detections((20, 20, 80, 80)), get_attributes=False, return_image=False)
-        assert tuple(result.stages) == ("decode", "load", "detect")
+        assert tuple(result.stages) == ("load", "decode", "detect")
 
     def test_inference_time_is_finding_and_judging(self) -> None:
         stages = {name: 10.0**i for i, name in enumerate(self.ALL)}

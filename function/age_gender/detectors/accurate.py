@@ -60,13 +60,13 @@ class RetinaFaceDetector(Scaled):
         """
         self._engine = engine
 
-    def scale_for(self, width: int, height: int, min_face: int | None) -> float:
-        """Scale at which the network looks at a picture."""
+    def scale_for(self, width: int, height: int, min_face: float | None) -> float:
+        """See `Detector.scale_for`."""
         most = math.sqrt(MOST_INPUT_PIXELS / (width * height))
         return min(super().scale_for(width, height, min_face), most)
 
     def detect(
-        self, image: Image, confidence: float, nms: float, min_face: int | None = None
+        self, image: Image, confidence: float, nms: float, min_face: float | None = None
     ) -> Detections:
         """See `Detector.detect`."""
         height, width = image.shape[:2]

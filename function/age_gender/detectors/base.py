@@ -45,6 +45,13 @@ class Detections:
         """Keep the best of every group of boxes that overlap by more than ``iou_threshold``."""
         return self[nms(self.boxes, self.scores, iou_threshold)]
 
+    def scaled(self, factor: float) -> "Detections":
+        """The same faces in a picture that is ``factor`` times as large."""
+        if factor == 1:
+            return self
+        landmarks = None if self.landmarks is None else self.landmarks * np.float32(factor)
+        return Detections(self.boxes * np.float32(factor), self.scores, landmarks)
+
     def inside(self, width: int, height: int) -> "Detections":
         """Drop the boxes of which nothing lies in a picture of ``width`` x ``height`` pixels."""
         clipped = clip_boxes(self.boxes, width, height)
@@ -59,8 +66,12 @@ class Detector(Protocol):
     default_min_face: int
     """Smallest face looked for when the caller does not say, in pixels."""
 
+    def scale_for(self, width: int, height: int, min_face: float | None) -> float:
+        """Scale at which this detector looks at a picture, given as to `detect`."""
+        ...
+
     def detect(
-        self, image: Image, confidence: float, nms: float, min_face: int | None = None
+        self, image: Image, confidence: float, nms: float, min_face: float | None = None
     ) -> Detections:
         """Find faces.
 
@@ -77,7 +88,7 @@ class Detector(Protocol):
 def working_scale(
     width: int,
     height: int,
-    min_face: int | None,
+    min_face: float | None,
     *,
     default_min_face: int,
     smallest_seen: float,
@@ -112,8 +123,8 @@ class Scaled:
     default_long_side: int
     most_long_side: int
 
-    def scale_for(self, width: int, height: int, min_face: int | None) -> float:
-        """Scale at which this detector looks at a picture."""
+    def scale_for(self, width: int, height: int, min_face: float | None) -> float:
+        """See `Detector.scale_for`."""
         return working_scale(
             width,
             height,

@@ -64,7 +64,7 @@ class HogDetector(Scaled):
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hog")
 
     def detect(
-        self, image: Image, confidence: float, nms: float, min_face: int | None = None
+        self, image: Image, confidence: float, nms: float, min_face: float | None = None
     ) -> Detections:
         """See `Detector.detect`."""
         height, width = image.shape[:2]
