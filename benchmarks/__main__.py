@@ -7,7 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import detection, latency, limits, machine, plots, process, report, throughput
+from benchmarks import (
+    detection,
+    latency,
+    limits,
+    machine,
+    plots,
+    process,
+    report,
+    start,
+    threads,
+    throughput,
+)
 from benchmarks.peers import compare
 from tests.service import Service
 
@@ -25,7 +36,10 @@ PARTS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "limits": lambda results: limits.measure(results["latency"]),
     "throughput": lambda _: throughput.measure(),
     "peers": lambda _: compare.measure(),
-    "cold_start": lambda _: process.cold_start(),
+    "threads": lambda _: threads.measure(),
+    "cold_start": lambda _: start.cold_start(),
+    "imports": lambda _: start.imports(),
+    "container": lambda _: start.container(),
     "memory": lambda _: process.memory(),
     "detection": lambda _: detection.measure(),
 }

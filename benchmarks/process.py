@@ -1,9 +1,7 @@
-"""Cold start and memory of the real server process."""
+"""Memory of the real server process."""
 
 import os
-import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +10,7 @@ import psutil
 from benchmarks.latency import picture
 from tests.service import Service
 
-STARTS = 7
 REQUESTS = 1000
-
-
-def cold_start() -> dict[str, Any]:
-    """Seconds from ``exec`` to the first answered prediction, for each detector and engine."""
-    data = picture(1, 640, 480)
-    cases = {
-        "fast": ({}, "fast"),
-        "accurate": ({}, "accurate"),
-        "accurate, TensorFlow": ({"ENGINE": "tensorflow"}, "accurate"),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in cases}
-    for _ in range(STARTS):
-        for name, (environment, detector) in cases.items():
-            with tempfile.TemporaryDirectory() as folder:
-                start = time.perf_counter()
-                with Service(Path(folder) / "log", **environment) as service:
-                    service.predict(data, face_detector=detector)
-                    seconds[name].append(time.perf_counter() - start)
-    return {
-        name: {"median_s": round(statistics.median(values), 3), "min_s": round(min(values), 3)}
-        for name, values in seconds.items()
-    }
 
 
 def memory() -> dict[str, Any]:

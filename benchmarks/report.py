@@ -68,7 +68,9 @@ def markdown(results: dict[str, Any]) -> str:
         _throughput(results["throughput"]),
         _limits(results["limits"]),
         _cost(results),
-        _cold_start(results["cold_start"]),
+        _threads(results["threads"]),
+        _cold_start(results["cold_start"], results["container"]),
+        _imports(results["imports"]),
         _memory(results["memory"]),
         _detection(results["detection"]),
     )
@@ -164,12 +166,52 @@ def _cost(results: dict[str, Any]) -> Section:
     return ("## What a million pictures cost\n", text, table(columns, rows) + "\n")
 
 
-def _cold_start(starts: dict[str, Any]) -> Section:
-    rows = ((name, row["median_s"], row["min_s"]) for name, row in starts.items())
+def _threads(rows: list[dict[str, Any]]) -> Section:
     return (
-        "## Cold start: from `exec` to the first answered prediction, seconds\n",
-        table(("detector", "median", "least"), rows),
+        "## Threads of the detector, 640x480\n",
+        "One network run by so many threads, and so many networks run by one thread each. More CPUs"
+        " than are listed this machine does not have.\n",
+        table(
+            ("CPUs", "threads", "one run, ms", "runs a second, one thread each"),
+            (tuple(row.values()) for row in rows),
+        )
+        + "\n",
+    )
+
+
+FIRST_STAGES = ("load", "decode", "detect", "align", "attributes", "render")
+
+
+def _cold_start(starts: dict[str, Any], told: dict[str, Any]) -> Section:
+    if "unavailable" in told:
+        note = f"\nIn a container: not measured, {told['unavailable']}."
+        told = {}
+    else:
+        note = "\nThe container has one CPU and 512 MiB; its own start, before `exec`, counts too."
+    named = {**starts, **{f"{name}, in the container": row for name, row in told.items()}}
+    rows = (
+        (
+            *(name, row["median_s"], row["min_s"], row["up_s"]),
+            *(row["first_ms"].get(stage, 0) for stage in FIRST_STAGES),
+        )
+        for name, row in named.items()
+    )
+    columns = ("detector", "median, s", "least, s", "server up, s")
+    return (
+        "## Cold start: from `exec` to the first answered prediction\n",
+        "The picture goes back drawn. After the server is up come the stages of the first request,"
+        " milliseconds.\n",
+        table((*columns, *FIRST_STAGES), rows),
+        note,
         "\n![Cold start](img/benchmarks/start.png)\n",
+    )
+
+
+def _imports(rows: list[dict[str, Any]]) -> Section:
+    return (
+        "### What is imported until then, by package\n",
+        "As `-X importtime` counts it, which makes each a little slower.\n",
+        table(("package", "ms"), (tuple(row.values()) for row in rows)) + "\n",
     )
 
 

@@ -87,6 +87,6 @@ class Service:
                 self.get("/health")
                 return
             except requests.ConnectionError:
-                time.sleep(0.05)
+                time.sleep(0.01)
         self.__exit__()
         raise RuntimeError(f"no answer in {START_SECONDS} s:\n{self.log.read_text()[-3000:]}")
