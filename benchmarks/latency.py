@@ -23,6 +23,7 @@ CASES: list[tuple[str, str, tuple[int, int], dict[str, Any]]] = [
     ("accurate, 640x480", "one", (640, 480), {"face_detector": "accurate"}),
     ("accurate, 1024x768", "one", (1024, 768), {"face_detector": "accurate"}),
     ("accurate, 1920x1280", "one", (1920, 1280), {"face_detector": "accurate"}),
+    ("accurate, 4032x3024", "one", (4032, 3024), {"face_detector": "accurate"}),
     ("accurate, 640x480, 2 faces", "two", (640, 480), {"face_detector": "accurate"}),
     ("accurate, 640x480, 5 faces", "five", (640, 480), {"face_detector": "accurate"}),
     ("accurate, 640x480, 10 faces", "ten", (640, 480), {"face_detector": "accurate"}),
