@@ -6,18 +6,24 @@ It goes on where it was stopped::
 
 Every step is a command of its own (see ``training/README.md``), run in a process of its own so that
 nothing of one is left in the memory of the next; those whose results are in ``--work`` are skipped.
+Results of other tables or of a recipe that was changed since are refused, not used.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from training.data import DataError
 from training.recipes import Recipe, as_options, load_recipe
 from training.thirdparty.build import fetched
 from training.thirdparty.catalogue import CATALOGUE, MODELS_DIR, load_catalogue
+from training.thirdparty.fetch import sha256
 
 Command = list[str]
 
@@ -74,6 +80,41 @@ def steps(
     # fmt: on
 
 
+def keep_apart(folder: Path, made_of: dict[str, Any]) -> None:
+    """Note what the results in a folder are made of, which must be what they always were.
+
+    Args:
+        folder: of results; made if need be.
+        made_of: names what they depend on.
+
+    Raises:
+        DataError: it holds results of something else, or nobody knows of what.
+    """
+    note = folder / "made_of.json"
+    text = json.dumps(made_of, indent=1, sort_keys=True) + "\n"
+    if note.exists():
+        if note.read_text(encoding="utf-8") == text:
+            return
+        raise DataError(
+            f"{folder} holds results of another recipe or other tables (see {note.name} there): "
+            "give another --work, or remove it"
+        )
+    if folder.exists() and any(folder.iterdir()):
+        raise DataError(f"{folder} holds files of which nobody knows what they were made of")
+    folder.mkdir(parents=True, exist_ok=True)
+    note.write_text(text, encoding="utf-8")
+
+
+def _that_counts(recipe: Recipe) -> dict[str, Any]:
+    """A recipe without what is only said about its model."""
+    said = {"name", "version", "licence", "provenance"}
+    return {name: value for name, value in asdict(recipe).items() if name not in said}
+
+
+def _digests(tables: list[Path]) -> dict[str, str]:
+    return {table.name: sha256(table) for table in tables}
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Make one of our models from labelled pictures.")
@@ -84,8 +125,15 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=MODELS_DIR)
     parser.add_argument("--docs", type=Path, default=Path("docs"))
     args = parser.parse_args()
+    try:
+        recipe = load_recipe(args.name)
+        labels = _digests(args.labels)
+        keep_apart(args.work / "prepared", {"labels": labels})
+        keep_apart(args.work / args.name, {"labels": labels, "recipe": _that_counts(recipe)})
+    except (DataError, OSError) as error:
+        sys.exit(str(error))
     commands = steps(
-        load_recipe(args.name),
+        recipe,
         images=args.images,
         labels=args.labels,
         work=args.work,

@@ -144,20 +144,21 @@ class _Prepared:
 
     def turn_to(self, shape: tuple[int, ...]) -> None:
         """Prepare for inputs of ``shape``."""
-        with self._telling_of_damage():
+        # The library says the same of both.
+        with self._telling_of_damage(or_else=", or there is too little memory for this size"):
             self._interpreter.resize_tensor_input(self._input, shape)
             self._interpreter.allocate_tensors()
         self.shape = shape
         self.pixels = max(self.pixels, _pixels(shape))
 
     @contextmanager
-    def _telling_of_damage(self) -> Iterator[None]:
+    def _telling_of_damage(self, or_else: str = "") -> Iterator[None]:
         try:
             yield
         except (ValueError, RuntimeError) as error:
             raise ModelUnavailable(
-                f"model file {self._path.name} is damaged or made for another version: "
-                "delete it and run `make models`"
+                f"model file {self._path.name} is damaged or made for another version "
+                f"(delete it and run `make models`){or_else}"
             ) from error
 
     def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

@@ -53,7 +53,7 @@ def read_request(request: Request, body: bytes, settings: Settings) -> tuple[Pre
         if not body:
             raise Problem("no-picture", "the body is empty: send the picture as the body")
         fields = _validated(request.args.to_dict())
-        if fields.url is not None or fields.b64 is not None:
+        if fields.url or fields.b64:
             raise Problem("two-pictures", "the body is a picture: leave out `url` and `b64`")
         return fields, body
     if kind == "multipart/form-data":
@@ -86,7 +86,7 @@ def _from_form(request: Request, body: bytes, settings: Settings) -> tuple[Predi
     # Browsers send a part without name or content for a file that was not chosen.
     uploads = [data for upload in files.getlist("image") if (data := _content(upload)) is not None]
     texts = [text for name in ("url", "b64") for text in fields.getlist(name) if text]
-    given = len(uploads) + (len(texts) or (fields_read.url or fields_read.b64) is not None)
+    given = len(uploads) + (len(texts) or bool(fields_read.url or fields_read.b64))
     if given == 0 and "image" in fields:
         raise Problem(
             "no-picture",
@@ -109,13 +109,13 @@ def _in_memory(*_: object, **__: object) -> IO[bytes]:
 
 
 def _picture_of(fields: PredictRequest, settings: Settings) -> bytes:
-    if fields.url is not None and fields.b64 is not None:
+    if fields.url and fields.b64:
         raise Problem("two-pictures", "both `url` and `b64` given: send exactly one of them")
-    if fields.url is not None:
+    if fields.url:
         from age_gender import sources  # brings an HTTP client, which most requests do not need
 
         return sources.from_url(fields.url, settings)
-    if fields.b64 is not None:
+    if fields.b64:
         return from_base64(fields.b64, settings.max_picture_bytes)
     raise Problem("no-picture", "no picture given: send `url` or `b64`")
 

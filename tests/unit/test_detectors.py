@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import dlib
@@ -31,6 +32,7 @@ from age_gender.detectors.fast import (
     score_for,
 )
 from age_gender.engine import LiteRTEngine
+from age_gender.errors import ModelUnavailable
 from age_gender.geometry import smaller_covered
 from tests.unit.fakes import FakeEngine
 from tests.unit.pictures import portrait
@@ -312,6 +314,19 @@ class TestHog:
 def test_every_shape_of_default_size_stays_prepared() -> None:
     kept = inspect.signature(LiteRTEngine).parameters["keep_pixels"].default
     assert max(height * width for height, width in SHAPES) <= kept
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no filters"])
+def test_filters_that_cannot_be_read_are_told(
+    content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "hog.svm"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setattr(fast, "FILTERS", file)
+    with pytest.raises(ModelUnavailable, match=r"hog\.svm .* is missing or damaged") as caught:
+        HogDetector().detect(np.zeros((100, 100, 3), np.uint8), 0.5, 0.5)
+    assert str(tmp_path) not in caught.value.message
 
 
 def test_hog_windows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,6 +189,12 @@ class TestRefused:
     def test_no_picture(self, data: bytes) -> None:
         refused("no-picture", data)
 
+    @pytest.mark.parametrize("nothing", ["", None])
+    def test_an_empty_field_is_not_given(self, nothing: str | None) -> None:
+        _, picture = read_json(url=nothing, b64=B64)
+        assert picture == PICTURE
+        refused("no-picture", json.dumps({"url": nothing, "b64": nothing}).encode())
+
     def test_two_pictures(self) -> None:
         refused("two-pictures", json.dumps({"b64": B64, "url": "https://a.example/"}).encode())
 

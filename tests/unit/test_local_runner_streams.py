@@ -3,9 +3,11 @@
 import os
 import signal
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
+from age_gender.local.predict import predict_all
 from age_gender.local.streams import Interrupts, Stopped
 from age_gender.local.text import plural, printable
 
@@ -49,6 +51,29 @@ def test_what_is_held_is_finished_first() -> None:
     with pytest.raises(Stopped):
         work()
     assert done == ["held"]
+
+
+def test_a_signal_at_the_very_end_loses_no_summary() -> None:
+    """It arrives while the report is written, which is finished, and the numbers are told."""
+    interrupts = Interrupts()
+    said: list[str] = []
+    report = SimpleNamespace(close=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    run = SimpleNamespace(
+        runtime=SimpleNamespace(estimator=lambda: None),
+        interrupts=interrupts,
+        wants=SimpleNamespace(report=report),
+        read_files=lambda *_, **__: None,
+        write_sheet=lambda: None,
+        note=said.append,
+        pictures=2,
+        failed=0,
+        summary="3 faces in 2 pictures",
+    )
+    found = SimpleNamespace(entries=[], problems=[], empty=[], copies=[], videos=[])
+    with interrupts.caught():
+        status = predict_all(run, found, None, streaming=False)
+    assert said == ["3 faces in 2 pictures"]
+    assert status == 143
 
 
 def test_a_failure_within_is_not_hidden_by_the_signal() -> None:

@@ -5,6 +5,7 @@ import importlib.util
 import subprocess
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -466,13 +467,41 @@ def test_steps_are_skipped_only_when_their_result_is_there(
 
     monkeypatch.setattr(steps.subprocess, "run", run)
     monkeypatch.setattr(steps, "fetched", lambda _: tmp_path)
-    arguments = ["steps", "--name", "agn-v1", "--images", "i", "--labels", "l", "--work", tmp_path]
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,age\n")
+    work = tmp_path / "work"
+    arguments = ["steps", "--name", "agn-v1", "--images", "i", "--labels", labels, "--work", work]
     monkeypatch.setattr("sys.argv", [str(a) for a in arguments])
-    (tmp_path / "prepared").mkdir()
-    (tmp_path / "prepared" / "faces.npz").touch()
+    with pytest.raises(SystemExit, match=r"training\.train failed"):
+        steps.main()
+    assert done == ["training.prepare", "training.refit", "training.train"]
+    done.clear()
+    (work / "prepared" / "faces.npz").touch()
     with pytest.raises(SystemExit, match=r"training\.train failed"):
         steps.main()
     assert done == ["training.refit", "training.train"]
+    done.clear()
+    labels.write_text("file,age\na.jpg,3\n")
+    with pytest.raises(SystemExit, match="results of another recipe or other tables"):
+        steps.main()
+    assert done == []
+
+
+def test_results_of_something_else_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "work" / "agn-v1"
+    for _ in range(2):
+        steps.keep_apart(folder, {"recipe": {"size": 224}})
+    with pytest.raises(DataError, match="another recipe"):
+        steps.keep_apart(folder, {"recipe": {"size": 192}})
+    (tmp_path / "old.npz").touch()
+    with pytest.raises(DataError, match="nobody knows"):
+        steps.keep_apart(tmp_path, {})
+
+
+def test_a_recipe_may_be_told_differently() -> None:
+    recipe = load_recipe("agn-v1")
+    assert steps._that_counts(replace(recipe, version="9")) == steps._that_counts(recipe)
+    assert steps._that_counts(replace(recipe, size=8)) != steps._that_counts(recipe)
 
 
 @needs_keras

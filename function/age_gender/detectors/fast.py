@@ -17,6 +17,7 @@ import dlib
 import numpy as np
 
 from age_gender.detectors.base import Detections, Scaled, strongest
+from age_gender.errors import ModelUnavailable
 from age_gender.geometry import Float, Image, keep_best, resize_quickly, smaller_covered
 
 FILTERS = Path(__file__).with_name("hog.svm")
@@ -66,7 +67,11 @@ class HogDetector(Scaled):
     def detect(
         self, image: Image, confidence: float, nms: float, min_face: float | None = None
     ) -> Detections:
-        """See `Detector.detect`."""
+        """See `Detector.detect`.
+
+        Raises:
+            ModelUnavailable: the filters cannot be read.
+        """
         height, width = image.shape[:2]
         levels = _levels(image, self.scale_for(width, height, min_face))
         threshold = score_for(confidence)
@@ -84,12 +89,21 @@ class HogDetector(Scaled):
     def _scan(self, level: Image, threshold: float) -> tuple[Float, Float]:
         """Windows ``[N, 4]`` as shares of the level's sides, and their scores ``[N]``."""
         if not hasattr(self._own, "detector"):
-            self._own.detector = dlib.fhog_object_detector(str(FILTERS))
+            self._own.detector = _loaded(FILTERS)
         rectangles, scores, _ = self._own.detector.run(level, 0, threshold)
         corners = [(r.left(), r.top(), r.right() + 1, r.bottom() + 1) for r in rectangles]
         sides = np.array([level.shape[1], level.shape[0]] * 2, np.float32)
         windows = np.array(corners, np.float32).reshape(-1, 4) / sides
         return windows, np.array(scores, np.float32)
+
+
+def _loaded(filters: Path) -> dlib.fhog_object_detector:
+    try:
+        return dlib.fhog_object_detector(str(filters))
+    except RuntimeError as error:
+        raise ModelUnavailable(
+            f"{filters.name} of the fast detector is missing or damaged: install the service anew"
+        ) from error
 
 
 def confidence_of(scores: Float) -> Float:

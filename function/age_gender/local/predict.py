@@ -44,10 +44,13 @@ def predict_all(run: Session, found: Gathered, camera: int | None, *, streaming:
         status = stopped.code
     except OutputLost as lost:
         status = _lost(run, lost)
-    with run.interrupts.held():
-        status = _finished(run, status)
-    if run.pictures > 1 or run.failed:
-        run.note(run.summary)
+    try:
+        with run.interrupts.held():
+            status = _finished(run, status)
+            if run.pictures > 1 or run.failed:
+                run.note(run.summary)
+    except Stopped as stopped:  # while all was being finished, which it is now
+        status = stopped.code
     return status or (1 if run.failed else 0)
 
 
