@@ -46,10 +46,7 @@ class AttributeEstimator:
             chips: uint8 ``[N, S, S, 3]``, RGB, cut as ``spec.chip`` says.
         """
         size = self._engine.batch
-        outputs = [
-            self._engine.run(chips[i : i + size].astype(np.float32))
-            for i in range(0, len(chips), size)
-        ]
+        outputs = [self._engine.run(chips[i : i + size]) for i in range(0, len(chips), size)]
         distributions = np.concatenate([o["age"] for o in outputs])
         male = np.concatenate([o["gender"][:, 0] for o in outputs])
         return calibrate(distributions, male, self.spec)

@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ from age_gender.errors import ModelUnavailable
 log = logging.getLogger(__name__)
 
 Arrays = Mapping[str, NDArray[np.float32]]
+Write = Callable[[NDArray[np.float32]], None]
 
 
 class Engine(Protocol):
@@ -30,14 +31,23 @@ class Engine(Protocol):
     batch: int
     """Samples in one run from which on more bring nothing."""
 
-    def run(self, batch: NDArray[np.float32]) -> Arrays:
+    def run(self, batch: NDArray[np.float32 | np.uint8]) -> Arrays:
         """Run the network.
 
         Args:
-            batch: float32 ``[N, H, W, 3]``, RGB, 0-255 (the networks normalise inside).
+            batch: ``[N, H, W, 3]``, RGB, 0-255 (the networks normalise inside).
 
         Returns:
             Output name -> float32 array whose first dimension is ``N``.
+        """
+        ...
+
+    def run_on(self, shape: tuple[int, ...], write: Write) -> Arrays:
+        """Run the network on what is written into its input, which spares a copy.
+
+        Args:
+            shape: of the input, as above.
+            write: gets the input, float32 with any values in it, and must not keep it.
         """
         ...
 
@@ -76,9 +86,12 @@ class LiteRTEngine:
         self._lock = threading.Lock()
         self._turns = threading.BoundedSemaphore(cpus.cpus)
 
-    def run(self, batch: NDArray[np.float32]) -> Arrays:
+    def run(self, batch: NDArray[np.float32 | np.uint8]) -> Arrays:
         """See `Engine.run`."""
-        shape = batch.shape
+        return self.run_on(batch.shape, lambda into: np.copyto(into, batch))
+
+    def run_on(self, shape: tuple[int, ...], write: Write) -> Arrays:
+        """See `Engine.run_on`."""
         with self._turns:
             threads = self._cpus.threads
             with self._lock:
@@ -90,7 +103,7 @@ class LiteRTEngine:
                 prepared = taken or _Prepared(self._path, threads)
                 if prepared.shape != shape:
                     prepared.turn_to(shape)
-                outputs = prepared.run(batch)
+                outputs = prepared.run_on(write)
                 to_keep.append(prepared)
             finally:
                 with self._lock:
@@ -161,8 +174,9 @@ class _Prepared:
                 f"(delete it and run `make models`){or_else}"
             ) from error
 
-    def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        self._interpreter.set_tensor(self._input, batch)
+    def run_on(self, write: Write) -> dict[str, NDArray[np.float32]]:
+        # Nobody may hold the input's memory while the network runs.
+        write(self._interpreter.tensor(self._input)())
         self._interpreter.invoke()
         return {name: self._interpreter.get_tensor(i) for name, i in self._outputs.items()}
 
@@ -208,8 +222,14 @@ class TensorFlowEngine:
         (self._input,) = self._run.structured_input_signature[1]
         self._constant = tf.constant
 
-    def run(self, batch: NDArray[np.float32]) -> Arrays:
+    def run(self, batch: NDArray[np.float32 | np.uint8]) -> Arrays:
         """See `Engine.run`."""
+        return self.run_on(batch.shape, lambda into: np.copyto(into, batch))
+
+    def run_on(self, shape: tuple[int, ...], write: Write) -> Arrays:
+        """See `Engine.run_on`."""
+        batch = np.empty(shape, np.float32)
+        write(batch)
         outputs = self._run(**{self._input: self._constant(batch)})
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from age_gender.attributes import AttributeEstimator
 from age_gender.detectors import Detections
+from age_gender.engine import Write
 from age_gender.model_spec import Ages, Calibration, Chip, ModelSpec, Reliability
 
 Float = NDArray[np.float32]
@@ -38,10 +39,14 @@ class FakeEngine:
         self.batch = batch
         self.shapes: list[tuple[int, ...]] = []
 
-    def run(self, batch: Float) -> Mapping[str, Float]:
-        assert batch.dtype == np.float32
+    def run(self, batch: Float | NDArray[np.uint8]) -> Mapping[str, Float]:
         self.shapes.append(batch.shape)
-        return self._answer(batch)
+        return self._answer(batch.astype(np.float32))
+
+    def run_on(self, shape: tuple[int, ...], write: Write) -> Mapping[str, Float]:
+        batch = np.full(shape, np.nan, np.float32)
+        write(batch)
+        return self.run(batch)
 
 
 def told_by_colour(batch: Float) -> Mapping[str, Float]:

@@ -74,7 +74,7 @@ class Prepared:
         self.pixels = max(self.pixels, engine._pixels(shape))
         self.made.append(shape)
 
-    def run(self, _batch: Float) -> dict[str, Float]:
+    def run_on(self, _write: engine.Write) -> dict[str, Float]:
         return {}
 
 
@@ -140,11 +140,11 @@ class TestPreparedShapes:
     def test_a_run_that_fails_does_not_block_the_next(
         self, small_budget: LiteRTEngine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def fail(_self: Prepared, _batch: Float) -> dict[str, Float]:
+        def fail(_self: Prepared, _write: engine.Write) -> dict[str, Float]:
             raise RuntimeError
 
         with monkeypatch.context() as patch:
-            patch.setattr(Prepared, "run", fail)
+            patch.setattr(Prepared, "run_on", fail)
             with pytest.raises(RuntimeError):
                 self.run(small_budget, self.FIRST)
         assert small_budget._held() == 0
@@ -164,9 +164,9 @@ class Shared:
         self.go = threading.Semaphore(0)
         self.at_once: list[int] = []
         self._now = 0
-        monkeypatch.setattr(Prepared, "run", self._run)
+        monkeypatch.setattr(Prepared, "run_on", self._run)
 
-    def _run(self, _batch: Float) -> dict[str, Float]:
+    def _run(self, _write: engine.Write) -> dict[str, Float]:
         self._now += 1
         self.at_once.append(self._now)
         self.running.release()

@@ -70,28 +70,37 @@ class RetinaFaceDetector(Scaled):
     ) -> Detections:
         """See `Detector.detect`."""
         height, width = image.shape[:2]
-        scale = self.scale_for(width, height, min_face)
-        batch, (scale_x, scale_y) = _letterbox(image, scale)
-        outputs = self._engine.run(batch)
+        box = _Letterbox(width, height, self.scale_for(width, height, min_face))
+        outputs = self._engine.run_on((1, *box.shape, 3), lambda into: box.fill(into, image))
         scores = outputs["scores"][0, :, 1]
         chosen = np.flatnonzero(scores >= confidence)
         chosen = chosen[strongest(scores[chosen])]
-        anchors = _anchors(batch.shape[1], batch.shape[2])[chosen]
-        grow = np.array([1 / scale_x, 1 / scale_y] * 2, np.float32)
+        anchors = _anchors(*box.shape)[chosen]
+        grow = np.array([width / box.width, height / box.height] * 2, np.float32)
         boxes = _decode_boxes(outputs["boxes"][0, chosen], anchors) * grow
         landmarks = _decode_landmarks(outputs["landmarks"][0, chosen], anchors) * grow[:2]
         found = Detections(boxes, scores[chosen], landmarks)
         return found.suppressed(nms).inside(width, height)
 
 
-def _letterbox(image: Image, scale: float) -> tuple[Float, tuple[float, float]]:
-    """Resize and pad at the right and bottom to the smallest prepared shape that holds it."""
-    height, width = image.shape[:2]
-    target = (max(1, round(height * scale)), max(1, round(width * scale)))
-    shape = _shape_for(*target)
-    batch = np.zeros((1, *shape, 3), np.float32)
-    batch[0, : target[0], : target[1]] = resize_quickly(image, target[1], target[0])
-    return batch, (target[1] / width, target[0] / height)
+class _Letterbox:
+    """A picture resized and padded at the right and bottom to the smallest shape that holds it.
+
+    Attributes:
+        width: of the picture in it, pixels.
+        height: of the picture in it, pixels.
+        shape: height and width of the network's input, the smallest that is prepared.
+    """
+
+    def __init__(self, width: int, height: int, scale: float):
+        self.width, self.height = max(1, round(width * scale)), max(1, round(height * scale))
+        self.shape = _shape_for(self.height, self.width)
+
+    def fill(self, batch: Float, image: Image) -> None:
+        """Write a picture into ``[1, H, W, 3]``."""
+        batch[0, : self.height, : self.width] = resize_quickly(image, self.width, self.height)
+        batch[0, self.height :] = 0
+        batch[0, : self.height, self.width :] = 0
 
 
 def _shape_for(height: int, width: int) -> tuple[int, int]:
