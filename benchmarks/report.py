@@ -30,8 +30,9 @@ that another machine, or a busy one, does not look like slower code.
 """
 
 PEERS = """\
-The same decoded pictures, in turn, in one run with a short pause after each; every library in a
-process of its own with its models loaded, set up as its documentation does. mtcnn is followed by a
+The same decoded pictures in one run, all libraries in turn, each three times in a row of which the
+first is not counted, then a short pause; every library in a process of its own with its models
+loaded, set up as its documentation does. mtcnn is followed by a
 WideResNet-16-8 on 64-pixel chips, the size of the original service's model, with random weights:
 its speed is what counts. Of @vladmandic/human detector, mesh and description are on, its other
 models off. In brackets: 95th percentile.

@@ -111,8 +111,8 @@ def _that_counts(recipe: Recipe) -> dict[str, Any]:
     return {name: value for name, value in asdict(recipe).items() if name not in said}
 
 
-def _digests(tables: list[Path]) -> dict[str, str]:
-    return {table.name: sha256(table) for table in tables}
+def _digests(tables: list[Path]) -> list[list[str]]:
+    return [[table.name, sha256(table)] for table in tables]
 
 
 def main() -> None:
@@ -128,7 +128,7 @@ def main() -> None:
     try:
         recipe = load_recipe(args.name)
         labels = _digests(args.labels)
-        keep_apart(args.work / "prepared", {"labels": labels})
+        keep_apart(args.work / "prepared", {"images": str(args.images.resolve()), "labels": labels})
         keep_apart(args.work / args.name, {"labels": labels, "recipe": _that_counts(recipe)})
     except (DataError, OSError) as error:
         sys.exit(str(error))

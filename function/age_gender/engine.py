@@ -69,8 +69,8 @@ class LiteRTEngine:
         Args:
             path: a ``.tflite`` file with the signature ``serving_default``.
             cpus: says how many threads a run gets, and how many runs there may be at a time.
-            keep_pixels: input pixels of all shapes that stay prepared, for each picture that is
-                worked on at the same time.
+            keep_pixels: input pixels of all shapes that stay prepared, for each run that there may
+                be at the moment.
 
         Raises:
             ModelUnavailable: the file is missing.
@@ -125,7 +125,7 @@ class LiteRTEngine:
 
     def _free_up(self, pixels: int) -> list["_Prepared"]:
         """Part with idle interpreters until there is room for ``pixels``; the last one first."""
-        budget = self._keep_pixels * self._cpus.pictures
+        budget = self._keep_pixels * min(self._cpus.pictures, self._cpus.cpus)
         freed: list[_Prepared] = []
         while self._idle and self._held() + pixels > budget:
             freed.insert(0, self._idle.pop(0))

@@ -203,6 +203,13 @@ class TestShared:
                 job.result(10)
         assert max(shared.at_once) <= 2
 
+    def test_pictures_that_wait_for_a_cpu_have_no_memory_kept(self, shared: Shared) -> None:
+        shared.go.release(3)
+        with shared.cpus.picture(), shared.cpus.picture(), shared.cpus.picture():
+            for shape in [(1, 32, 32, 3), (1, 16, 64, 3), (1, 64, 16, 3)]:
+                shared.engine.run(np.zeros(shape, np.float32))
+            assert shared.engine._held() == 2 * 32 * 32
+
     def test_what_a_busy_moment_took_goes_with_it(self, shared: Shared) -> None:
         with ThreadPoolExecutor(2) as pool:
             jobs = [pool.submit(shared.work) for _ in range(2)]
