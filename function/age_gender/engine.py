@@ -16,10 +16,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from age_gender.admission import Gate
 from age_gender.cpus import CpuShares
 from age_gender.errors import ModelUnavailable
 
 log = logging.getLogger(__name__)
+
+MOST_PIXELS = 1536 * 864
+"""Of the inputs that are run at the same time, 160 MiB for the detector."""
+EVERYBODY = 1_000_000
+"""May wait for a turn: who came this far has been let in."""
 
 Arrays = Mapping[str, NDArray[np.float32]]
 Write = Callable[[NDArray[np.float32]], None]
@@ -63,14 +69,23 @@ class LiteRTEngine:
 
     batch = 1  # each face costs the same alone or in a batch, which would only take memory
 
-    def __init__(self, path: Path, cpus: CpuShares, *, keep_pixels: int = 896 * 896):
+    def __init__(
+        self,
+        path: Path,
+        cpus: CpuShares,
+        *,
+        keep_pixels: int = 896 * 896,
+        most_pixels: int = MOST_PIXELS,
+    ):
         """Load nothing yet but the library.
 
         Args:
             path: a ``.tflite`` file with the signature ``serving_default``.
             cpus: says how many threads a run gets, and how many runs there may be at a time.
-            keep_pixels: input pixels of all shapes that stay prepared, for each run that there may
-                be at the moment.
+            keep_pixels: input pixels of all shapes that stay prepared while one picture at a time
+                is worked on.
+            most_pixels: input pixels, for every two CPUs, that may be run at a time, and that
+                stay prepared while several pictures are worked on; a larger input is run alone.
 
         Raises:
             ModelUnavailable: the file is missing.
@@ -84,7 +99,8 @@ class LiteRTEngine:
         """The one idle longest first."""
         self._pixels_running = 0
         self._lock = threading.Lock()
-        self._turns = threading.BoundedSemaphore(cpus.cpus)
+        self._most_pixels = most_pixels * math.ceil(cpus.cpus / 2)
+        self._turns = Gate(cpus.cpus, EVERYBODY, math.inf, room=self._most_pixels)
 
     def run(self, batch: NDArray[np.float32 | np.uint8]) -> Arrays:
         """See `Engine.run`."""
@@ -92,7 +108,7 @@ class LiteRTEngine:
 
     def run_on(self, shape: tuple[int, ...], write: Write) -> Arrays:
         """See `Engine.run_on`."""
-        with self._turns:
+        with self._turns.enter(_pixels(shape)):
             threads = self._cpus.threads
             with self._lock:
                 taken = self._take(threads, shape)
@@ -125,7 +141,7 @@ class LiteRTEngine:
 
     def _free_up(self, pixels: int) -> list["_Prepared"]:
         """Part with idle interpreters until there is room for ``pixels``; the last one first."""
-        budget = self._keep_pixels * min(self._cpus.pictures, self._cpus.cpus)
+        budget = self._keep_pixels if self._cpus.pictures == 1 else self._most_pixels
         freed: list[_Prepared] = []
         while self._idle and self._held() + pixels > budget:
             freed.insert(0, self._idle.pop(0))

@@ -159,7 +159,7 @@ class Shared:
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch):
         path.touch()
         self.cpus = CpuShares(2)
-        self.engine = LiteRTEngine(path, self.cpus, keep_pixels=32 * 32)
+        self.engine = LiteRTEngine(path, self.cpus, keep_pixels=32 * 32, most_pixels=2 * 32 * 32)
         self.running = threading.Semaphore(0)
         self.go = threading.Semaphore(0)
         self.at_once: list[int] = []
@@ -202,6 +202,17 @@ class TestShared:
             for job in [pool.submit(shared.work) for _ in range(12)]:
                 job.result(10)
         assert max(shared.at_once) <= 2
+
+    def test_what_is_too_large_together_runs_one_after_the_other(self, shared: Shared) -> None:
+        with ThreadPoolExecutor(2) as pool:
+            large = pool.submit(shared.engine.run, np.zeros((1, 64, 64, 3), np.float32))
+            assert shared.running.acquire(timeout=10)
+            small = pool.submit(shared.work)
+            assert not shared.running.acquire(timeout=0.3)
+            shared.go.release(2)
+            large.result(10)
+            small.result(10)
+        assert shared.at_once == [1, 1]
 
     def test_pictures_that_wait_for_a_cpu_have_no_memory_kept(self, shared: Shared) -> None:
         shared.go.release(3)
