@@ -186,10 +186,10 @@ FIRST_STAGES = ("load", "decode", "detect", "align", "attributes", "render")
 def _cold_start(starts: dict[str, Any], told: dict[str, Any]) -> Section:
     if "unavailable" in told:
         note = f"\nIn a container: not measured, {told['unavailable']}."
-        told = {}
     else:
-        note = "\nThe container has one CPU and 512 MiB; its own start, before `exec`, counts too."
-    named = {**starts, **{f"{name}, in the container": row for name, row in told.items()}}
+        note = f"\nIn the container, whose own start counts too:\n\n```\n{told['command']}\n```"
+    contained = told.get("starts", {})
+    named = {**starts, **{f"{name}, in the container": row for name, row in contained.items()}}
     rows = (
         (
             *(name, row["median_s"], row["min_s"], row["up_s"]),
@@ -210,7 +210,7 @@ def _cold_start(starts: dict[str, Any], told: dict[str, Any]) -> Section:
 
 def _imports(rows: list[dict[str, Any]]) -> Section:
     return (
-        "### What is imported until then, by package\n",
+        "### What is imported before the first request, by package\n",
         "As `-X importtime` counts it, which makes each a little slower.\n",
         table(("package", "ms"), (tuple(row.values()) for row in rows)) + "\n",
     )

@@ -92,15 +92,18 @@ def keep_apart(folder: Path, made_of: dict[str, Any]) -> None:
     """
     note = folder / "made_of.json"
     text = json.dumps(made_of, indent=1, sort_keys=True) + "\n"
-    if note.exists():
+    if note.exists() and len(list(folder.iterdir())) > 1:
         if note.read_text(encoding="utf-8") == text:
             return
         raise DataError(
             f"{folder} holds results of another recipe or other tables (see {note.name} there): "
             "give another --work, or remove it"
         )
-    if folder.exists() and any(folder.iterdir()):
-        raise DataError(f"{folder} holds files of which nobody knows what they were made of")
+    if not note.exists() and folder.exists() and any(folder.iterdir()):
+        raise DataError(
+            f"{folder} holds files of which nobody knows what they were made of: remove it, or write "
+            f"this into {note} if you know it was made of that:\n{text}"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     note.write_text(text, encoding="utf-8")
 
@@ -128,8 +131,9 @@ def main() -> None:
     try:
         recipe = load_recipe(args.name)
         labels = _digests(args.labels)
-        keep_apart(args.work / "prepared", {"images": str(args.images.resolve()), "labels": labels})
-        keep_apart(args.work / args.name, {"labels": labels, "recipe": _that_counts(recipe)})
+        pictures = {"images": str(args.images.resolve()), "labels": labels}
+        keep_apart(args.work / "prepared", pictures)
+        keep_apart(args.work / args.name, {**pictures, "recipe": _that_counts(recipe)})
     except (DataError, OSError) as error:
         sys.exit(str(error))
     commands = steps(

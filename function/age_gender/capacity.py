@@ -1,5 +1,6 @@
 """How much may be taken on at the same time, by the memory that this process may use."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,14 @@ LIMIT_FILES = (
 )
 """Of the container, in the second and in the first version of control groups."""
 
-RESERVED = 352 << 20
+NETWORK_PIXELS = 1536 * 864
+"""Pixels of the networks' inputs that may be run at the same time in the smallest container, and by
+one run in any."""
+BYTES_PER_NETWORK_PIXEL = 120
+SMALLEST = 512 << 20
+"""Bytes of that container. One byte in `SHARE_OF_NETWORKS` beyond is for further runs."""
+SHARE_OF_NETWORKS = 8
+RESERVED = 384 << 20
 """Bytes that the service takes itself: libraries, models, prepared networks, and bodies."""
 BYTES_PER_PIXEL = 12
 """What a pixel takes at the worst moment: decoded, copied, drawn on and encoded."""
@@ -43,7 +51,26 @@ def pixel_room(most: int, limit: int | None) -> int:
     """
     if limit is None:
         return most
-    return min(most, max(LEAST_PIXELS, (limit - RESERVED) // BYTES_PER_PIXEL))
+    free = limit - RESERVED - _for_networks(limit)
+    return min(most, max(LEAST_PIXELS, free // BYTES_PER_PIXEL))
+
+
+def network_pixels(cpus: int, limit: int | None) -> int:
+    """Pixels of the networks' inputs that may be run at the same time.
+
+    Args:
+        cpus: that may be used; enough for each two of them to be kept busy, if memory allows.
+        limit: bytes that may be used, if that is limited.
+    """
+    wanted = NETWORK_PIXELS * math.ceil(cpus / 2)
+    if limit is None:
+        return wanted
+    return min(wanted, NETWORK_PIXELS + _for_networks(limit) // BYTES_PER_NETWORK_PIXEL)
+
+
+def _for_networks(limit: int) -> int:
+    """Bytes for more runs than the smallest container has at the same time."""
+    return max(0, limit - SMALLEST) // SHARE_OF_NETWORKS
 
 
 def holdable_bytes(most: int, one_body: int, limit: int | None) -> int:

@@ -3,6 +3,7 @@
 import math
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,10 @@ def usable_cpus(quota_file: Path = CGROUP_QUOTA) -> int:
         return max(1, min(count, math.ceil(int(quota) / int(period))))
     except (OSError, ValueError):  # no cgroup v2, or "max": unlimited
         return count
+
+
+BUSY_SECONDS = 2.0
+"""Time for which a moment with several pictures counts: the next one is likely near."""
 
 
 class CpuShares:
@@ -40,6 +45,7 @@ class CpuShares:
         self.cpus = cpus
         self._most_threads = most_threads or cpus
         self._pictures = 0
+        self._busy_until = -math.inf
         self._lock = threading.Lock()
 
     @contextmanager
@@ -47,6 +53,8 @@ class CpuShares:
         """Work on one picture."""
         with self._lock:
             self._pictures += 1
+            if self._pictures > 1:
+                self._busy_until = time.monotonic() + BUSY_SECONDS
         try:
             yield
         finally:
@@ -54,11 +62,11 @@ class CpuShares:
                 self._pictures -= 1
 
     @property
-    def pictures(self) -> int:
-        """Those worked on at the moment, at least 1."""
-        return max(1, self._pictures)
+    def busy(self) -> bool:
+        """Whether several pictures were worked on at the same time just now."""
+        return time.monotonic() < self._busy_until
 
     @property
     def threads(self) -> int:
         """Threads for a run that begins now."""
-        return max(1, min(self._most_threads, self.cpus // self.pictures))
+        return max(1, min(self._most_threads, self.cpus // max(1, self._pictures)))

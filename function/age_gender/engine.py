@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from age_gender.admission import Gate
+from age_gender.capacity import NETWORK_PIXELS
 from age_gender.cpus import CpuShares
 from age_gender.errors import ModelUnavailable
 
 log = logging.getLogger(__name__)
 
-MOST_PIXELS = 1536 * 864
-"""Of the inputs that are run at the same time, 160 MiB for the detector."""
+FIXED_PIXELS = 40_000
+"""What an interpreter takes beside its input's pixels, in pixels: weights, packed for it anew."""
 EVERYBODY = 1_000_000
 """May wait for a turn: who came this far has been let in."""
 
@@ -74,8 +75,8 @@ class LiteRTEngine:
         path: Path,
         cpus: CpuShares,
         *,
-        keep_pixels: int = 896 * 896,
-        most_pixels: int = MOST_PIXELS,
+        keep_pixels: int = 896 * 896 + FIXED_PIXELS,
+        most_pixels: int = NETWORK_PIXELS,
     ):
         """Load nothing yet but the library.
 
@@ -84,8 +85,8 @@ class LiteRTEngine:
             cpus: says how many threads a run gets, and how many runs there may be at a time.
             keep_pixels: input pixels of all shapes that stay prepared while one picture at a time
                 is worked on.
-            most_pixels: input pixels, for every two CPUs, that may be run at a time, and that
-                stay prepared while several pictures are worked on; a larger input is run alone.
+            most_pixels: input pixels that are run at the same time, and that stay prepared while
+                several pictures are worked on; a larger input is run alone.
 
         Raises:
             ModelUnavailable: the file is missing.
@@ -99,7 +100,7 @@ class LiteRTEngine:
         """The one idle longest first."""
         self._pixels_running = 0
         self._lock = threading.Lock()
-        self._most_pixels = most_pixels * math.ceil(cpus.cpus / 2)
+        self._most_pixels = most_pixels
         self._turns = Gate(cpus.cpus, EVERYBODY, math.inf, room=self._most_pixels)
 
     def run(self, batch: NDArray[np.float32 | np.uint8]) -> Arrays:
@@ -108,11 +109,11 @@ class LiteRTEngine:
 
     def run_on(self, shape: tuple[int, ...], write: Write) -> Arrays:
         """See `Engine.run_on`."""
-        with self._turns.enter(_pixels(shape)):
+        with self._turns.enter(_cost(shape)):
             threads = self._cpus.threads
             with self._lock:
                 taken = self._take(threads, shape)
-                pixels = max(taken.pixels if taken else 0, _pixels(shape))
+                pixels = max(taken.pixels if taken else 0, _cost(shape))
                 self._pixels_running += pixels
             to_keep = []
             try:
@@ -130,30 +131,31 @@ class LiteRTEngine:
 
     def _take(self, threads: int, shape: tuple[int, ...]) -> "_Prepared | None":
         """Take an idle interpreter, prepared for this or to be turned; None: make one."""
-        for prepared in self._idle:
+        for prepared in reversed(self._idle):  # the one used last, whose memory is warm
             if prepared.shape == shape and prepared.threads == threads:
                 self._idle.remove(prepared)
                 return prepared
-        for freed in self._free_up(_pixels(shape)):
+        for freed in self._free_up(_cost(shape)):
             if freed.threads == threads:
                 return freed
         return None
 
     def _free_up(self, pixels: int) -> list["_Prepared"]:
         """Part with idle interpreters until there is room for ``pixels``; the last one first."""
-        budget = self._keep_pixels if self._cpus.pictures == 1 else self._most_pixels
+        several = self._cpus.busy and self._cpus.cpus > 1
+        budget = self._most_pixels if several else self._keep_pixels
         freed: list[_Prepared] = []
         while self._idle and self._held() + pixels > budget:
             freed.insert(0, self._idle.pop(0))
         return freed
 
     def _held(self) -> int:
-        """Pixels; memory that an interpreter once had it keeps, so the most it ever saw count."""
         return self._pixels_running + sum(prepared.pixels for prepared in self._idle)
 
 
-def _pixels(shape: tuple[int, ...]) -> int:
-    return math.prod(shape[:3])
+def _cost(shape: tuple[int, ...]) -> int:
+    """Pixels of an input, and what an interpreter takes whatever it is prepared for."""
+    return math.prod(shape[:3]) + FIXED_PIXELS
 
 
 class _Prepared:
@@ -178,7 +180,8 @@ class _Prepared:
             self._interpreter.resize_tensor_input(self._input, shape)
             self._interpreter.allocate_tensors()
         self.shape = shape
-        self.pixels = max(self.pixels, _pixels(shape))
+        # Memory that it once had it keeps.
+        self.pixels = max(self.pixels, _cost(shape))
 
     @contextmanager
     def _telling_of_damage(self, or_else: str = "") -> Iterator[None]:

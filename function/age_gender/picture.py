@@ -115,8 +115,8 @@ class PictureFile:
         animation the first frame is taken.
 
         Args:
-            reduction: as `reduction` gives it; each pixel is the mean of so many by so many, which
-                the JPEG decoder takes from the frequencies (as libjpeg's ``scale_denom``).
+            reduction: as `reduction` gives it; one pixel for so many by so many, which the JPEG
+                decoder takes from the frequencies (as libjpeg's ``scale_denom``).
 
         Returns:
             uint8 ``[H, W, 3]``, RGB.
@@ -211,7 +211,8 @@ def _jpeg_frame(data: bytes) -> tuple[int, int, int]:
         if marker in (0x01, *range(0xD0, 0xD9)):  # markers without a segment
             position += 2
             continue
-        if marker in (0xD9, 0xDA):
+        # Decoders pass over FF 00 and read on right behind it, so nothing may hide there.
+        if marker < 0xC0 or marker in (0xD9, 0xDA):
             raise PictureError("the JPEG file is damaged: it has no frame header")
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack_from(">HH", data, position + 5)

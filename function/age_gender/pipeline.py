@@ -151,15 +151,18 @@ class Pipeline:
         """
         watch = Stopwatch()
         with self._cpus.picture():
-            file = picture.PictureFile(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
+            with watch.stage("decode"):
+                file = picture.PictureFile(
+                    data, max_bytes=self._max_bytes, max_pixels=self._max_pixels
+                )
             detector, estimator = self._models(options, watch)
 
             def view(reduction: int) -> View:
                 with watch.stage("decode"):
                     return View(file.decode(reduction), reduction)
 
-            first = view(_reduction(file, detector, options))
-            return _run(first, view, detector, estimator, options, watch)
+            first = _reduction(file, detector, options)
+            return _run(view(first), view, detector, estimator, options, watch)
 
     def run_decoded(self, image: Image, options: Options) -> Result:
         """Find and judge the faces of one picture that is decoded already, such as a video's frame.

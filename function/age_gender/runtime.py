@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import cv2
 
 from age_gender.attributes import AttributeEstimator
+from age_gender.capacity import memory_limit, network_pixels
 from age_gender.cpus import CpuShares, usable_cpus
 from age_gender.detectors import Detector
 from age_gender.detectors.accurate import RetinaFaceDetector
@@ -75,7 +76,7 @@ class Runtime:
             max_bytes=settings.max_picture_bytes,
             max_pixels=settings.max_pixels,
         )
-        # One picture's stages share these threads; more would only fight over the CPUs.
+        # All pictures share OpenCV's threads; more would only fight over the CPUs.
         cv2.setNumThreads(self._threads)
 
         self.engine = settings.engine_in_use
@@ -84,7 +85,7 @@ class Runtime:
         # dlib is imported only when asked for.
         from age_gender.detectors.fast import HogDetector
 
-        return HogDetector(self._threads)
+        return HogDetector(self._cpus.cpus)
 
     def _retinaface_detector(self) -> Detector:
         return RetinaFaceDetector(self._load("retinaface"))
@@ -103,7 +104,11 @@ class Runtime:
                 gpu=settings.gpu,
                 gpu_fraction=settings.gpu_fraction,
             )
-        return LiteRTEngine(verified(settings.models_dir, f"{model}.tflite"), self._cpus)
+        return LiteRTEngine(
+            verified(settings.models_dir, f"{model}.tflite"),
+            self._cpus,
+            most_pixels=network_pixels(self._cpus.cpus, memory_limit()),
+        )
 
 
 _lock = threading.Lock()

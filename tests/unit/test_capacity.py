@@ -7,9 +7,11 @@ import pytest
 from age_gender.capacity import (
     BYTES_PER_PIXEL,
     LEAST_PIXELS,
+    NETWORK_PIXELS,
     RESERVED,
     holdable_bytes,
     memory_limit,
+    network_pixels,
     pixel_room,
 )
 
@@ -37,13 +39,31 @@ class TestLimit:
         (None, MOST),
         (8192 * MiB, MOST),
         (1024 * MiB, MOST),
-        (512 * MiB, (512 * MiB - RESERVED) // BYTES_PER_PIXEL),
+        (768 * MiB, (768 * MiB - RESERVED - 32 * MiB) // BYTES_PER_PIXEL),
+        (512 * MiB, LEAST_PIXELS),
         (100 * MiB, LEAST_PIXELS),
     ],
 )
 def test_pixels(limit: int | None, room: int) -> None:
     assert pixel_room(MOST, limit) == room
     assert pixel_room(1_000_000, limit) == 1_000_000  # the setting is never exceeded
+
+
+@pytest.mark.parametrize(
+    ("cpus", "limit", "pixels"),
+    [
+        (1, None, NETWORK_PIXELS),
+        (2, 512 * MiB, NETWORK_PIXELS),
+        (3, None, 2 * NETWORK_PIXELS),
+        (16, None, 8 * NETWORK_PIXELS),
+        (16, 100 * MiB, NETWORK_PIXELS),
+        (16, 512 * MiB, NETWORK_PIXELS),
+        (16, 2048 * MiB, NETWORK_PIXELS + 192 * MiB // 120),
+        (4, 8192 * MiB, 2 * NETWORK_PIXELS),
+    ],
+)
+def test_networks(cpus: int, limit: int | None, pixels: int) -> None:
+    assert network_pixels(cpus, limit) == pixels
 
 
 @pytest.mark.parametrize(

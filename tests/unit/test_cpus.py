@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from age_gender import cpus
 from age_gender.cpus import CpuShares, usable_cpus
 
 
@@ -47,7 +48,7 @@ def test_systems_without_affinity(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 class TestShares:
     @pytest.mark.parametrize(
-        ("cpus", "most_threads", "pictures", "threads"),
+        ("count", "most_threads", "pictures", "threads"),
         [
             (4, None, 0, 4),
             (4, None, 1, 4),
@@ -61,18 +62,31 @@ class TestShares:
         ],
     )
     def test_threads_of_a_run(
-        self, cpus: int, most_threads: int | None, pictures: int, threads: int
+        self, count: int, most_threads: int | None, pictures: int, threads: int
     ) -> None:
-        shares = CpuShares(cpus, most_threads)
+        shares = CpuShares(count, most_threads)
         with ExitStack() as stack:
             for _ in range(pictures):
                 stack.enter_context(shares.picture())
             assert shares.threads == threads
-            assert shares.pictures == max(1, pictures)
-        assert shares.threads == min(cpus, most_threads or cpus)
+            assert shares.busy == (pictures > 1)
+        assert shares.threads == min(count, most_threads or count)
 
     def test_a_picture_that_fails_is_worked_on_no_more(self) -> None:
         shares = CpuShares(2)
         with suppress(ValueError), shares.picture(), shares.picture():
             raise ValueError
         assert shares.threads == 2
+
+    def test_several_pictures_count_for_a_while(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now = 100.0
+        monkeypatch.setattr(cpus.time, "monotonic", lambda: now)
+        shares = CpuShares(2)
+        with shares.picture():
+            assert not shares.busy
+            with shares.picture():
+                assert shares.busy
+        now += cpus.BUSY_SECONDS / 2
+        assert shares.busy
+        now += cpus.BUSY_SECONDS
+        assert not shares.busy

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from age_gender.detectors.accurate import MOST_INPUT_PIXELS, RetinaFaceDetector
+from age_gender.capacity import NETWORK_PIXELS
+from age_gender.detectors.accurate import RetinaFaceDetector
 from tests.unit.fakes import FakeEngine
 
 
@@ -20,5 +21,5 @@ def test_is_bounded(size: tuple[int, int], min_face: int) -> None:
     RetinaFaceDetector(engine).detect(np.zeros((*size, 3), np.uint8), 0.5, 0.5, min_face)
     ((_, height, width, _),) = engine.shapes
     # Sides are rounded up to multiples of 32, and 6000 x 100 is padded to a shape of its own.
-    assert height * width <= (MOST_INPUT_PIXELS**0.5 + 32) ** 2
+    assert height * width <= (NETWORK_PIXELS**0.5 + 32) ** 2
     assert max(height, width) <= 1536

@@ -37,6 +37,19 @@ def test_scan_bomb_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPat
         picture.decode(bomb, **LIMITS)
 
 
+def jpeg(side: int) -> bytes:
+    return bytes(cv2.imencode(".jpg", np.zeros((side, side, 3), np.uint8))[1])
+
+
+@pytest.mark.parametrize("marker", [0x00, 0x02, 0x4F, 0xBF])
+def test_a_large_frame_behind_what_decoders_pass_over_is_refused(marker: int) -> None:
+    """They read on right behind FF 00, where a whole picture may lie in what looks like its data."""
+    hidden, told = jpeg(640), jpeg(16)[2:]
+    data = b"\xff\xd8\xff" + bytes([marker]) + (len(hidden) + 2).to_bytes(2, "big")
+    with pytest.raises(PictureError):
+        picture.decode(data + hidden + told, max_bytes=1 << 20, max_pixels=1000)
+
+
 def test_markers_without_end_are_given_up() -> None:
     with pytest.raises(PictureError):
         picture.read_header(b"\xff\xd8\xff" + b"\xd0\xff" * 1_000_000)

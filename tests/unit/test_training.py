@@ -481,6 +481,7 @@ def test_steps_are_skipped_only_when_their_result_is_there(
         steps.main()
     assert done == ["training.refit", "training.train"]
     done.clear()
+    (work / "agn-v1" / "first.npz").touch()
     labels.write_text("file,age\na.jpg,3\n")
     with pytest.raises(SystemExit, match="results of another recipe or other tables"):
         steps.main()
@@ -489,8 +490,10 @@ def test_steps_are_skipped_only_when_their_result_is_there(
 
 def test_results_of_something_else_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "work" / "agn-v1"
+    steps.keep_apart(folder, {"recipe": {"size": 192}})  # nothing came of it
     for _ in range(2):
         steps.keep_apart(folder, {"recipe": {"size": 224}})
+        (folder / "first.npz").touch()
     with pytest.raises(DataError, match="another recipe"):
         steps.keep_apart(folder, {"recipe": {"size": 192}})
     (tmp_path / "old.npz").touch()

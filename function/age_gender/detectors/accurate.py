@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from age_gender.capacity import NETWORK_PIXELS
 from age_gender.detectors.base import Detections, Scaled, strongest
 from age_gender.engine import Engine
 from age_gender.geometry import Float, Image, resize_quickly
@@ -20,8 +21,6 @@ ANCHOR_SIDES = ((16, 32), (64, 128), (256, 512))
 """Sides of the two square anchors at every cell of each stride, in input pixels."""
 CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
 """Factors by which offsets were multiplied in training (as in SSD, Liu et al. 2016)."""
-MOST_INPUT_PIXELS = 1536 * 864
-"""Of one picture, each of which takes some 110 bytes while the network runs, 140 MiB in all."""
 
 
 def _multiple_of_32(side: float) -> int:
@@ -62,7 +61,7 @@ class RetinaFaceDetector(Scaled):
 
     def scale_for(self, width: int, height: int, min_face: float | None) -> float:
         """See `Detector.scale_for`."""
-        most = math.sqrt(MOST_INPUT_PIXELS / (width * height))
+        most = math.sqrt(NETWORK_PIXELS / (width * height))
         return min(super().scale_for(width, height, min_face), most)
 
     def detect(
