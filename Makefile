@@ -31,7 +31,7 @@ check-infra: $(VENV)/.dev $(VENV)/.infra $(MODELS) ## Check image, Terraform, ma
 	@test -d ../shared/cloud || echo "WARNING: no ../shared/cloud: Terraform and the image go UNCHECKED"
 	@CHECK_CONTAINER="$${CHECK_CONTAINER:-cpu}" $(BIN)/python -m pytest tests/infra -rs -n 2 --dist loadfile
 
-bench: $(VENV)/.dev $(MODELS) ## Measure us and the peers; writes docs/benchmarks.md (BENCH_PEERS=folder for theirs)
+bench: $(VENV)/.dev $(MODELS) ## Measure us and the peers; writes docs/benchmarks.md (BENCH_PEERS=folder for theirs, BENCH_CONTAINER=command that starts the image)
 	@PYTHONPATH=function $(BIN)/python -m benchmarks
 
 bench-check: $(VENV)/.dev $(MODELS) ## Time the pipeline again and say what got slower than the stored figures

@@ -101,8 +101,8 @@ def keep_apart(folder: Path, made_of: dict[str, Any]) -> None:
         )
     if not note.exists() and folder.exists() and any(folder.iterdir()):
         raise DataError(
-            f"{folder} holds files of which nobody knows what they were made of: remove it, or write "
-            f"this into {note} if you know it was made of that:\n{text}"
+            f"{folder} holds files of which nobody knows what they were made of: remove it, or, if "
+            f"you know that it was this, write it into {note}:\n{text}"
         )
     folder.mkdir(parents=True, exist_ok=True)
     note.write_text(text, encoding="utf-8")

@@ -21,7 +21,7 @@ RESERVED = 384 << 20
 """Bytes that the service takes itself: libraries, models, prepared networks, and bodies."""
 BYTES_PER_PIXEL = 12
 """What a pixel takes at the worst moment: decoded, copied, drawn on and encoded."""
-LEAST_PIXELS = 12_000_000
+LEAST_PIXELS = 4032 * 3024
 """Accepted however little memory there is: what a phone takes."""
 CLOSE_LOOK_PIXELS = 12_000_000
 """Pixels whose memory a detector takes that looks for faces smaller than it does by default."""

@@ -43,7 +43,7 @@ def jpeg(side: int) -> bytes:
 
 @pytest.mark.parametrize("marker", [0x00, 0x02, 0x4F, 0xBF])
 def test_a_large_frame_behind_what_decoders_pass_over_is_refused(marker: int) -> None:
-    """They read on right behind FF 00, where a whole picture may lie in what looks like its data."""
+    """They read on right behind FF 00, where a picture may lie in what looks like its data."""
     hidden, told = jpeg(640), jpeg(16)[2:]
     data = b"\xff\xd8\xff" + bytes([marker]) + (len(hidden) + 2).to_bytes(2, "big")
     with pytest.raises(PictureError):
