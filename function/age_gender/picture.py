@@ -4,9 +4,11 @@ import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from age_gender.errors import PictureError, PictureTooLarge
 from age_gender.geometry import Image
@@ -128,9 +130,14 @@ class PictureFile:
             image = cv2.imdecode(np.frombuffer(self._data, np.uint8), REDUCTIONS[reduction])
         except cv2.error:
             image = None
-        if image is None:
+        if image is None or not self._is_as_told(image, reduction):
             raise PictureError(f"the {self.header.format} file is damaged or incomplete")
         return np.asarray(image, np.uint8)
+
+    def _is_as_told(self, image: NDArray[Any], reduction: int) -> bool:
+        """Whether a JPEG's decoder saw the size that we saw, upright or on its side."""
+        told = {self.header.width, self.header.height}
+        return self.header.format != "JPEG" or {n * reduction for n in image.shape[:2]} == told
 
 
 def decode(data: bytes, *, max_bytes: int, max_pixels: int) -> Image:
@@ -189,7 +196,8 @@ def _scans(data: bytes) -> int:
         if marker == 0xD9:
             break
         scans += marker == 0xDA
-        if marker not in (0x01, 0xD8):  # the others have a segment, with its length in front
+        # Of what is no marker decoders skip two bytes, and read on in what looks like its segment.
+        if marker >= 0xC0 and marker != 0xD8:
             position += int.from_bytes(data[position : position + 2], "big")
     return scans
 

@@ -236,6 +236,16 @@ class TestReduced:
         sizes = [told(cut, reduction) for reduction in (1, 2, 4, 8)]
         assert sizes in ([None] * 4, [(240, 320), (120, 160), (60, 80), (30, 40)])
 
+    @pytest.mark.parametrize("reduction", [1, 4])
+    def test_another_size_than_the_header_says_is_refused(
+        self, reduction: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = file_of(self.SMOOTH)
+        other = np.zeros((240 // reduction, 328 // reduction, 3), np.uint8)
+        monkeypatch.setattr(cv2, "imdecode", lambda *_: other)
+        with pytest.raises(PictureError, match="damaged"):
+            file.decode(reduction)
+
 
 def told(file: PictureFile, reduction: int) -> tuple[int, ...] | None:
     try:

@@ -37,6 +37,17 @@ def test_scan_bomb_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPat
         picture.decode(bomb, **LIMITS)
 
 
+@pytest.mark.parametrize("marker", [0x02, 0x4F, 0xBF])
+def test_scans_hidden_in_what_is_no_segment_count(marker: int) -> None:
+    """Between restarts, decoders pass over an invalid marker and read on right behind it."""
+    scan = b"\xff\xda\x00\x08\x01\x01\x00\x01\x05\x02"
+    hidden = bytes([0xFF, marker]) + (len(scan) * 1000 + 2).to_bytes(2, "big") + scan * 1000
+    restarts = b"\xff\xdd\x00\x04\x00\x01"
+    bomb = progressive(3000)[:-2] + restarts + scan + b"\x00\x00" + hidden + b"\xff\xd9"
+    with pytest.raises(PictureTooLarge, match="scans"):
+        picture.decode(bomb, **LIMITS)
+
+
 def jpeg(side: int) -> bytes:
     return bytes(cv2.imencode(".jpg", np.zeros((side, side, 3), np.uint8))[1])
 
