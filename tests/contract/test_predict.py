@@ -226,13 +226,13 @@ class TestRefused:
             (b"{}", "no-picture"),
             (b'{"b64": "AAAA", "url": "https://a.example/"}', "two-pictures"),
             (b'{"b64": "?!"}', "bad-base64"),
-            (b'{"b64": ""}', "bad-base64"),
+            (b'{"b64": ""}', "no-picture"),
             (b'{"url": "ftp://a.example/"}', "url-not-allowed"),
             (b'{"url": "file:///etc/passwd"}', "url-not-allowed"),
             (b'{"url": "http://127.0.0.1/"}', "url-not-allowed"),
             (b'{"url": "http://169.254.169.254/"}', "url-not-allowed"),
             (b'{"url": "gs://bucket/object"}', "url-not-allowed"),
-            (b'{"url": ""}', "url-not-allowed"),
+            (b'{"url": ""}', "no-picture"),
         ],
     )
     def test_400(self, client: Client, data: bytes, name: str) -> None:
