@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.latency import picture
 from tests.service import ROOT, Service
@@ -19,12 +19,20 @@ from tests.service import ROOT, Service
 STARTS = 7
 CONTAINER = "BENCH_CONTAINER"
 """Environment variable with the command that starts the image, ``{port}`` where it is to listen."""
-CASES: dict[str, tuple[dict[str, str], str]] = {
-    "fast": ({}, "fast"),
-    "accurate": ({}, "accurate"),
-    "accurate, TensorFlow": ({"ENGINE": "tensorflow"}, "accurate"),
+
+
+class Case(NamedTuple):
+    """What is asked of a server, and with which settings it is started."""
+
+    detector: str
+    environment: dict[str, str]
+
+
+CASES = {
+    "fast": Case("fast", {}),
+    "accurate": Case("accurate", {}),
+    "accurate, TensorFlow": Case("accurate", {"ENGINE": "tensorflow"}),
 }
-"""Environment and detector by name."""
 PACKAGES = 8
 _LINE = re.compile(r"import time:\s*(\d+) \|\s*\d+ \|\s*([\w.]+)$")
 _SERVE = "import functions_framework as f; f.create_app(target='predict', source='main.py')"
@@ -41,24 +49,24 @@ class Container(Service):
 
 def cold_start() -> dict[str, Any]:
     """Seconds from ``exec`` to the first answered prediction, for each detector and engine."""
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in CASES}
-    for _ in range(STARTS):
-        for name, (environment, detector) in CASES.items():
-            runs[name].append(_start(Service, detector, environment))
-    return {name: _summary(starts) for name, starts in runs.items()}
+    return _measured(Service, CASES)
 
 
 def container() -> dict[str, Any]:
     """The same in the image, by detector, or why it was not measured."""
     if CONTAINER not in os.environ:
         return {"unavailable": f"{CONTAINER} does not say how to start it"}
-    detectors = ("fast", "accurate")
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in detectors}
+    plain = {name: case for name, case in CASES.items() if not case.environment}
+    return {"command": os.environ[CONTAINER], "starts": _measured(Container, plain)}
+
+
+def _measured(server: type[Service], cases: dict[str, Case]) -> dict[str, Any]:
+    """Start the server for each case in turn, again and again."""
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in cases}
     for _ in range(STARTS):
-        for name in detectors:
-            runs[name].append(_start(Container, name, {}))
-    told = {name: _summary(starts) for name, starts in runs.items()}
-    return {"command": os.environ[CONTAINER], "starts": told}
+        for name, case in cases.items():
+            runs[name].append(_start(server, case.detector, case.environment))
+    return {name: _summary(starts) for name, starts in runs.items()}
 
 
 def _start(server: type[Service], detector: str, environment: dict[str, str]) -> dict[str, float]:

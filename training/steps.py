@@ -92,17 +92,16 @@ def keep_apart(folder: Path, made_of: dict[str, Any]) -> None:
     """
     note = folder / "made_of.json"
     text = json.dumps(made_of, indent=1, sort_keys=True) + "\n"
-    if note.exists() and len(list(folder.iterdir())) > 1:
-        if note.read_text(encoding="utf-8") == text:
-            return
-        raise DataError(
-            f"{folder} holds results of another recipe or other tables (see {note.name} there): "
-            "give another --work, or remove it"
-        )
-    if not note.exists() and folder.exists() and any(folder.iterdir()):
+    results = {path.name for path in folder.glob("*")} - {note.name}
+    if results and not note.exists():
         raise DataError(
             f"{folder} holds files of which nobody knows what they were made of: remove it, or, if "
             f"you know that it was this, write it into {note}:\n{text}"
+        )
+    if results and note.read_text(encoding="utf-8") != text:
+        raise DataError(
+            f"{folder} holds results of another recipe or other tables (see {note.name} there): "
+            "give another --work, or remove it"
         )
     folder.mkdir(parents=True, exist_ok=True)
     note.write_text(text, encoding="utf-8")

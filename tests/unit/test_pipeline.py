@@ -2,6 +2,7 @@
 
 import io
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,11 +15,11 @@ from age_gender import pipeline as module
 from age_gender import render
 from age_gender.attributes import AttributeEstimator
 from age_gender.cpus import CpuShares
-from age_gender.detectors import Detections
+from age_gender.detectors import Detections, Detector
 from age_gender.errors import ModelUnavailable, PictureError, PictureTooLarge
 from age_gender.model_spec import Reliability
 from age_gender.picture import PictureFile
-from age_gender.pipeline import Options, Pipeline, Result, Stopwatch
+from age_gender.pipeline import DetectorName, Options, Pipeline, Result, Stopwatch
 from age_gender.schema import PredictResponse, response_body
 from tests.unit.fakes import FakeDetector, detections, estimator, spec
 from tests.unit.pictures import Pixels, decoded, encoded, noise
@@ -30,11 +31,20 @@ GREY = np.full((HEIGHT, WIDTH, 3), (AGE, 200, 90), np.uint8)
 PICTURE = encoded(GREY, "PNG")
 
 
+def pipeline_of(
+    detector: Callable[[DetectorName], Detector],
+    judge: Callable[[], AttributeEstimator] = estimator,
+    cpus: CpuShares | None = None,
+    **limits: int,
+) -> Pipeline:
+    bounds = {"max_bytes": 1 << 20, "max_pixels": 1 << 20} | limits
+    return Pipeline(detector, judge, cpus=cpus or CpuShares(1), **bounds)
+
+
 def pipeline(found: Detections, judge: AttributeEstimator | None = None, **limits: int) -> Pipeline:
     detector = FakeDetector(found)
     known = judge or estimator()
-    bounds = {"max_bytes": 1 << 20, "max_pixels": 1 << 20} | limits
-    return Pipeline(lambda _: detector, lambda: known, cpus=CpuShares(1), **bounds)
+    return pipeline_of(lambda _: detector, lambda: known, **limits)
 
 
 def run(found: Detections, picture: bytes = PICTURE, **options: Any) -> Result:
@@ -51,13 +61,7 @@ def test_cpus_are_shared_with_the_pictures_worked_on(decoded: bool) -> None:
             threads.append(shares.threads)
             return super().detect(*args, **kwargs)
 
-    made = Pipeline(
-        lambda _: Watching(detections()),
-        estimator,
-        cpus=shares,
-        max_bytes=1 << 20,
-        max_pixels=1 << 20,
-    )
+    made = pipeline_of(lambda _: Watching(detections()), cpus=shares)
     for others in range(2):
         with ExitStack() as stack:
             for _ in range(others):
@@ -115,7 +119,7 @@ class TestOptions:
             asked.append(name)
             return detector
 
-        made = Pipeline(named, estimator, cpus=CpuShares(1), max_bytes=1 << 20, max_pixels=1 << 20)
+        made = pipeline_of(named)
         made.run(PICTURE, Options(face_detector="accurate", confidence=0.3, nms=0.2, min_face=55))
         assert asked == ["accurate"]
         assert detector.asked == [(0.3, 0.2, 55)]
@@ -164,9 +168,7 @@ class TestOptions:
             raise ModelUnavailable("loaded")
 
         detector = FakeDetector(detections((20, 20, 80, 80)))
-        made = Pipeline(
-            lambda _: detector, fail, cpus=CpuShares(1), max_bytes=1 << 20, max_pixels=1 << 20
-        )
+        made = pipeline_of(lambda _: detector, fail)
         (face,) = made.run(PICTURE, Options(get_attributes=False)).faces
         assert face.age is face.gender is face.quality is face.reliable is None
         with pytest.raises(ModelUnavailable):
@@ -280,13 +282,7 @@ class TestReducedDecoding:
         self, *boxes: tuple[float, ...], data: bytes = JPEG, **options: Any
     ) -> tuple[Result, Seeing]:
         detector = Seeing(detections(*boxes, landmarks=True))
-        made = Pipeline(
-            lambda _: detector,
-            estimator,
-            cpus=CpuShares(1),
-            max_bytes=1 << 20,
-            max_pixels=1 << 20,
-        )
+        made = pipeline_of(lambda _: detector)
         return made.run(data, Options(**{"return_image": False, **options})), detector
 
     def test_places_are_those_of_the_whole_picture(self, decoded_at: list[int]) -> None:
