@@ -22,10 +22,10 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv /opt/build \
     && /opt/build/bin/pip install --quiet --require-hashes -r requirements/build.txt
 COPY training/__init__.py training/convert.py training/data.py training/model.py training/
-COPY training/thirdparty training/thirdparty
-COPY function/age_gender/models function/age_gender/models
+COPY modelbuild modelbuild
+COPY function/age_gender/models/specs function/age_gender/models/specs
 # LiteRT's files and the manifest serve everywhere, the SavedModel folders only with TensorFlow.
-RUN /opt/build/bin/python -m training.thirdparty.build --models-dir /models/litert \
+RUN /opt/build/bin/python -m modelbuild.build --models-dir /models/litert \
     && mkdir /models/tensorflow \
     && find /models/litert -mindepth 1 -maxdepth 1 -type d -exec mv -t /models/tensorflow {} +
 
@@ -71,7 +71,7 @@ FROM base AS app
 COPY function /app
 # The weights that the networks were made from stay behind, and the requirements, which scanners
 # would take for what is installed.
-RUN rm -r /app/age_gender/models/own /app/requirements*.txt \
+RUN rm -r /app/requirements*.txt \
     && python -m compileall -q --invalidation-mode unchecked-hash /app \
     && chmod -R a+rX,go-w /app
 

@@ -25,7 +25,7 @@ lint: $(VENV)/.dev ## Lint, formatting and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy function
-	@$(BIN)/mypy training benchmarks local_runner.py
+	@$(BIN)/mypy training modelbuild testing benchmarks local_runner.py
 
 check-infra: $(VENV)/.dev $(VENV)/.infra $(MODELS) ## Check image, Terraform, manifests, Cloud Build file and docs (uses ../shared/cloud)
 	@test -d ../shared/cloud || echo "WARNING: no ../shared/cloud: Terraform and the image go UNCHECKED"
@@ -58,7 +58,7 @@ clean: ## Remove the virtual environment and the models built
 	rm -rf $(VENV) build
 	git clean -fdxq function/age_gender/models
 
-$(MODELS): training/thirdparty/*.py function/age_gender/models/models.toml | $(VENV)/.build
+$(MODELS): modelbuild/*.py modelbuild/models.toml | $(VENV)/.build
 	@$(BIN)/python local_runner.py models
 	@touch $@
 

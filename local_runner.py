@@ -32,8 +32,8 @@ try:
     from rich.progress import Progress
     from rich.table import Table
 
+    from age_gender.cli import streams
     from age_gender.errors import AgeGenderError, ModelUnavailable
-    from age_gender.local import streams
     from age_gender.settings import Settings, load_settings
 except ModuleNotFoundError as error:
     sys.exit(
@@ -42,8 +42,8 @@ except ModuleNotFoundError as error:
     )
 
 if TYPE_CHECKING:
-    from age_gender.local.copies import Copies
-    from age_gender.local.reports import Report
+    from age_gender.cli.copies import Copies
+    from age_gender.cli.reports import Report
 
 app = typer.Typer(
     help=__doc__,
@@ -207,10 +207,10 @@ def predict(
     settings = _settings()
     _require_models(settings)
     # After the command line has been found right: these imports load the native libraries.
-    from age_gender.local import gather, session
-    from age_gender.local.predict import predict_all
-    from age_gender.pipeline import Options
+    from age_gender.cli import gather, session
+    from age_gender.cli.predict import predict_all
     from age_gender.runtime import Runtime
+    from age_gender.vision.pipeline import Options
 
     if sheet and sheet.suffix.lower() not in session.SHEETS:
         raise typer.BadParameter("--sheet has to end with .html or .png")
@@ -218,7 +218,7 @@ def predict(
         raise typer.BadParameter(f"--sheet would replace {sheet}, which is to be read")
     found = gather.gather(files or [], [sheet] if sheet else [])
     inputs = [entry.name for entry in found.entries]
-    wants = session.Wants(
+    wants = session.RunOptions(
         options=Options(
             confidence=confidence,
             nms=nms,
@@ -263,7 +263,7 @@ def annotate(
     """
     settings = _settings()
     _require_models(settings)
-    from age_gender import backfill
+    from age_gender.batch import backfill
 
     with Progress(console=notes, transient=True) as bar:
         task = bar.add_task(escape(source), total=None)
@@ -289,8 +289,8 @@ def models(
     check: Annotated[bool, typer.Option(help="Only tell what is missing or damaged.")] = False,
 ) -> None:
     """Fetch, verify and convert the networks; does nothing when they are there."""
-    from training.thirdparty import build
-    from training.thirdparty.errors import ModelBuildError
+    from modelbuild import build
+    from modelbuild.errors import ModelBuildError
 
     models_dir = _settings().models_dir
     if check:
@@ -314,8 +314,8 @@ def doctor(
 
     Exit code 0: all works, though there may be warnings; 1: something is broken.
     """
-    from age_gender.local import doctor as examination
-    from training.thirdparty import build
+    from age_gender.cli import doctor as examination
+    from modelbuild import build
 
     def findings() -> "list[examination.Check]":
         try:
@@ -336,7 +336,7 @@ def doctor(
 
 
 def _report(*, json_lines: bool, csv: bool, live: bool) -> "Report":
-    from age_gender.local import reports
+    from age_gender.cli import reports
 
     if json_lines:
         return reports.JsonLines()
@@ -346,7 +346,7 @@ def _report(*, json_lines: bool, csv: bool, live: bool) -> "Report":
 
 
 def _copies(folder: Path | None, ending: str, inputs: list[str]) -> "Copies | None":
-    from age_gender.local.copies import Copies
+    from age_gender.cli.copies import Copies
 
     if folder is None:
         return None

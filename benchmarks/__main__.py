@@ -20,7 +20,7 @@ from benchmarks import (
     throughput,
 )
 from benchmarks.peers import compare
-from tests.service import Service
+from testing.service import Service
 
 
 def _over_http(_: dict[str, Any]) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from typing import Any
 import psutil
 
 from benchmarks.latency import picture
-from tests.buckets import OUT, SOURCE, BucketServer, Proxy
-from tests.service import ROOT
+from testing.buckets import OUT, SOURCE, BucketServer, Proxy
+from testing.service import ROOT
 
 PICTURES = 2000
 DELAY_MS = 30
@@ -105,7 +105,7 @@ def _run(storage: str, log: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     environment = {"STORAGE_EMULATOR_HOST": storage, "INPUT_BUCKET": SOURCE, "OUTPUT_BUCKET": OUT}
     with log.open("wb") as stream:
         job = subprocess.Popen(
-            [sys.executable, "-m", "age_gender.backfill"],
+            [sys.executable, "-m", "age_gender.batch.backfill"],
             cwd=ROOT / "function",
             env={**os.environ, **environment},
             stderr=stream,

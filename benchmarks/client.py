@@ -6,7 +6,7 @@ import json
 import time
 from typing import Any
 
-from tests.service import AUTHORIZATION
+from testing.service import AUTHORIZATION
 
 
 class Client:

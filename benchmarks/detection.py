@@ -5,17 +5,17 @@ from typing import Any
 import cv2
 import numpy as np
 
-from age_gender.cpus import CpuShares
-from age_gender.detectors import Detector
-from age_gender.detectors.accurate import RetinaFaceDetector
-from age_gender.detectors.fast import HogDetector
-from age_gender.engine import LiteRTEngine
-from age_gender.geometry import iou_matrix
+from age_gender.limits.cpus import CpuShares
+from age_gender.networks.engine import LiteRTEngine
 from age_gender.settings import load_settings
-from tests import photos
+from age_gender.vision.detectors import Detector
+from age_gender.vision.detectors.accurate import RetinaFaceDetector
+from age_gender.vision.detectors.fast import HogDetector
+from age_gender.vision.geometry import iou_matrix
+from testing import photos
 
 SIDES = (16, 20, 30, 40, 60, 80, 120)
-LEAST_IOU = 0.4
+MIN_IOU = 0.4
 """Boxes drawn by hand and by detectors differ most where hair hides the forehead."""
 
 
@@ -43,6 +43,6 @@ def _count(detector: Detector, photo: photos.Photo, side: int) -> tuple[int, int
     shrunk = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     found = detector.detect(np.asarray(shrunk, np.uint8), 0.5, 0.5, min(side, 40))
     overlaps = iou_matrix((boxes * scale).astype(np.float32), found.boxes)
-    hits = int((overlaps.max(axis=1, initial=0) >= LEAST_IOU).sum())
-    false = int((overlaps.max(axis=0, initial=0) < LEAST_IOU).sum())
+    hits = int((overlaps.max(axis=1, initial=0) >= MIN_IOU).sum())
+    false = int((overlaps.max(axis=0, initial=0) < MIN_IOU).sum())
     return len(boxes), hits, false

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import psutil
 
-from age_gender.pipeline import Options
 from age_gender.runtime import Runtime
+from age_gender.vision.pipeline import Options
 from benchmarks.client import Client
 from benchmarks.reference import loop
-from tests import photos
-from tests.service import Service
+from testing import photos
+from testing.service import Service
 
 ROUNDS = 25
 

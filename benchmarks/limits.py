@@ -38,7 +38,7 @@ def measure(latency: dict[str, Any]) -> dict[str, Any]:
 
 
 def _chip_gflop(model: str) -> float:
-    from age_gender.model_spec import load_spec
+    from age_gender.vision.model_spec import load_spec
 
     folder = load_settings().models_dir
     side = load_spec(folder, model).chip.size

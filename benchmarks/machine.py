@@ -6,7 +6,7 @@ import subprocess
 from importlib.metadata import version
 from typing import Any
 
-from age_gender.local.machine import cpu_model
+from age_gender.cli.machine import cpu_model
 
 PACKAGES = ("ai-edge-litert", "dlib-bin", "numpy", "opencv-python-headless", "tensorflow-cpu")
 

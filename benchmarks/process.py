@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 
 from benchmarks.latency import picture
-from tests.service import Service
+from testing.service import Service
 
 REQUESTS = 1000
 

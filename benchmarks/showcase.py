@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from age_gender.geometry import Image, resize
-from age_gender.pipeline import Options
-from age_gender.runtime import Runtime, answer_body
+from age_gender.runtime import Runtime, response_of
 from age_gender.settings import FUNCTION_DIR, load_settings
+from age_gender.vision.geometry import Image, resize
+from age_gender.vision.pipeline import Options
 from benchmarks.marks import fill
-from tests import photos
+from testing import photos
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs" / "img" / "portraits.jpg"
-SAMPLE = FUNCTION_DIR / "age_gender" / "web" / "sample.jpg"
+SAMPLE = FUNCTION_DIR / "age_gender" / "edge" / "web" / "sample.jpg"
 
 PEOPLE = ("astronaut", "obama", "biden")
 WIDTH, HEIGHT = 320, 400
@@ -66,7 +66,7 @@ def line(answer: dict[str, Any]) -> str:
     box = ",".join(map(str, face["box"]))
     return (
         "```console\n$ python predict.py http://127.0.0.1:8080 "
-        "../../function/age_gender/web/sample.jpg\n"
+        "../../function/age_gender/edge/web/sample.jpg\n"
         f"{face['age']:.1f} {low:.1f}-{high:.1f} {face['gender']} "
         f"{face['gender_probability']:.2f} {box}\n```"
     )
@@ -97,7 +97,7 @@ def main() -> None:
     options = Options(face_detector="accurate", return_image=False)
     results = [runtime.pipeline.run(SAMPLE.read_bytes(), options) for _ in range(ROUNDS)]
     quickest = min(results, key=lambda result: result.inference_ms)
-    answer = answer_body(runtime, quickest, options)
+    answer = response_of(runtime, quickest, options)
     fill(ROOT / "docs" / "api.md", "answer", whole(answer))
     fill(ROOT / "README.md", "answer", short(answer))
     fill(ROOT / "docs" / "examples" / "README.md", "answer", line(answer))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.latency import picture
-from tests.service import ROOT, Service
+from testing.service import ROOT, Service
 
 STARTS = 7
 CONTAINER = "BENCH_CONTAINER"

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from age_gender.cpus import CpuShares
-from age_gender.engine import LiteRTEngine
+from age_gender.limits.cpus import CpuShares
+from age_gender.networks.engine import LiteRTEngine
 from age_gender.settings import load_settings
 
 CPUS = (1, 2, 4)
@@ -52,9 +52,9 @@ def _row(model: Path, batch: NDArray[np.float32], cpus: int, threads: int) -> di
     # Threads of one run are made once and keep the CPUs of that moment; these are made here.
     apart = LiteRTEngine(
         model,
-        CpuShares(threads, most_threads=1),
+        CpuShares(threads, max_threads=1),
         keep_pixels=EACH * threads,
-        most_pixels=EACH * threads,
+        max_pixels=EACH * threads,
     )
     jobs = [threading.Thread(target=_run_often, args=(apart, batch)) for _ in range(threads)]
     _run_often(apart, batch, 1)

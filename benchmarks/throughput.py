@@ -11,7 +11,7 @@ import psutil
 
 from benchmarks.client import Client
 from benchmarks.latency import picture
-from tests.service import Service
+from testing.service import Service
 
 CLIENTS = (1, 2, 4, 8)
 SECONDS = 6.0

@@ -4,7 +4,7 @@
 ``docs/img/tuning`` and the measured parts of ``docs/tuning.md``; ``--report-only`` writes the last
 two again. Two sets, because neither says everything:
 
-* the labelled photos of ``tests/photos.toml``, at three sizes, and sample pictures without people:
+* the labelled photos of ``testing/photos.toml``, at three sizes, and samples without people:
   all faces in them are known, so what else is found is false;
 * a folder of pictures that each show one face in the middle (FairFace's with padding 0.25, say),
   pasted at known sizes onto those sample pictures: many faces, but for recall only, since their
@@ -25,16 +25,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from age_gender.cpus import CpuShares
-from age_gender.detectors import Detector
-from age_gender.detectors.accurate import RetinaFaceDetector
-from age_gender.detectors.fast import HogDetector
-from age_gender.engine import LiteRTEngine
-from age_gender.geometry import Float, Image, iou_matrix, resize
+from age_gender.limits.cpus import CpuShares
+from age_gender.networks.engine import LiteRTEngine
 from age_gender.settings import load_settings
+from age_gender.vision.detectors import Detector
+from age_gender.vision.detectors.accurate import RetinaFaceDetector
+from age_gender.vision.detectors.fast import HogDetector
+from age_gender.vision.geometry import Float, Image, iou_matrix, resize
 from benchmarks import tuning_report
-from benchmarks.detection import LEAST_IOU
-from tests import photos
+from benchmarks.detection import MIN_IOU
+from testing import photos
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "tuning.json"
@@ -45,14 +45,14 @@ PEOPLELESS = (
 )
 """Sample pictures of scikit-image that its package brings along; chelsea is a cat."""
 
-LEAST_CONFIDENCE = 0.02
+MIN_CONFIDENCE = 0.02
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 PHOTO_SIDES = (48, 96, 192)
 """Sides of the photos' median face, pixels: those that both detectors look for by default."""
 
 CROP_SIDES = (10, 12, 16, 20, 24, 32, 40, 60, 80, 100)
 CANVAS = (640, 480)
-MOST_ON_A_CANVAS = 48
+MAX_ON_A_CANVAS = 48
 """Faces; many more would fill the detector's list of candidates."""
 FACE_SHARE = 0.8
 """Of a crop's side that its face is wide, as both detectors draw it; measured on FairFace's."""
@@ -104,7 +104,7 @@ def tally(detector: Detector, scenes: Iterable[Scene], min_face: int | None) -> 
     """
     hits, false, faces = [], [], 0
     for scene in scenes:
-        found = detector.detect(scene.image, LEAST_CONFIDENCE, 0.5, min_face)
+        found = detector.detect(scene.image, MIN_CONFIDENCE, 0.5, min_face)
         is_hit = matched(found.boxes, scene.boxes)
         hits.append(found.scores[is_hit])
         false.append(found.scores[~is_hit])
@@ -128,7 +128,7 @@ def matched(found: Float, truth: Float) -> NDArray[np.bool_]:
     overlaps = iou_matrix(found, truth)
     taken: set[int] = set()
     for i, face in enumerate(overlaps.argmax(axis=1).tolist()):
-        if overlaps[i, face] >= LEAST_IOU and face not in taken:
+        if overlaps[i, face] >= MIN_IOU and face not in taken:
             is_hit[i] = True
             taken.add(face)
     return is_hit
@@ -162,7 +162,7 @@ def pasted(crops: Sequence[Image], side: int) -> Iterator[Scene]:
     columns, rows = CANVAS[0] // step, CANVAS[1] // step
     margin = (step - crop_side) // 2
     corners = [(x * step + margin, y * step + margin) for y in range(rows) for x in range(columns)][
-        :MOST_ON_A_CANVAS
+        :MAX_ON_A_CANVAS
     ]
     backgrounds = [resize(scene.image, *CANVAS) for scene in peopleless()]
     for number, start in enumerate(range(0, len(crops), len(corners))):

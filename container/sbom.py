@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-LEAST_SYSTEM_PACKAGES = 20
+MIN_SYSTEM_PACKAGES = 20
 
 
 def components(sbom: dict[str, Any]) -> set[str]:
@@ -43,7 +43,7 @@ def missing(sbom: dict[str, Any], requirements: str) -> list[str]:
     listed = components(sbom)
     absent = sorted(pinned(requirements) - listed)
     system = sum(purl.startswith("pkg:deb/") for purl in listed)
-    if system < LEAST_SYSTEM_PACKAGES:
+    if system < MIN_SYSTEM_PACKAGES:
         absent.append(f"the system's packages (it has {system})")
     return absent
 

@@ -17,11 +17,12 @@ import functions_framework
 from cloudevents.http import CloudEvent
 from flask import Request, Response, current_app, has_app_context, request
 
-from age_gender import auth, logs, server
+from age_gender import logs
+from age_gender.batch.events import Handler
+from age_gender.edge import auth, server
+from age_gender.edge.app import Edge
 from age_gender.errors import SettingsError
-from age_gender.events import Handler
-from age_gender.http import Edge
-from age_gender.memory import tame_malloc
+from age_gender.limits.memory import limit_malloc_arenas
 from age_gender.settings import get_settings
 
 # The framework runs this file in the context of an application that it calls by the target.
@@ -33,7 +34,7 @@ def _handler() -> Handler:
     return Handler(_settings)
 
 
-tame_malloc()  # before there are threads
+limit_malloc_arenas()  # before there are threads
 try:
     _settings = get_settings()
     logs.set_up(_settings.log)
@@ -41,7 +42,7 @@ try:
         _handler()
 except SettingsError as error:
     sys.exit(f"cannot start: {error}")
-_edge = Edge(_settings, closing=server.CLOSING)
+_edge = Edge(_settings, shutdown=server.SHUTDOWN)
 if _target == "annotate":  # whose callers Google authenticates, and gives their time
     server.configure(math.inf)
 else:
@@ -51,7 +52,7 @@ else:
 
 @functions_framework.http
 def predict(request: Request) -> Response:
-    """Answer an HTTP request; see ``age_gender.http``."""
+    """Answer an HTTP request; see ``age_gender.edge.app``."""
     return _edge(request)
 
 
@@ -63,7 +64,7 @@ if _target != "annotate" and has_app_context():
 
 @functions_framework.cloud_event
 def annotate(event: CloudEvent) -> None:
-    """Annotate the picture that was uploaded; see ``age_gender.events``."""
+    """Annotate the picture that was uploaded; see ``age_gender.batch.events``."""
     _handler()(event, request.headers)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import Service
+from testing.service import Service
 
 
 @pytest.fixture(scope="session")

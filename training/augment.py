@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from age_gender.geometry import chip_transforms, roll_angles, warp_chips
+from age_gender.vision.geometry import chip_transforms, roll_angles, warp_chips
 
 Picture = NDArray[np.uint8]
 Float = NDArray[np.float32]

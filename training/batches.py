@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from age_gender.geometry import chip_transforms, warp_chips
+from age_gender.vision.geometry import chip_transforms, warp_chips
 from training.augment import damaged, jittered_chips
 from training.data import Labels, Prepared, age_band
 

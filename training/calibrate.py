@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from age_gender.attributes import Attributes, calibrate
-from age_gender.cpus import CpuShares
-from age_gender.engine import LiteRTEngine
-from age_gender.model_spec import Calibration, ModelSpec, Reliability, load_spec
+from age_gender.limits.cpus import CpuShares
+from age_gender.networks.engine import LiteRTEngine
+from age_gender.vision.attributes import Attributes, calibrate
+from age_gender.vision.model_spec import Calibration, ModelSpec, Reliability, load_spec
 from training.data import (
     AGE_BANDS,
     AGE_EDGES,
@@ -79,10 +79,10 @@ def fit_temperatures(observed: Observations, labels: Labels) -> tuple[float, flo
     p = np.clip(observed.male.astype(np.float64), 1e-6, 1 - 1e-6)
     logit = np.log(p / (1 - p)) * np.where(labels.male, 1, -1)
 
-    def sex_loss(temperature: float) -> float:
+    def gender_loss(temperature: float) -> float:
         return float(np.logaddexp(0, -logit / temperature).mean())
 
-    return _argmin(age_loss), _argmin(sex_loss)
+    return _argmin(age_loss), _argmin(gender_loss)
 
 
 def learnt_from(labels: Labels, name: str) -> NDArray[np.bool_]:
@@ -275,7 +275,7 @@ def _errors(observed: Observations, labels: Labels, spec: ModelSpec) -> Float:
 def fit_limits(
     observed: Observations,
     labels: Labels,
-    worsened: Worsened,
+    degraded_views: Degraded,
     spec: ModelSpec,
 ) -> Reliability:
     """Limits of reliability from the error against size, sharpness and yaw.
@@ -283,15 +283,15 @@ def fit_limits(
     Args:
         observed: of N faces, all found, in pictures as they are: for the yaw.
         labels: of the same.
-        worsened: the same kind of faces, made smaller and less sharp.
+        degraded_views: the same kind of faces, made smaller and less sharp.
         spec: calibrated.
     """
     errors = _errors(observed, labels, spec)
-    by_size = _errors(worsened.smaller, worsened.smaller_labels, spec)
-    by_sharpness = _errors(worsened.blurred, worsened.blurred_labels, spec)
+    by_size = _errors(degraded_views.smaller, degraded_views.smaller_labels, spec)
+    by_sharpness = _errors(degraded_views.blurred, degraded_views.blurred_labels, spec)
     return Reliability(
-        min_size=round(limit_where_worse(worsened.smaller.size, by_size), 1),
-        min_sharpness=round(limit_where_worse(worsened.blurred.sharpness, by_sharpness), 3),
+        min_size=round(limit_where_worse(degraded_views.smaller.size, by_size), 1),
+        min_sharpness=round(limit_where_worse(degraded_views.blurred.sharpness, by_sharpness), 3),
         max_yaw=round(-limit_where_worse(-np.abs(observed.yaw), errors), 2),
     )
 
@@ -303,7 +303,7 @@ BLUR = (0.0, 1.0, 2.0, 3.0, 4.5, 6.5, 9.0)
 
 
 @dataclass(frozen=True)
-class Worsened:
+class Degraded:
     """Faces in pictures that were made worse, all found.
 
     Attributes:
@@ -357,11 +357,11 @@ def main() -> None:
         some = [args.images / file for file in labels.name[few]]
         smaller = [find(some, detector, shrink=s) for s in SHRINK]
         blurred = [find(some, detector, blur=s) for s in BLUR]
-        worsened = Worsened(
+        degraded_views = Degraded(
             *pooled(smaller, labels[few], engine, spec),
             *pooled(blurred, labels[few], engine, spec),
         )
-        limits = fit_limits(observed[rows], labels[rows], worsened, spec)
+        limits = fit_limits(observed[rows], labels[rows], degraded_views, spec)
         spec = spec.model_copy(update={"reliability": limits})
         write_spec(spec, args.models)
         print(spec.model_dump_json(indent=2))

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from age_gender.model_spec import ModelSpec, load_spec
+from age_gender.vision.model_spec import ModelSpec, load_spec
+from modelbuild.catalogue import OWN
 from training.plots import EXACT, RANGED
 from training.report import share, table, years
 
@@ -41,7 +42,7 @@ def write_card(models: Path, target: Path) -> None:
         models: folder of the models.
         target: the Markdown file.
     """
-    files = sorted((models / "own").glob("*.metrics.json"))
+    files = sorted(OWN.glob("*.metrics.json"))
     parts = [_HEAD]
     for file in files:
         numbers = json.loads(file.read_text(encoding="utf-8"))
@@ -66,7 +67,7 @@ def _section(spec: ModelSpec, numbers: dict[str, Any]) -> str:
         " told",
         f"- **Reliable** means: face of at least {limits.min_size:g} px, sharpness of at least"
         f" {limits.min_sharpness:g}, turned aside by at most {limits.max_yaw:g}"
-        " (see `age_gender/quality.py`)",
+        " (see `age_gender/vision/quality.py`)",
         "",
     ]
     for name, part in numbers["sets"].items():

@@ -20,9 +20,9 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+from modelbuild.export import export, require_close, run_litert, run_saved_model
+from modelbuild.quantise import Ranges, quantise
 from training import model as network
-from training.thirdparty.export import export, require_close, run_litert, run_saved_model
-from training.thirdparty.quantise import Ranges, quantise
 
 _TOLERANCE = {"age": 1e-3, "gender": 1e-3}
 # Of int8 arithmetic, on noise, which faces are not.

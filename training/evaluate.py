@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from age_gender.attributes import Attributes, calibrate
-from age_gender.cpus import CpuShares
-from age_gender.engine import LiteRTEngine
-from age_gender.model_spec import ModelSpec, load_spec
+from age_gender.limits.cpus import CpuShares
+from age_gender.networks.engine import LiteRTEngine
+from age_gender.vision.attributes import Attributes, calibrate
+from age_gender.vision.model_spec import ModelSpec, load_spec
+from modelbuild.catalogue import OWN
 from training import plots
 from training.calibrate import BLUR, SHRINK, cross_fitted, learnt_from, pooled
 from training.card import write_card
@@ -32,9 +33,9 @@ from training.data import Labels, concatenated, is_validation, read_labels
 from training.observe import Faces, Observations, find, make_detector, observe, set_threads
 from training.report import (
     by_group,
+    gender_calibration,
     group_numbers,
     select,
-    sex_calibration,
     sharpness_names,
     size_names,
     tables,
@@ -153,7 +154,7 @@ def _judged_set(
     return {
         **_missed(observed, index),
         **tables(said, known),
-        "sex_calibration": sex_calibration(said.male, known.male),
+        "gender_calibration": gender_calibration(said.male, known.male),
         "reliable": by_group(said, known, _reliability(observed[seen], spec)),
     }
 
@@ -223,7 +224,7 @@ def main() -> None:
     if args.part == "validation":
         labels = labels[is_validation(list(labels.name))]
     views = look(labels, args.images, args.models, args.sample, args.threads)
-    own, pictures = args.models / "own", args.docs / "img" / "model"
+    own, pictures = OWN, args.docs / "img" / "model"
     for name in args.names:
         spec = load_spec(args.models, name)
         engine = LiteRTEngine(args.models / f"{name}.tflite", CpuShares(args.threads))

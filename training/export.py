@@ -16,23 +16,25 @@ import re
 import shutil
 from pathlib import Path
 
-from age_gender.model_spec import Ages, Chip, ModelSpec
+from age_gender.vision.model_spec import Ages, Chip, ModelSpec
+from modelbuild.build import build_all
+from modelbuild.catalogue import CATALOGUE, OWN
 from training.recipes import load_recipe
-from training.thirdparty.build import build_all
 
 
-def publish(weights: Path, spec: ModelSpec, models_dir: Path) -> str:
+def publish(weights: Path, spec: ModelSpec, models_dir: Path, own: Path = OWN) -> str:
     """Put weights and their specification where the build step looks for them.
 
     Args:
         weights: ``weights.npz`` of a training run.
         spec: of the model.
         models_dir: folder of the models.
+        own: folder of committed weights.
 
     Returns:
         SHA-256 of the weights' file.
     """
-    committed = models_dir / "own" / f"{spec.name}.npz"
+    committed = own / f"{spec.name}.npz"
     committed.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(weights, committed)
     write_spec(spec, models_dir)
@@ -79,10 +81,9 @@ def main() -> None:
         ages=Ages(first=0.0, step=1.0),
     )
     sha256 = publish(args.weights, spec, args.models)
-    catalogue = args.models / "models.toml"
-    text = pinned(catalogue.read_text(encoding="utf-8"), args.name, recipe.version, sha256)
-    catalogue.write_text(text, encoding="utf-8")
-    build_all(args.models, only=[args.name], catalogue=catalogue)
+    text = pinned(CATALOGUE.read_text(encoding="utf-8"), args.name, recipe.version, sha256)
+    CATALOGUE.write_text(text, encoding="utf-8")
+    build_all(args.models, only=[args.name])
 
 
 if __name__ == "__main__":

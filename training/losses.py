@@ -80,7 +80,7 @@ class AgeLoss(keras.losses.Loss):  # type: ignore[misc] # Keras has no types
 
 
 @keras.saving.register_keras_serializable("training")
-class SexLoss(keras.losses.Loss):  # type: ignore[misc] # Keras has no types
+class GenderLoss(keras.losses.Loss):  # type: ignore[misc] # Keras has no types
     """Binary cross-entropy with label smoothing (Szegedy et al. 2016)."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

@@ -11,8 +11,8 @@ from keras import ops
 from ml_dtypes import bfloat16
 from numpy.typing import NDArray
 
+from modelbuild.faceres import BLOCKS, Layers, build_faceres
 from training.data import OLDEST
-from training.thirdparty.faceres import BLOCKS, Layers, build_faceres
 
 HEAD_UNITS = 512
 DROPOUT = 0.2

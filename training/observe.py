@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from age_gender.cpus import CpuShares
-from age_gender.detectors import Detections, Detector
-from age_gender.detectors.accurate import RetinaFaceDetector
-from age_gender.detectors.fast import HogDetector
-from age_gender.engine import LiteRTEngine
-from age_gender.geometry import chip_transforms, resize, warp_chips
-from age_gender.model_spec import ModelSpec
-from age_gender.quality import assess
-from training.prepare import CONFIDENCE, NMS, most_central, read_picture, with_border
+from age_gender.limits.cpus import CpuShares
+from age_gender.networks.engine import LiteRTEngine
+from age_gender.vision.detectors import Detections, Detector
+from age_gender.vision.detectors.accurate import RetinaFaceDetector
+from age_gender.vision.detectors.fast import HogDetector
+from age_gender.vision.geometry import chip_transforms, resize, warp_chips
+from age_gender.vision.model_spec import ModelSpec
+from age_gender.vision.quality import assess
+from training.prepare import CONFIDENCE, NMS, most_central, read_image, with_border
 
 BATCH = 8
 
@@ -32,7 +32,7 @@ class Observations:
         distributions: float32 ``[N, K]``, over ages.
         male: float32 ``[N]``, raw probability of male.
         size: float32 ``[N]``, shorter side of the box, pixels.
-        sharpness: float32 ``[N]``, see `age_gender.quality`.
+        sharpness: float32 ``[N]``, see `age_gender.vision.quality`.
         yaw: float32 ``[N]``, 0 from a detector without landmarks.
     """
 
@@ -132,7 +132,7 @@ def observe(faces: Faces, engine: LiteRTEngine, spec: ModelSpec) -> Observations
 
 def _picture(path: Path, shrink: float, blur: float) -> NDArray[np.uint8]:
     """The picture, made smaller and less sharp and given its border."""
-    picture = read_picture(path)
+    picture = read_image(path)
     if shrink != 1:
         height, width = picture.shape[:2]
         picture = resize(picture, round(width * shrink), round(height * shrink))

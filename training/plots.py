@@ -33,7 +33,7 @@ def calibration(numbers: dict[str, Any], path: Path) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, HEIGHT))
     left.plot([0.5, 1], [0.5, 1], color="0.7", linewidth=1)
     for name, part in numbers["sets"].items():
-        curve = part["sex_calibration"]
+        curve = part["gender_calibration"]
         left.plot(
             curve["told"], curve["right"], marker="o", label=f"{name}, ECE {curve['ece']:.3f}"
         )

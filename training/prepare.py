@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from age_gender.cpus import CpuShares
-from age_gender.detectors.accurate import RetinaFaceDetector
-from age_gender.detectors.base import Detections
-from age_gender.engine import LiteRTEngine
-from age_gender.geometry import chip_transforms, warp_chips
+from age_gender.limits.cpus import CpuShares
+from age_gender.networks.engine import LiteRTEngine
+from age_gender.vision.detectors.accurate import RetinaFaceDetector
+from age_gender.vision.detectors.base import Detections
+from age_gender.vision.geometry import chip_transforms, warp_chips
 from training.data import BORDER, DataError, Labels, concatenated, is_validation, read_labels
 
 CONFIDENCE = NMS = 0.5
@@ -50,7 +50,7 @@ def most_central(found: Detections, width: int, height: int) -> int:
     return int(distances.argmin())
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path) -> NDArray[np.uint8]:
     """Decode a picture as uint8 ``[H, W, 3]``, RGB.
 
     Raises:
@@ -82,7 +82,7 @@ def _work(paths: list[Path]) -> list[tuple[NDArray[np.generic], ...]]:
 
 def _one(path: Path) -> tuple[NDArray[np.generic], ...]:
     """Picture, box, landmarks, thumbnail (zeros where there is no face)."""
-    picture = read_picture(path)
+    picture = read_image(path)
     padded, border = with_border(picture)
     found = _detector.detect(padded, CONFIDENCE, NMS)
     box = np.zeros(4, np.float32)

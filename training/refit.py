@@ -22,13 +22,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from modelbuild.faceres import midpoint
 from training import model as network
 from training.batches import balancing_weights, jittered_plain
 from training.data import Labels, load_prepared
-from training.losses import AgeLoss, SexLoss
+from training.losses import AgeLoss, GenderLoss
 from training.metrics import summary
-from training.thirdparty.faceres import midpoint
-from training.train import SEX_WEIGHT, training_rows, validation_rows
+from training.train import GENDER_WEIGHT, training_rows, validation_rows
 
 CHUNK = 512
 """Chips in memory at a time."""
@@ -74,8 +74,8 @@ def fit_head(
         keras.optimizers.AdamW(
             keras.optimizers.schedules.CosineDecay(rate, steps), weight_decay=0.02
         ),
-        loss={"age": AgeLoss(flatness), "gender": SexLoss()},
-        loss_weights={"age": 1.0, "gender": SEX_WEIGHT},
+        loss={"age": AgeLoss(flatness), "gender": GenderLoss()},
+        loss_weights={"age": 1.0, "gender": GENDER_WEIGHT},
         jit_compile=False,
     )
     weights = balancing_weights(labels)

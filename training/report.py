@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from age_gender.attributes import Attributes
+from age_gender.vision.attributes import Attributes
 from training.data import AGE_BANDS, Labels, age_band
 from training.metrics import mean_interval, share_interval
 
 SIZE_EDGES = (12, 16, 24, 32, 48, 64)
 """Face sizes in pixels between the groups of the table by size."""
 SHARPNESS_EDGES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
-"""Sharpness between the groups of the table by sharpness (see `age_gender.quality`)."""
+"""Sharpness between the groups of the table by sharpness (see `age_gender.vision.quality`)."""
 CALIBRATION_GROUPS = 10
 
 Numbers = dict[str, Any]
@@ -121,7 +121,7 @@ def _ranges(values: NDArray[np.floating], edges: Sequence[float], unit: str) -> 
     return [names[group] for group in np.digitize(values, edges)]
 
 
-def sex_calibration(male: NDArray[np.floating], truth: NDArray[np.bool_]) -> Numbers:
+def gender_calibration(male: NDArray[np.floating], truth: NDArray[np.bool_]) -> Numbers:
     """Told probability of the likelier sex against the share that is right.
 
     Returns:

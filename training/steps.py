@@ -19,11 +19,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from modelbuild.build import fetched
+from modelbuild.catalogue import CATALOGUE, MODELS_DIR, load_catalogue
+from modelbuild.fetch import sha256
 from training.data import DataError
 from training.recipes import Recipe, as_options, load_recipe
-from training.thirdparty.build import fetched
-from training.thirdparty.catalogue import CATALOGUE, MODELS_DIR, load_catalogue
-from training.thirdparty.fetch import sha256
 
 Command = list[str]
 

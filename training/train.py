@@ -23,15 +23,15 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from modelbuild.faceres import midpoint
 from training import model as network
 from training.batches import TrainingBatches, plain_chips
 from training.data import Prepared, load_prepared
-from training.losses import AgeLoss, SexLoss
+from training.losses import AgeLoss, GenderLoss
 from training.metrics import summary
 from training.recipes import Tuning
-from training.thirdparty.faceres import midpoint
 
-SEX_WEIGHT = 2.0
+GENDER_WEIGHT = 2.0
 """Of the loss of the sex, beside that of the age."""
 AVERAGE_EVERY = 4
 """Steps between two updates of the averaged weights."""
@@ -66,7 +66,7 @@ class GroupedAdamW(keras.optimizers.AdamW):  # type: ignore[misc] # Keras has no
         super().update_step(gradient, variable, learning_rate * rate)
 
 
-class Average:
+class ExponentialMovingAverage:
     """Exponential moving average of weights (Polyak and Juditsky 1992).
 
     The first weights count for little: the memory grows with the steps up to ``momentum``.
@@ -117,11 +117,11 @@ class Run:
         self._optimizer.build(model.trainable_variables)
         model.compile(
             self._optimizer,
-            loss={"age": AgeLoss(recipe.flatness), "gender": SexLoss()},
-            loss_weights={"age": 1.0, "gender": SEX_WEIGHT},
+            loss={"age": AgeLoss(recipe.flatness), "gender": GenderLoss()},
+            loss_weights={"age": 1.0, "gender": GENDER_WEIGHT},
             jit_compile=False,
         )
-        self.average = Average(model.get_weights(), recipe.average)
+        self.average = ExponentialMovingAverage(model.get_weights(), recipe.average)
         self.step = 0
         if self._checkpoint.exists():
             self._restore()

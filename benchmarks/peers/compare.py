@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from age_gender.geometry import Image
-from age_gender.pipeline import Options, Stopwatch
 from age_gender.runtime import Runtime
 from age_gender.settings import load_settings
+from age_gender.vision.geometry import Image
+from age_gender.vision.pipeline import Options, Stopwatch
 from benchmarks.latency import picture, summary
 from benchmarks.peers.peer import KINDS, Peer, Unavailable
-from tests import photos
+from testing import photos
 
 # people, width, height
 PICTURES = (

@@ -24,24 +24,24 @@ class AgeGenderError(Exception):
             self.code = code
 
 
-class PictureError(AgeGenderError):
+class ImageError(AgeGenderError):
     """The bytes are not a picture that we read (not one at all, damaged, or another format)."""
 
     code = "unsupported-picture"
 
 
-class PictureTooLarge(AgeGenderError):
+class ImageTooLarge(AgeGenderError):
     """The picture has more bytes or pixels than the limits allow."""
 
     code = "picture-too-large"
 
     @classmethod
-    def of_bytes(cls, size: int, most: int) -> "PictureTooLarge":
+    def of_bytes(cls, size: int, most: int) -> "ImageTooLarge":
         """The error of a file whose size in bytes is known."""
         return cls(f"the picture has {size:,} bytes; at most {most:,} are accepted")
 
     @classmethod
-    def of_pixels(cls, width: int, height: int, most: int) -> "PictureTooLarge":
+    def of_pixels(cls, width: int, height: int, most: int) -> "ImageTooLarge":
         """The error of a picture that is ``width`` x ``height`` pixels large."""
         return cls(
             f"the picture has {width} x {height} pixels; "

@@ -13,17 +13,17 @@ from typing import Any, Generic, TypeVar
 
 import cv2
 
-from age_gender.attributes import AttributeEstimator
-from age_gender.capacity import memory_limit, network_pixels
-from age_gender.cpus import CpuShares, usable_cpus
-from age_gender.detectors import Detector
-from age_gender.detectors.accurate import RetinaFaceDetector
-from age_gender.engine import Engine, LiteRTEngine, TensorFlowEngine
-from age_gender.model_files import verified
-from age_gender.model_spec import load_spec
-from age_gender.pipeline import DetectorName, Options, Pipeline, Result
+from age_gender.limits.capacity import memory_limit, network_pixels
+from age_gender.limits.cpus import CpuShares, usable_cpus
+from age_gender.networks.engine import Engine, LiteRTEngine, TensorFlowEngine
+from age_gender.networks.model_files import verified
 from age_gender.schema import response_body
 from age_gender.settings import Settings, get_settings
+from age_gender.vision.attributes import AttributeEstimator
+from age_gender.vision.detectors import Detector
+from age_gender.vision.detectors.accurate import RetinaFaceDetector
+from age_gender.vision.model_spec import load_spec
+from age_gender.vision.pipeline import DetectorName, Options, Pipeline, Result
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Runtime:
 
     def _hog_detector(self) -> Detector:
         # dlib is imported only when asked for.
-        from age_gender.detectors.fast import HogDetector
+        from age_gender.vision.detectors.fast import HogDetector
 
         return HogDetector(self._cpus.cpus)
 
@@ -107,7 +107,7 @@ class Runtime:
         return LiteRTEngine(
             verified(settings.models_dir, f"{model}.tflite"),
             self._cpus,
-            most_pixels=network_pixels(self._cpus.cpus, memory_limit()),
+            max_pixels=network_pixels(self._cpus.cpus, memory_limit()),
         )
 
 
@@ -124,7 +124,7 @@ def get_runtime() -> Runtime:
         return _current[1]
 
 
-def answer_body(runtime: Runtime, result: Result, options: Options) -> dict[str, Any]:
+def response_of(runtime: Runtime, result: Result, options: Options) -> dict[str, Any]:
     """Build the JSON object that a result of this runtime is told as, without ``image``."""
     spec = runtime.estimator().spec if options.get_attributes else None
     return response_body(result, options, spec, runtime.engine)

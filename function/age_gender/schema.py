@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticUseDefault
 
 from age_gender import __version__
-from age_gender.model_spec import ModelSpec
-from age_gender.pipeline import Face, Options, Result
+from age_gender.vision.model_spec import ModelSpec
+from age_gender.vision.pipeline import Face, Options, Result
 
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 

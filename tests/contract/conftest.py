@@ -13,13 +13,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from age_gender.attributes import AttributeEstimator
-from age_gender.cpus import CpuShares
-from age_gender.http import Edge
-from age_gender.openapi import description
-from age_gender.pipeline import Pipeline
+from age_gender.edge.app import Edge
+from age_gender.edge.openapi import description
+from age_gender.limits.cpus import CpuShares
 from age_gender.runtime import Runtime
 from age_gender.settings import FUNCTION_DIR, Settings
+from age_gender.vision.attributes import AttributeEstimator
+from age_gender.vision.pipeline import Pipeline
 from tests.unit import profile  # noqa: F401 - loads it
 from tests.unit.fakes import FakeDetector, detections, estimator
 

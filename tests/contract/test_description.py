@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from age_gender import sources
+from age_gender.fetch import urls as sources
 from tests.contract.conftest import AUTHORIZATION, Serve
 from tests.contract.test_predict import PICTURE
 from tests.unit.profile import examples

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from age_gender import sources
 from age_gender.errors import Busy, SourceError, SourceTimeout
+from age_gender.fetch import urls as sources
 from age_gender.runtime import Runtime
 from age_gender.settings import Settings
 from tests.contract.conftest import AUTHORIZATION, Client, FakeRuntime, Serve, validate

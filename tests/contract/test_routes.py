@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from age_gender import __version__
-from age_gender.http import ROUTES, STATIC
-from age_gender.openapi import description
-from age_gender.problems import STATUSES
+from age_gender.edge.app import ROUTES, STATIC
+from age_gender.edge.openapi import description
+from age_gender.edge.problems import STATUSES
 from age_gender.settings import FUNCTION_DIR
 from tests.contract.conftest import Client, Serve, validate
 

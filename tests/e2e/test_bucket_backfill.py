@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import pytest
 
-from age_gender.backfill import Summary, run
+from age_gender.batch.backfill import Summary, run
 from age_gender.settings import Settings
-from tests.buckets import OUT, SOURCE, BucketServer, Courier, Proxy, emulated
-from tests.photos import decoded, encoded, resized
-from tests.service import ROOT, Service
+from testing.buckets import OUT, SOURCE, BucketServer, Courier, Proxy, emulated
+from testing.photos import decoded, encoded, resized
+from testing.service import ROOT, Service
 
 PICTURES = 500
 BROKEN = 7
@@ -42,7 +42,7 @@ def server() -> Iterator[BucketServer]:
 def job(server_url: str, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
     settings = {"STORAGE_EMULATOR_HOST": server_url, "INPUT_BUCKET": SOURCE, "OUTPUT_BUCKET": OUT}
     return subprocess.Popen(
-        [sys.executable, "-m", "age_gender.backfill", *arguments],
+        [sys.executable, "-m", "age_gender.batch.backfill", *arguments],
         cwd=ROOT / "function",
         env={**os.environ, **settings, **environment},
         stderr=subprocess.PIPE,
@@ -182,7 +182,7 @@ def test_one_failing_picture_fails_the_job_but_not_the_others(
 ) -> None:
     for name, data in variants(10):
         server.put(name, data)
-    from age_gender.pipeline import Pipeline
+    from age_gender.vision.pipeline import Pipeline
 
     real, calls = Pipeline.run, iter(range(1000))
 

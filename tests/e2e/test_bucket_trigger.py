@@ -17,9 +17,9 @@ import psutil
 import pytest
 import requests
 
-from tests.buckets import OUT, SOURCE, BucketServer, Courier, Proxy, event_headers
-from tests.photos import encoded, resized
-from tests.service import ROOT, Service, free_port
+from testing.buckets import OUT, SOURCE, BucketServer, Courier, Proxy, event_headers
+from testing.photos import encoded, resized
+from testing.service import ROOT, Service, free_port
 
 CHAIN = ROOT.parent / "shared" / "cloud" / "events" / "serve.py"
 

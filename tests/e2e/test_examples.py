@@ -15,9 +15,9 @@ import pytest
 import requests
 
 from benchmarks import showcase
-from tests import photos
+from testing import photos
+from testing.service import ROOT, Service
 from tests.markdown import blocks, read
-from tests.service import ROOT, Service
 
 EXAMPLES = ROOT / "docs" / "examples"
 LANGUAGES = ("python", "curl", "node", "go")

@@ -21,10 +21,10 @@ import pytest
 import requests
 from PIL import Image
 
-from tests import photos
-from tests.service import AUTHORIZATION, ROOT, Service
+from testing import photos
+from testing.service import AUTHORIZATION, ROOT, Service
 
-PATIENCE = 100
+TIMEOUT = 100
 """Seconds after which something will never happen."""
 THREADS = 96
 """Of the server; see function/main.py."""
@@ -37,7 +37,7 @@ def portrait() -> bytes:
 
 @contextmanager
 def connection(service: Service) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE) as made:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=TIMEOUT) as made:
         yield made
 
 
@@ -192,7 +192,7 @@ class TestSlowClients:
             thread = threading.Thread(target=drip)
             thread.start()
             try:
-                answer = requests.get(f"{service.url}/health", timeout=PATIENCE)
+                answer = requests.get(f"{service.url}/health", timeout=TIMEOUT)
             finally:
                 ended.set()
                 thread.join()
@@ -205,7 +205,7 @@ class TestSlowClients:
         request = head(len(picture), Connection="close").replace(b"/predict ", path) + picture
         with socket.socket() as made:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            made.settimeout(PATIENCE)
+            made.settimeout(TIMEOUT)
             made.connect(("127.0.0.1", service.port))
             made.sendall(request)
             answer = made.recv(1000)
@@ -213,7 +213,7 @@ class TestSlowClients:
             expected = int(answer.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
             worker = psutil.Process(service.process.pid).children()[0]
             mine = made.getsockname()[1]
-            end = time.monotonic() + PATIENCE
+            end = time.monotonic() + TIMEOUT
             while is_connected(worker, mine):
                 assert time.monotonic() < end, "the server still waits for its client"
                 time.sleep(0.2)
@@ -236,7 +236,7 @@ class TestSlowClients:
                 with connection(service) as made:
                     made.sendall(head(len(portrait)) + portrait)
             service.predict(portrait)  # waits behind them
-            first.result(PATIENCE)
+            first.result(TIMEOUT)
         assert log.read_text().count('"predicted"') == 3
 
 
@@ -254,12 +254,12 @@ class TestEnd:
             with made:
                 slow = b"slow" in made.recv(1 << 16)
                 asked.release()
-                assert release.wait(PATIENCE)
+                assert release.wait(TIMEOUT)
                 if not slow:
                     length = f"Content-Length: {len(portrait)}"
                     made.sendall(f"HTTP/1.1 200 OK\r\n{length}\r\n\r\n".encode() + portrait)
                     return
-                made.settimeout(PATIENCE)
+                made.settimeout(TIMEOUT)
                 made.recv(1)  # until the service gives it up
 
         with (
@@ -274,19 +274,19 @@ class TestEnd:
                 for name in ("good", "slow")
             )
             for _ in range(2):
-                assert asked.acquire(timeout=PATIENCE)
+                assert asked.acquire(timeout=TIMEOUT)
             service.process.terminate()
             release.set()
-            assert good.result(PATIENCE).status_code == 200
-            assert late.result(PATIENCE).status_code == 504
-            assert service.process.wait(PATIENCE) == 0
+            assert good.result(TIMEOUT).status_code == 200
+            assert late.result(TIMEOUT).status_code == 504
+            assert service.process.wait(TIMEOUT) == 0
 
     def test_a_client_that_never_ends_does_not_keep_it(self, tmp_path: Path) -> None:
         with Service(tmp_path / "log") as service, connection(service) as made:
             made.sendall(head(1000) + b"begun")
             time.sleep(0.5)
             service.process.terminate()
-            assert service.process.wait(PATIENCE) == 0
+            assert service.process.wait(TIMEOUT) == 0
 
 
 class TestFaults:
@@ -295,7 +295,7 @@ class TestFaults:
         with Service(tmp_path / "log") as service:
             before = service.predict(portrait)
             psutil.Process(service.process.pid).children()[0].send_signal(signal.SIGSEGV)
-            end = time.monotonic() + PATIENCE
+            end = time.monotonic() + TIMEOUT
             while True:
                 try:
                     after = service.predict(portrait)
@@ -338,7 +338,7 @@ class TestFaults:
             env={"MODELS_DIR": str(tmp_path / "models"), "PATH": "/usr/bin:/bin"},
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
         )
         assert done.returncode not in (0, None)
         assert "make models" in done.stderr

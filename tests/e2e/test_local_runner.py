@@ -19,8 +19,8 @@ import cv2
 import pytest
 import requests
 
-from tests.photos import photo
-from tests.service import ROOT, free_port
+from testing.photos import photo
+from testing.service import ROOT, free_port
 
 RUNNER = ROOT / "local_runner.py"
 PREDICT = [sys.executable, str(RUNNER), "predict"]

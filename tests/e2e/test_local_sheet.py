@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.photos import photo
-from tests.service import ROOT
+from testing.photos import photo
+from testing.service import ROOT
 
 pytest.importorskip("playwright", reason="the contact sheet is NOT tested: playwright is missing")
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from age_gender.geometry import iou_matrix
-from tests import photos
-from tests.service import Service
+from age_gender.vision.geometry import iou_matrix
+from testing import photos
+from testing.service import Service
 
 DETECTORS = ("fast", "accurate")
 AGE_TOLERANCE = 12

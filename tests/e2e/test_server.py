@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import photos
-from tests.service import ROOT, Service
+from testing import photos
+from testing.service import ROOT, Service
 
 SIZES = {"astronaut": (320, 320), "grace_hopper": (256, 300), "sample6": (640, 512)}
 

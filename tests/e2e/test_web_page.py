@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import photos
-from tests.service import CREDENTIALS, Service
+from testing import photos
+from testing.service import CREDENTIALS, Service
 
 pytest.importorskip("playwright", reason="the demo page is NOT tested: playwright is missing")
 

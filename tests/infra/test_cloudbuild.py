@@ -126,7 +126,7 @@ def uploaded(folder: Path) -> set[str]:
 
 
 def test_what_the_build_needs_is_uploaded() -> None:
-    weights = {f"function/age_gender/models/own/{n}.npz" for n in ("agn-v1", "agn-v1-ccby")}
+    weights = {f"modelbuild/own/{n}.npz" for n in ("agn-v1", "agn-v1-ccby")}
     needed = {"Dockerfile", ".dockerignore", "Makefile", "function/main.py", "tests/conftest.py"}
     found = uploaded(ROOT)
     assert needed | weights <= found
@@ -138,7 +138,7 @@ def test_what_is_secret_or_large_is_not(tmp_path: Path) -> None:
     example = "terraform/envs/example"
     secret = {f"{example}/terraform.tfvars", f"{example}/terraform.tfstate", ".git/config"}
     large = {".venv/bin/python", "function/age_gender/models/agn-v1.tflite"}
-    plain = {f"{example}/terraform.tfvars.example", "function/age_gender/models/models.toml"}
+    plain = {f"{example}/terraform.tfvars.example", "modelbuild/models.toml"}
     for name in secret | large | plain:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()

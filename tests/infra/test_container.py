@@ -19,12 +19,12 @@ import pytest
 import requests
 
 from container.sbom import missing
+from testing.photos import photo
+from testing.service import CREDENTIALS, free_port
 from tests.infra.tools import ROOT, program, run, shared_tool
-from tests.photos import photo
-from tests.service import CREDENTIALS, free_port
 
 WANTED = os.environ.get("CHECK_CONTAINER", "").split()
-MOST_BYTES = 400e6
+MAX_BYTES = 400e6
 
 
 def built(target: str) -> str:
@@ -108,8 +108,8 @@ def test_answers_with_512_megabytes_and_nothing_to_write_to(
 
 def test_the_back_fill_job_runs_in_it(image: str) -> None:
     status, output = run(
-        *(shared_tool("container/run"), image, "--", "python", "-m", "age_gender.backfill"),
-        *("--source", "/app/age_gender/web", "--out", "/tmp/results"),
+        *(shared_tool("container/run"), image, "--", "python", "-m", "age_gender.batch.backfill"),
+        *("--source", "/app/age_gender/edge/web", "--out", "/tmp/results"),
     )
     assert status == 0, output
     assert '"annotated": 1' in output or '"status": "annotated"' in output, output
@@ -158,7 +158,7 @@ def test_is_small(image: str) -> None:
     status, output = run("podman", "image", "inspect", image)
     assert status == 0
     (found,) = json.loads(output[output.index("[") :])
-    assert found["Size"] <= MOST_BYTES
+    assert found["Size"] <= MAX_BYTES
     assert found["Config"]["User"] == "10001:10001"
     assert found["Config"]["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
     assert found["Healthcheck"]["Test"][0] == "CMD"
@@ -168,7 +168,7 @@ def test_health_check_of_the_image_passes(container: tuple[str, str]) -> None:
     assert run("podman", "healthcheck", "run", container[1])[0] == 0
 
 
-@pytest.mark.parametrize("module", ["pip", "setuptools", "tensorflow", "age_gender.local"])
+@pytest.mark.parametrize("module", ["pip", "setuptools", "tensorflow", "age_gender.cli"])
 def test_has_no(container: tuple[str, str], module: str) -> None:
     status, output = inside(container[1], "python", "-c", f"import {module}")
     assert status != 0

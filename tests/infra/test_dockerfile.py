@@ -100,8 +100,8 @@ def copied_for_the_networks() -> list[str]:
 
 def import_converters(folder: Path) -> tuple[int, str]:
     """Load all that converts networks from a copy of the repository."""
-    converters = sorted(path.stem for path in (folder / "training/thirdparty").glob("*.py"))
-    names = ", ".join(f"training.thirdparty.{name}" for name in converters if name != "__init__")
+    converters = sorted(path.stem for path in (folder / "modelbuild").glob("*.py"))
+    names = ", ".join(f"modelbuild.{name}" for name in converters if name != "__init__")
     return run(sys.executable, "-c", f"import training.convert, {names}", cwd=folder)
 
 

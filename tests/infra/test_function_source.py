@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from testing.photos import photo
+from testing.service import CREDENTIALS, free_port
 from tests.infra.tools import ROOT, program, run
-from tests.photos import photo
-from tests.service import CREDENTIALS, free_port
 
 FUNCTION = ROOT / "function"
 
@@ -103,7 +103,7 @@ def test_upload_has_the_networks_and_nothing_of_tensorflow(uploaded: Path) -> No
     assert {"main.py", "requirements.txt", "config.json"} <= names
     assert any(name.endswith(".tflite") for name in names)
     assert not [n for n in names if n.endswith((".pyc", "saved_model.pb")) or "tensorflow" in n]
-    assert not [n for n in names if n.startswith("age_gender/local/")], "of local use only"
+    assert not [n for n in names if n.startswith("age_gender/cli/")], "of local use only"
     size = sum((uploaded / name).stat().st_size for name in names)
     assert size < 60e6
 

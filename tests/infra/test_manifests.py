@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from testing.service import Service
 from tests.infra.tools import (
     TERRAFORM,
     change,
@@ -14,7 +15,6 @@ from tests.infra.tools import (
     rendered_manifests,
     validate_manifests,
 )
-from tests.service import Service
 
 
 def probe_paths(manifests: dict[str, str]) -> set[str]:

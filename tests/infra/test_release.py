@@ -20,8 +20,8 @@ import pytest
 
 from container.sbom import missing
 from container.vulnerabilities import fixable
+from testing.service import CREDENTIALS, Service
 from tests.infra.tools import ROOT, cloudbuild, cloudbuild_steps
-from tests.service import CREDENTIALS, Service
 
 TOKEN = "identity-token"
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from age_gender.attributes import AttributeEstimator
-from age_gender.detectors import Detections
-from age_gender.engine import Write
-from age_gender.model_spec import Ages, Calibration, Chip, ModelSpec, Reliability
+from age_gender.networks.engine import Write
+from age_gender.vision.attributes import AttributeEstimator
+from age_gender.vision.detectors import Detections
+from age_gender.vision.model_spec import Ages, Calibration, Chip, ModelSpec, Reliability
 
 Float = NDArray[np.float32]
 
@@ -49,7 +49,7 @@ class FakeEngine:
         return self.run(batch)
 
 
-def told_by_colour(batch: Float) -> Mapping[str, Float]:
+def predicted_by_colour(batch: Float) -> Mapping[str, Float]:
     """Age is the chip's mean red value, at most 100; male is its mean green value over 255."""
     red, green = batch[..., 0].mean(axis=(1, 2)), batch[..., 1].mean(axis=(1, 2))
     distribution = np.zeros((len(batch), YEARS), np.float32)
@@ -58,7 +58,7 @@ def told_by_colour(batch: Float) -> Mapping[str, Float]:
 
 
 def estimator(model: ModelSpec | None = None) -> AttributeEstimator:
-    return AttributeEstimator(FakeEngine(told_by_colour), model or spec())
+    return AttributeEstimator(FakeEngine(predicted_by_colour), model or spec())
 
 
 class FakeDetector:

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from age_gender.admission import Budget, Closing, Gate
 from age_gender.errors import Busy, ClientGone
+from age_gender.limits.admission import Budget, Gate, Shutdown
 
 LONG = 60.0
-"""A patience that no test uses up."""
+"""A timeout that no test uses up."""
 
 
 class Visitors:
@@ -78,7 +78,7 @@ class TestGate:
         first.await_entries(1)
         waiting.send(2)
         until(lambda: len(gate._waiting) == 2)
-        # The queue is full now: refused at once, although patience is long.
+        # The queue is full now: refused at once, although timeout is long.
         assert refusal(gate).code == "busy"
         assert not waiting.entered.acquire(blocking=False)
         first.dismiss()
@@ -213,67 +213,67 @@ class TestClientsThatHangUp:
             assert not gate._waiting
 
 
-class TestClosing:
+class TestShutdown:
     def test_ends_the_waiting_but_not_the_entering(self) -> None:
-        closing = Closing()
-        assert closing.seconds < 0
-        gate = Gate(1, 5, LONG, closing=closing)
-        closing.begin()
+        shutdown = Shutdown()
+        assert shutdown.seconds < 0
+        gate = Gate(1, 5, LONG, shutdown=shutdown)
+        shutdown.begin()
         with gate.enter():
             assert refusal(gate).retry_after == 1
         with gate.enter():
             pass
 
     def test_those_that_wait_already_get_their_answer(self) -> None:
-        closing = Closing()
-        gate = Gate(1, 5, LONG, closing=closing, closing_patience=0.1)
+        shutdown = Shutdown()
+        gate = Gate(1, 5, LONG, shutdown=shutdown, shutdown_timeout=0.1)
         outcome: list[Busy] = []
         with gate.enter():
             thread = threading.Thread(target=lambda: outcome.append(refusal(gate)))
             thread.start()
             until(lambda: len(gate._waiting) == 1)
             assert not outcome
-            closing.begin()
+            shutdown.begin()
             thread.join(LONG)
         assert outcome[0].code == "busy"
 
     def test_the_first_signal_counts(self) -> None:
-        closing = Closing()
-        closing.begin()
+        shutdown = Shutdown()
+        shutdown.begin()
         threading.Event().wait(0.05)
-        closing.begin()
-        assert closing.seconds >= 0.05
+        shutdown.begin()
+        assert shutdown.seconds >= 0.05
 
 
 class TestBudget:
     def test_no_more_than_there_is(self) -> None:
         budget = Budget(100)
-        with budget.share() as first, budget.share() as second:
+        with budget.reserve() as first, budget.reserve() as second:
             first.grow(60)
             second.grow(40)
             for share in (first, second):
                 with pytest.raises(Busy) as caught:
                     share.grow(1)
                 assert caught.value.retry_after == 1
-        with budget.share() as third:
+        with budget.reserve() as third:
             third.grow(100)
 
     def test_given_back_at_the_end(self) -> None:
         budget = Budget(100)
         for _ in range(3):
-            with budget.share() as share:
+            with budget.reserve() as share:
                 share.grow(100)
                 with pytest.raises(Busy):
                     share.grow(1)
 
     def test_what_is_there_already_counts_even_if_it_is_too_much(self) -> None:
         budget = Budget(100)
-        with budget.share() as share, budget.share() as other:
+        with budget.reserve() as share, budget.reserve() as other:
             share.grow(50)
             share.resize(150)
             with pytest.raises(Busy):
                 other.grow(1)
             share.resize(10)
             other.grow(90)
-        with budget.share() as share:
+        with budget.reserve() as share:
             share.grow(100)

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from age_gender import results
-from age_gender.annotate import Annotator, input_of, options_of, output_of
-from age_gender.errors import Busy, PictureError, SettingsError
-from age_gender.folder_store import FolderStore
-from age_gender.location import Location
-from age_gender.pipeline import Options, Result
+from age_gender.batch import results
+from age_gender.batch.annotate import Annotator, input_of, options_of, output_of
+from age_gender.batch.folder_store import FolderStore
+from age_gender.batch.location import Location
+from age_gender.batch.storage import StorageUnavailable, StoredObject
+from age_gender.errors import Busy, ImageError, SettingsError
 from age_gender.settings import Settings
-from age_gender.storage import StorageUnavailable, StoredObject
+from age_gender.vision.pipeline import Options, Result
 
 JPEG = b"\xff\xd8\xff a picture"
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)
@@ -121,7 +121,7 @@ def test_the_json_comes_after_all_else(stage: Stage, monkeypatch: pytest.MonkeyP
 
 
 def test_what_can_never_work_leaves_an_error(stage: Stage) -> None:
-    stage.error = PictureError("this is no picture")
+    stage.error = ImageError("this is no picture")
     upload = stage.upload()
     for _ in range(2):
         outcome = stage.annotator.annotate(stage.source, upload)

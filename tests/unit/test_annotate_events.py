@@ -9,10 +9,10 @@ from cloudevents.http import CloudEvent
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import InternalServerError, ServiceUnavailable
 
+from age_gender.batch.events import FINALIZED, PUBLISHED, Handler, Ignored, read_event, trace_fields
+from age_gender.batch.storage import MARK
 from age_gender.errors import SettingsError
-from age_gender.events import FINALIZED, PUBLISHED, Handler, Ignored, read_event, trace_fields
 from age_gender.settings import Settings
-from age_gender.storage import MARK
 
 OBJECT = {
     "kind": "storage#object",
@@ -148,7 +148,7 @@ def test_unforeseen_failures_and_outages_are_answered_without_their_text() -> No
     handler = Handler(Settings(output_bucket="out", annotate_storage_timeout=0.1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
-        from age_gender import bucket_store
+        from age_gender.batch import bucket_store
 
         bucket_store._client.cache_clear()
         with pytest.raises(ServiceUnavailable) as again:

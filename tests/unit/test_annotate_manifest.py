@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from age_gender import manifest, results
-from age_gender.annotate import Outcome
-from age_gender.backfill import main
-from age_gender.errors import PictureError
-from age_gender.results import ResultNames
+from age_gender.batch import manifest, results
+from age_gender.batch.annotate import Outcome
+from age_gender.batch.backfill import main
+from age_gender.batch.results import ResultNames
+from age_gender.batch.storage import StorageUnavailable, StoredObject
+from age_gender.errors import ImageError
 from age_gender.settings import get_settings
-from age_gender.storage import StorageUnavailable, StoredObject
-from tests.service import ROOT
+from testing.service import ROOT
 
 TABLE = ROOT / "terraform" / "modules" / "bucket_trigger" / "manifest.schema.json"
 
@@ -86,7 +86,7 @@ def test_a_row_does_not_tell_who_did_the_work() -> None:
 
 
 def test_refused_and_failed_pictures_have_the_same_columns() -> None:
-    error = PictureError("no picture")
+    error = ImageError("no picture")
     refused = manifest.row_of(Outcome("refused", NAMES, results.refused("in", PICTURE, error)))
     failed = manifest.failed_row("in", PICTURE, StorageUnavailable("down"))
     judged = manifest.row_of(

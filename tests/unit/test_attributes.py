@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from age_gender.attributes import AttributeEstimator, calibrate
-from age_gender.model_spec import Ages, Calibration
-from tests.unit.fakes import FakeEngine, estimator, spec, told_by_colour
+from age_gender.vision.attributes import AttributeEstimator, calibrate
+from age_gender.vision.model_spec import Ages, Calibration
+from tests.unit.fakes import FakeEngine, estimator, predicted_by_colour, spec
 
 Float = NDArray[np.float32]
 
@@ -125,7 +125,7 @@ class TestEstimator:
 
     @pytest.mark.parametrize("batch", [1, 8])
     def test_no_run_is_larger_than_the_engine_likes_and_nothing_is_padded(self, batch: int) -> None:
-        engine = FakeEngine(told_by_colour, batch)
+        engine = FakeEngine(predicted_by_colour, batch)
         told = AttributeEstimator(engine, spec()).estimate(np.zeros((20, 64, 64, 3), np.uint8))
         assert len(told.ages) == len(told.male) == len(told.intervals) == 20
         assert max(shape[0] for shape in engine.shapes) == batch

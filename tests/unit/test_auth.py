@@ -7,8 +7,8 @@ from hashlib import sha256
 
 import pytest
 
-from age_gender import auth
-from age_gender.problems import Problem
+from age_gender.edge import auth
+from age_gender.edge.problems import Problem
 from age_gender.settings import Settings
 
 SETTINGS = Settings(basic_auth_username="käthe", basic_auth_password="p:ß wörd")

@@ -10,9 +10,9 @@ from flask import Request
 from gunicorn.http.errors import InvalidChunkSize, NoMoreData
 from werkzeug.test import EnvironBuilder
 
-from age_gender import body
+from age_gender.edge import body
+from age_gender.edge.problems import Problem
 from age_gender.errors import Busy
-from age_gender.problems import Problem
 
 LIMIT = 1000
 LONG = 60.0
@@ -216,7 +216,7 @@ class TestConnection:
         self, ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(body, "GRACE_SECONDS", 0.3)
-        monkeypatch.setattr(body, "LEAST_PACE", 10)  # so that its first piece gives it a minute
+        monkeypatch.setattr(body, "MIN_PACE", 10)  # so that its first piece gives it a minute
         monkeypatch.setattr(body, "CHUNK", 600)
         server, client = ends
         client.sendall(bytes(600))

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from age_gender.capacity import (
+from age_gender.limits.capacity import (
     BYTES_PER_PIXEL,
-    LEAST_PIXELS,
+    MIN_PIXELS,
     NETWORK_PIXELS,
     RESERVED,
     holdable_bytes,
     memory_limit,
     network_pixels,
-    pixel_room,
+    pixel_capacity,
 )
 
 MiB = 1 << 20
@@ -40,13 +40,13 @@ class TestLimit:
         (8192 * MiB, MOST),
         (1024 * MiB, MOST),
         (768 * MiB, (768 * MiB - RESERVED - 32 * MiB) // BYTES_PER_PIXEL),
-        (512 * MiB, LEAST_PIXELS),
-        (100 * MiB, LEAST_PIXELS),
+        (512 * MiB, MIN_PIXELS),
+        (100 * MiB, MIN_PIXELS),
     ],
 )
 def test_pixels(limit: int | None, room: int) -> None:
-    assert pixel_room(MOST, limit) == room
-    assert pixel_room(1_000_000, limit) == 1_000_000  # the setting is never exceeded
+    assert pixel_capacity(MOST, limit) == room
+    assert pixel_capacity(1_000_000, limit) == 1_000_000  # the setting is never exceeded
 
 
 @pytest.mark.parametrize(

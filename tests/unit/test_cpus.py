@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from age_gender import cpus
-from age_gender.cpus import CpuShares, usable_cpus
+from age_gender.limits import cpus
+from age_gender.limits.cpus import CpuShares, usable_cpus
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_systems_without_affinity(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 class TestShares:
     @pytest.mark.parametrize(
-        ("count", "most_threads", "pictures", "threads"),
+        ("count", "max_threads", "pictures", "threads"),
         [
             (4, None, 0, 4),
             (4, None, 1, 4),
@@ -62,15 +62,15 @@ class TestShares:
         ],
     )
     def test_threads_of_a_run(
-        self, count: int, most_threads: int | None, pictures: int, threads: int
+        self, count: int, max_threads: int | None, pictures: int, threads: int
     ) -> None:
-        shares = CpuShares(count, most_threads)
+        shares = CpuShares(count, max_threads)
         with ExitStack() as stack:
             for _ in range(pictures):
                 stack.enter_context(shares.picture())
             assert shares.threads == threads
             assert shares.busy == (pictures > 1)
-        assert shares.threads == min(count, most_threads or count)
+        assert shares.threads == min(count, max_threads or count)
 
     def test_a_picture_that_fails_is_worked_on_no_more(self) -> None:
         shares = CpuShares(2)

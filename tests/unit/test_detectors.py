@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from age_gender.detectors import Detections, fast
-from age_gender.detectors.accurate import (
+from age_gender.errors import ModelUnavailable
+from age_gender.networks.engine import LiteRTEngine
+from age_gender.vision.detectors import Detections, fast
+from age_gender.vision.detectors.accurate import (
     SHAPES,
     STRIDES,
     RetinaFaceDetector,
@@ -23,20 +25,18 @@ from age_gender.detectors.accurate import (
     _decode_landmarks,
     _shape_for,
 )
-from age_gender.detectors.base import MOST_CANDIDATES, working_scale
-from age_gender.detectors.fast import (
+from age_gender.vision.detectors.base import MAX_CANDIDATES, working_scale
+from age_gender.vision.detectors.fast import (
     FILTERS,
-    LEAST_SCORE,
+    MIN_SCORE,
     HogDetector,
     confidence_of,
     score_for,
 )
-from age_gender.engine import LiteRTEngine
-from age_gender.errors import ModelUnavailable
-from age_gender.geometry import smaller_covered
+from age_gender.vision.geometry import ios_matrix
+from modelbuild import hog
 from tests.unit.fakes import FakeEngine
 from tests.unit.pictures import portrait
-from training.thirdparty import hog
 
 Float = NDArray[np.float32]
 
@@ -214,7 +214,7 @@ class TestWorkingScale:
             default_min_face=40,
             smallest_seen=80.0,
             default_long_side=1000,
-            most_long_side=4000,
+            max_long_side=4000,
         )
 
     @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ class TestHog:
         assert 0 <= low <= high <= 1
 
     def test_thresholds_at_the_ends(self) -> None:
-        assert score_for(0.0) == LEAST_SCORE
+        assert score_for(0.0) == MIN_SCORE
         assert np.isfinite(score_for(1.0))
         assert score_for(1.0) > score_for(0.99)
 
@@ -338,11 +338,11 @@ def test_hog_windows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def covered(one: Float, other: Float) -> Float:
         compared.append(len(one))
-        return smaller_covered(one, other)
+        return ios_matrix(one, other)
 
-    monkeypatch.setattr(fast, "smaller_covered", covered)
+    monkeypatch.setattr(fast, "ios_matrix", covered)
     found = detector.detect(np.zeros((100, 100, 3), np.uint8), 0.0, 0.5)
-    assert compared == [MOST_CANDIDATES]
+    assert compared == [MAX_CANDIDATES]
     assert len(found) == 1
 
 

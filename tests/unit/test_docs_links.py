@@ -86,7 +86,7 @@ def test_names_that_do_not_exist_are_seen() -> None:
     assert "serve" in make_targets()
     assert "bake" not in make_targets()
     assert {"predict", "serve"} <= commands()
-    assert is_module("age_gender.backfill")
+    assert is_module("age_gender.batch.backfill")
     assert not is_module("age_gender.nothing")
     assert not is_module("nothing.at.all")
 

@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from age_gender.openapi import description
+from age_gender.edge.openapi import description
 
 DOCUMENT = description()
 SCHEMAS = DOCUMENT["components"]["schemas"]

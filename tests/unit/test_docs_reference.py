@@ -8,9 +8,9 @@ import jsonschema
 import pytest
 from pydantic import BaseModel
 
-from age_gender.http import ROUTES
-from age_gender.openapi import description
-from age_gender.problems import STATUSES
+from age_gender.edge.app import ROUTES
+from age_gender.edge.openapi import description
+from age_gender.edge.problems import STATUSES
 from age_gender.schema import (
     FaceDetails,
     ModelBody,

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from age_gender import cpus, engine
-from age_gender.cpus import CpuShares
-from age_gender.detectors.accurate import RetinaFaceDetector
-from age_gender.engine import LiteRTEngine, TensorFlowEngine
 from age_gender.errors import ModelUnavailable
+from age_gender.limits import cpus
+from age_gender.limits.cpus import CpuShares
+from age_gender.networks import engine
+from age_gender.networks.engine import LiteRTEngine, TensorFlowEngine
+from age_gender.vision.detectors.accurate import RetinaFaceDetector
 from tests.unit.models import model
 from tests.unit.pictures import portrait
 
@@ -69,7 +70,7 @@ class Prepared:
         self.pixels = 0
         self.interpreters.append(self)
 
-    def turn_to(self, shape: Shape) -> None:
+    def resize_input(self, shape: Shape) -> None:
         self.shape = shape
         self.pixels = max(self.pixels, engine._cost(shape))
         self.made.append(shape)
@@ -170,7 +171,7 @@ class Shared:
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch):
         path.touch()
         self.cpus = CpuShares(2)
-        self.engine = LiteRTEngine(path, self.cpus, keep_pixels=32 * 32, most_pixels=2 * 32 * 32)
+        self.engine = LiteRTEngine(path, self.cpus, keep_pixels=32 * 32, max_pixels=2 * 32 * 32)
         self.running = threading.Semaphore(0)
         self.go = threading.Semaphore(0)
         self.at_once: list[int] = []

@@ -7,15 +7,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from age_gender.geometry import (
+from age_gender.vision.geometry import (
     chip_transforms,
     clip_boxes,
+    ios_matrix,
     iou_matrix,
     nms,
     resize,
     resize_quickly,
     roll_angles,
-    smaller_covered,
     warp_chips,
 )
 from tests.unit.pictures import noise
@@ -69,7 +69,7 @@ class TestBoxes:
     def test_of_nested_boxes_the_smaller_is_covered(self) -> None:
         boxes = np.array([[0, 0, 8, 8], [2, 2, 4, 4], [6, 0, 14, 8], [3, 3, 3, 9]], np.float32)
         np.testing.assert_allclose(
-            smaller_covered(boxes, boxes),
+            ios_matrix(boxes, boxes),
             [[1, 1, 0.25, 0], [1, 1, 0, 0], [0.25, 0, 1, 0], [0, 0, 0, 0]],
         )
 

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 
-from age_gender import inputs, sources
+from age_gender.edge import inputs
+from age_gender.edge.problems import STATUSES, Problem
 from age_gender.errors import AgeGenderError
-from age_gender.pipeline import Options
-from age_gender.problems import STATUSES, Problem
+from age_gender.fetch import urls as sources
 from age_gender.schema import PredictRequest
 from age_gender.settings import Settings
+from age_gender.vision.pipeline import Options
 from tests.unit.profile import examples
 
 PICTURE = bytes(range(256))

@@ -3,7 +3,8 @@
 import pytest
 from gunicorn import config
 
-from age_gender import body, http, server
+from age_gender.edge import app as http
+from age_gender.edge import body, server
 from age_gender.settings import Settings
 
 KILLED_AFTER = 10.0
@@ -14,7 +15,7 @@ def test_an_instance_can_end_in_time() -> None:
     """What is fetched comes to its end, and what waits is told, before the process is killed."""
     assert server.DRAIN_SECONDS < KILLED_AFTER
     assert Settings().url_timeout < server.DRAIN_SECONDS
-    assert http.CLOSING_SECONDS < server.DRAIN_SECONDS
+    assert http.SHUTDOWN_SECONDS < server.DRAIN_SECONDS
 
 
 def test_a_request_has_time_for_all_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,4 +34,4 @@ def test_one_whole_body_can_always_be_held() -> None:
 
 
 def test_a_client_at_the_least_pace_is_never_late() -> None:
-    assert body.CHUNK / body.LEAST_PACE < body.GRACE_SECONDS
+    assert body.CHUNK / body.MIN_PACE < body.GRACE_SECONDS

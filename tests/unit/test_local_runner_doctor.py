@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from age_gender.local import doctor, machine
-from age_gender.local.doctor import Status
+from age_gender.cli import doctor, machine
+from age_gender.cli.doctor import Status
 from age_gender.settings import Settings
 from tests.unit.models import model
 from tests.unit.test_local_runner import run

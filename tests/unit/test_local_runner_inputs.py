@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from age_gender.local.gather import Gathered, gather
+from age_gender.cli.gather import Gathered, gather
 
 
 @pytest.fixture

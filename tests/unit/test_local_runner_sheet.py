@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from age_gender.local import sheet_html, sheet_png
-from age_gender.local.shots import Shot
-from age_gender.local.tiles import SIDE, Sheet, Tile, histogram, tiles_of
-from age_gender.pipeline import Face
-from age_gender.render import COLOURS, encode_jpeg
+from age_gender.cli import sheet_html, sheet_png
+from age_gender.cli.frames import Frame
+from age_gender.cli.tiles import SIDE, Sheet, Tile, histogram, tiles_of
+from age_gender.vision.pipeline import Face
+from age_gender.vision.render import COLOURS, encode_jpeg
 from tests.unit.pictures import decoded, noise
 
 FLAT = np.full((SIDE, SIDE, 3), (30, 200, 90), np.uint8)
@@ -68,13 +68,13 @@ def test_a_thumbnail_shows_the_face_in_its_middle() -> None:
     image = noise(200, 150)
     image[40:80, 100:130] = (250, 10, 20)
     face = Face((100, 40, 130, 80), 1, None, 30.0, (20.0, 40.0), "M", 0.9, None, False)
-    (made,) = tiles_of(Shot("x\ny.mp4", Path("x"), image, 2.5), [face])
+    (made,) = tiles_of(Frame("x\ny.mp4", Path("x"), image, 2.5), [face])
     thumbnail = decoded(made.jpeg).astype(int)
     assert thumbnail.shape == (SIDE, SIDE, 3)
     assert abs(thumbnail[70:90, 70:90] - (250, 10, 20)).max() < 30
     assert made.source == r"x\ny.mp4 @ 2.50 s"
     assert (made.gender, made.reliable, made.interval) == ("M", False, (20.0, 40.0))
-    assert tiles_of(Shot("x", Path("x"), image), []) == []
+    assert tiles_of(Frame("x", Path("x"), image), []) == []
 
 
 class TestHtml:
@@ -127,7 +127,7 @@ class TestPng:
         assert re.match(b"\x89PNG", sheet_png.picture(Sheet(tiles, 4, 1)))
 
     def test_it_stays_within_bounds(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sheet_png, "MOST_TILES", 6)
+        monkeypatch.setattr(sheet_png, "MAX_TILES", 6)
         full = decoded(sheet_png.picture(Sheet([tile()] * 6, 1, 0)))
         more = decoded(sheet_png.picture(Sheet([tile()] * 7, 1, 0)))
         assert full.shape == more.shape

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from age_gender.local.predict import predict_all
-from age_gender.local.streams import Interrupts, Stopped
-from age_gender.local.text import plural, printable
+from age_gender.cli.predict import predict_all
+from age_gender.cli.streams import Interrupts, Stopped
+from age_gender.cli.text import plural, printable
 
 
 @pytest.fixture(autouse=True)

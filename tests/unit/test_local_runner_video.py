@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from age_gender.local import video
+from age_gender.cli import video
 from age_gender.settings import Settings
 from tests.unit.models import model
 from tests.unit.pictures import decoded, noise, portrait

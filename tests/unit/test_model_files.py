@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from age_gender.errors import ModelUnavailable
-from age_gender.model_files import MANIFEST, verified
+from age_gender.networks.model_files import MANIFEST, verified
 
 DATA = bytes(range(256)) * 100
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from age_gender.errors import ModelUnavailable
-from age_gender.model_spec import ModelSpec, Reliability, load_spec
-from age_gender.quality import Quality
 from age_gender.settings import Settings
+from age_gender.vision.model_spec import ModelSpec, Reliability, load_spec
+from age_gender.vision.quality import Quality
 from tests.unit.fakes import spec
 
 

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from training.thirdparty import fetch as fetch_module
-from training.thirdparty.build import build_all, check
-from training.thirdparty.catalogue import (
+from modelbuild import fetch as fetch_module
+from modelbuild.build import build_all, check
+from modelbuild.catalogue import (
     CATALOGUE,
     ROOT,
     Committed,
@@ -29,9 +29,9 @@ from training.thirdparty.catalogue import (
     Source,
     load_catalogue,
 )
-from training.thirdparty.convert import convert_in_child
-from training.thirdparty.errors import ModelBuildError
-from training.thirdparty.fetch import cache_root, download_with_client, fetch
+from modelbuild.convert import convert_in_child
+from modelbuild.errors import ModelBuildError
+from modelbuild.fetch import cache_root, download_with_client, fetch
 
 MEMBER = "fake/weights.bin"
 WEIGHTS = b"weights of a fake model"
@@ -501,7 +501,7 @@ def test_a_wrong_catalogue_is_an_error_not_a_trace(tmp_path: Path, text: str) ->
 
 def test_a_run_with_nothing_to_do_imports_no_tensorflow() -> None:
     code = (
-        "import sys, training.thirdparty.build;"
+        "import sys, modelbuild.build;"
         "sys.exit(bool({'tensorflow', 'keras', 'numpy'} & sys.modules.keys()))"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
@@ -513,7 +513,7 @@ def test_a_polite_kill_cleans_up(tmp_path: Path) -> None:
     npm = tmp_path / "bin" / "npm"
     npm.write_text(f"#!/bin/sh\necho half > half; echo $$ > {tmp_path}/client; exec sleep 60\n")
     npm.chmod(0o755)
-    command = [sys.executable, "-m", "training.thirdparty.build", "--only", "faceres"]
+    command = [sys.executable, "-m", "modelbuild.build", "--only", "faceres"]
     build = subprocess.Popen(
         [*command, "--models-dir", str(tmp_path / "models")],
         cwd=ROOT,

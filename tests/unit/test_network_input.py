@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from age_gender.capacity import NETWORK_PIXELS
-from age_gender.detectors.accurate import RetinaFaceDetector
+from age_gender.limits.capacity import NETWORK_PIXELS
+from age_gender.vision.detectors.accurate import RetinaFaceDetector
 from tests.unit.fakes import FakeEngine
 
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from age_gender import picture
-from age_gender.errors import PictureError, PictureTooLarge
-from age_gender.geometry import resize
-from age_gender.picture import PictureFile
+from age_gender.errors import ImageError, ImageTooLarge
+from age_gender.vision import decode as picture
+from age_gender.vision.decode import EncodedImage
+from age_gender.vision.geometry import resize
 from tests.unit.pictures import (
     GREEN,
     RED,
@@ -170,9 +170,9 @@ def test_exif_orientation(orientation: int, file_format: str, options: dict[str,
     assert np.abs(image.astype(int) - IMAGE).mean() < 5
 
 
-def file_of(image: Pixels, file_format: str = "JPEG", **options: Any) -> PictureFile:
+def file_of(image: Pixels, file_format: str = "JPEG", **options: Any) -> EncodedImage:
     data = encoded(image, file_format, **options)
-    return PictureFile(data, max_bytes=1 << 24, max_pixels=1 << 24)
+    return EncodedImage(data, max_bytes=1 << 24, max_pixels=1 << 24)
 
 
 class TestReduced:
@@ -204,7 +204,7 @@ class TestReduced:
     @pytest.mark.parametrize("coding", [0xC3, 0xC9, 0xCA])
     def test_neither_are_rare_codings(self, coding: int) -> None:
         data = encoded(self.SMOOTH, "JPEG").replace(b"\xff\xc0", bytes([0xFF, coding]), 1)
-        assert PictureFile(data, max_bytes=1 << 20, max_pixels=1 << 20).reduction(0.01) == 1
+        assert EncodedImage(data, max_bytes=1 << 20, max_pixels=1 << 20).reduction(0.01) == 1
 
     @pytest.mark.parametrize("progressive", [False, True])
     @pytest.mark.parametrize("reduction", [1, 2, 4, 8])
@@ -222,7 +222,7 @@ class TestReduced:
     @pytest.mark.parametrize("mode", ["L", "CMYK"])
     def test_grey_and_cmyk(self, mode: str) -> None:
         image = Pillow.fromarray(self.SMOOTH).convert(mode)
-        file = PictureFile(
+        file = EncodedImage(
             encoded(image, "JPEG", quality=95), max_bytes=1 << 20, max_pixels=1 << 20
         )
         expected = resize(file.decode(), 80, 60)
@@ -232,7 +232,7 @@ class TestReduced:
     def test_cut_off(self, share: float) -> None:
         """Refused or decoded, at every size the same."""
         data = encoded(self.SMOOTH, "JPEG", quality=95)
-        cut = PictureFile(data[: int(len(data) * share)], max_bytes=1 << 20, max_pixels=1 << 20)
+        cut = EncodedImage(data[: int(len(data) * share)], max_bytes=1 << 20, max_pixels=1 << 20)
         sizes = [told(cut, reduction) for reduction in (1, 2, 4, 8)]
         assert sizes in ([None] * 4, [(240, 320), (120, 160), (60, 80), (30, 40)])
 
@@ -243,14 +243,14 @@ class TestReduced:
         file = file_of(self.SMOOTH)
         other = np.zeros((240 // reduction, 328 // reduction, 3), np.uint8)
         monkeypatch.setattr(cv2, "imdecode", lambda *_: other)
-        with pytest.raises(PictureError, match="damaged"):
+        with pytest.raises(ImageError, match="damaged"):
             file.decode(reduction)
 
 
-def told(file: PictureFile, reduction: int) -> tuple[int, ...] | None:
+def told(file: EncodedImage, reduction: int) -> tuple[int, ...] | None:
     try:
         return file.decode(reduction).shape[:2]
-    except PictureError:
+    except ImageError:
         return None
 
 
@@ -277,16 +277,16 @@ class TestRefused:
     )
     @pytest.mark.usefixtures("no_decoder")
     def test_other_formats_never_reach_the_decoder(self, data: bytes) -> None:
-        with pytest.raises(PictureError):
+        with pytest.raises(ImageError):
             decode(data)
 
     def test_the_message_says_what_is_read(self) -> None:
-        with pytest.raises(PictureError, match="JPEG, PNG, WebP, GIF, BMP"):
+        with pytest.raises(ImageError, match="JPEG, PNG, WebP, GIF, BMP"):
             decode(b"<html>")
 
     @pytest.mark.usefixtures("no_decoder")
     def test_too_many_bytes(self) -> None:
-        with pytest.raises(PictureTooLarge, match=r"1,048,577 bytes; at most 1,048,576"):
+        with pytest.raises(ImageTooLarge, match=r"1,048,577 bytes; at most 1,048,576"):
             decode(COLOURED["jpeg"].ljust(MAX_BYTES + 1, b"\0"))
 
     def test_just_enough_bytes(self) -> None:
@@ -322,25 +322,25 @@ class TestRefused:
     )
     @pytest.mark.usefixtures("no_decoder")
     def test_decompression_bombs_are_not_decoded(self, data: bytes) -> None:
-        with pytest.raises(PictureTooLarge, match="pixels"):
+        with pytest.raises(ImageTooLarge, match="pixels"):
             decode(data)
 
     @pytest.mark.parametrize("size", [(0, 16), (24, 0), (0, 0)])
     @pytest.mark.usefixtures("no_decoder")
     def test_no_pixels(self, size: tuple[int, int]) -> None:
-        with pytest.raises(PictureError, match="no pixels"):
+        with pytest.raises(ImageError, match="no pixels"):
             decode(png(*size, b""))
 
     @pytest.mark.usefixtures("no_decoder")
     def test_bmp_of_negative_width(self) -> None:
-        with pytest.raises(PictureError, match="no pixels"):
+        with pytest.raises(ImageError, match="no pixels"):
             decode(b"BM" + bytes(12) + struct.pack("<Iii", 40, -24, 16) + bytes(30))
 
     def test_the_pixel_limit_itself_is_allowed(self) -> None:
         data = encoded(IMAGE, "PNG")
         pixels = WIDTH * HEIGHT
         assert picture.decode(data, max_bytes=MAX_BYTES, max_pixels=pixels).shape == IMAGE.shape
-        with pytest.raises(PictureTooLarge):
+        with pytest.raises(ImageTooLarge):
             picture.decode(data, max_bytes=MAX_BYTES, max_pixels=pixels - 1)
 
 
@@ -348,7 +348,7 @@ def decoded_or_refused(data: bytes) -> None:
     """A damaged file is refused, or read within the limits; nothing else may happen."""
     try:
         image = decode(data)
-    except (PictureError, PictureTooLarge):
+    except (ImageError, ImageTooLarge):
         return
     assert image.dtype == np.uint8
     assert image.ndim == 3
@@ -365,7 +365,7 @@ class TestDamaged:
     @pytest.mark.parametrize("name", ["jpeg", "png", "webp-lossless", "gif", "bmp"])
     def test_cut_off_within_the_header_is_refused(self, name: str) -> None:
         for cut in range(18):
-            with pytest.raises(PictureError):
+            with pytest.raises(ImageError):
                 decode(ALL[name][:cut])
 
     @settings(max_examples=60)
@@ -392,7 +392,7 @@ class TestDamaged:
     def test_png_chunk_that_claims_gigabytes(self) -> None:
         start, end = png(WIDTH, HEIGHT, unfiltered(IMAGE)).split(png_chunk(b"IEND", b""))
         claim = png_chunk(b"tEXt", b"", length=0x7FFFFFF0)
-        with pytest.raises(PictureError, match="damaged or incomplete"):
+        with pytest.raises(ImageError, match="damaged or incomplete"):
             decode(start + claim + end)
 
     def test_png_animations_never_reach_the_decoder(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from age_gender import picture
-from age_gender.errors import PictureError, PictureTooLarge
+from age_gender.errors import ImageError, ImageTooLarge
+from age_gender.vision import decode as picture
 
 LIMITS = {"max_bytes": 20_000_000, "max_pixels": 50_000_000}
 
@@ -33,7 +33,7 @@ def test_scan_bomb_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPat
     bomb = with_more_scans(progressive(7000), 400)
     assert len(bomb) < 1_000_000
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
-    with pytest.raises(PictureTooLarge, match="scans"):
+    with pytest.raises(ImageTooLarge, match="scans"):
         picture.decode(bomb, **LIMITS)
 
 
@@ -44,7 +44,7 @@ def test_scans_hidden_in_what_is_no_segment_count(marker: int) -> None:
     hidden = bytes([0xFF, marker]) + (len(scan) * 1000 + 2).to_bytes(2, "big") + scan * 1000
     restarts = b"\xff\xdd\x00\x04\x00\x01"
     bomb = progressive(3000)[:-2] + restarts + scan + b"\x00\x00" + hidden + b"\xff\xd9"
-    with pytest.raises(PictureTooLarge, match="scans"):
+    with pytest.raises(ImageTooLarge, match="scans"):
         picture.decode(bomb, **LIMITS)
 
 
@@ -57,19 +57,19 @@ def test_a_large_frame_behind_what_decoders_pass_over_is_refused(marker: int) ->
     """They read on right behind FF 00, where a picture may lie in what looks like its data."""
     hidden, told = jpeg(640), jpeg(16)[2:]
     data = b"\xff\xd8\xff" + bytes([marker]) + (len(hidden) + 2).to_bytes(2, "big")
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         picture.decode(data + hidden + told, max_bytes=1 << 20, max_pixels=1000)
 
 
 def test_markers_without_end_are_given_up() -> None:
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         picture.read_header(b"\xff\xd8\xff" + b"\xd0\xff" * 1_000_000)
 
 
 def test_wider_than_a_jpeg_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     wide = bytes(cv2.imencode(".png", np.zeros((1, 65_501), np.uint8))[1])
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
-    with pytest.raises(PictureTooLarge, match="a side"):
+    with pytest.raises(ImageTooLarge, match="a side"):
         picture.decode(wide, **LIMITS)
 
 
@@ -110,7 +110,7 @@ def test_exif_that_lies_turns_nothing(exif: bytes) -> None:
 def test_a_file_that_is_two_things_at_once_is_the_picture(rest: bytes) -> None:
     jpeg = bytes(cv2.imencode(".jpg", np.full((40, 60, 3), 90, np.uint8))[1])
     assert picture.decode(jpeg + rest, **LIMITS).shape == (40, 60, 3)
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         picture.decode(rest + jpeg, **LIMITS)
 
 

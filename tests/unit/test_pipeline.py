@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from age_gender import pipeline as module
-from age_gender import render
-from age_gender.attributes import AttributeEstimator
-from age_gender.cpus import CpuShares
-from age_gender.detectors import Detections, Detector
-from age_gender.errors import ModelUnavailable, PictureError, PictureTooLarge
-from age_gender.model_spec import Reliability
-from age_gender.picture import PictureFile
-from age_gender.pipeline import DetectorName, Options, Pipeline, Result, Stopwatch
+from age_gender.errors import ImageError, ImageTooLarge, ModelUnavailable
+from age_gender.limits.cpus import CpuShares
 from age_gender.schema import PredictResponse, response_body
+from age_gender.vision import pipeline as module
+from age_gender.vision import render
+from age_gender.vision.attributes import AttributeEstimator
+from age_gender.vision.decode import EncodedImage
+from age_gender.vision.detectors import Detections, Detector
+from age_gender.vision.model_spec import Reliability
+from age_gender.vision.pipeline import DetectorName, Options, Pipeline, Result, Stopwatch
 from tests.unit.fakes import FakeDetector, detections, estimator, spec
 from tests.unit.pictures import Pixels, decoded, encoded, noise
 
@@ -175,11 +175,11 @@ class TestOptions:
             made.run(PICTURE, Options())
 
     def test_limits(self) -> None:
-        with pytest.raises(PictureTooLarge):
+        with pytest.raises(ImageTooLarge):
             pipeline(detections(), max_bytes=10).run(PICTURE, Options())
-        with pytest.raises(PictureTooLarge):
+        with pytest.raises(ImageTooLarge):
             pipeline(detections(), max_pixels=WIDTH * HEIGHT - 1).run(PICTURE, Options())
-        with pytest.raises(PictureError):
+        with pytest.raises(ImageError):
             run(detections(), b"no picture")
 
 
@@ -264,18 +264,18 @@ class TestReducedDecoding:
 
     @pytest.fixture(autouse=True)
     def large(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "LEAST_REDUCED_PIXELS", 480 * 640)
+        monkeypatch.setattr(module, "MIN_REDUCED_PIXELS", 480 * 640)
 
     @pytest.fixture
     def decoded_at(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         reductions: list[int] = []
-        real = PictureFile.decode
+        real = EncodedImage.decode
 
-        def decode(file: PictureFile, reduction: int = 1) -> Pixels:
+        def decode(file: EncodedImage, reduction: int = 1) -> Pixels:
             reductions.append(reduction)
             return real(file, reduction)
 
-        monkeypatch.setattr(PictureFile, "decode", decode)
+        monkeypatch.setattr(EncodedImage, "decode", decode)
         return reductions
 
     def run(
@@ -324,7 +324,7 @@ class TestReducedDecoding:
         self.run(return_image=True)
         self.run(data=progressive)
         self.run(data=encoded(self.LARGE, "PNG"))
-        monkeypatch.setattr(module, "LEAST_REDUCED_PIXELS", 480 * 640 + 1)
+        monkeypatch.setattr(module, "MIN_REDUCED_PIXELS", 480 * 640 + 1)
         self.run()
         assert decoded_at == [1] * 4
         self.run(data=progressive, get_attributes=False)
@@ -339,13 +339,13 @@ class TestReducedDecoding:
         assert result.faces[0].box == (4, 8, 404, 448)
 
     def test_decoding_twice_is_told_as_decoding(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        real = PictureFile.decode
+        real = EncodedImage.decode
 
-        def slowly(file: PictureFile, reduction: int = 1) -> Pixels:
+        def slowly(file: EncodedImage, reduction: int = 1) -> Pixels:
             time.sleep(0.1)
             return real(file, reduction)
 
-        monkeypatch.setattr(PictureFile, "decode", slowly)
+        monkeypatch.setattr(EncodedImage, "decode", slowly)
         result, _ = self.run((20, 20, 30, 30))
         assert result.stages["decode"] >= 200
 

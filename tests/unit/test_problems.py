@@ -3,9 +3,9 @@
 import pytest
 
 from age_gender import errors
+from age_gender.edge.problems import STATUSES, Problem
 from age_gender.errors import AgeGenderError
-from age_gender.net_guard import NOT_ALLOWED
-from age_gender.problems import STATUSES, Problem
+from age_gender.fetch.net_guard import NOT_ALLOWED
 
 
 def expected_failures() -> list[type[AgeGenderError]]:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from age_gender.quality import assess, sharpness, yaw
+from age_gender.vision.quality import assess, sharpness, yaw
 from tests.unit.pictures import noise
 
 FRONTAL = np.array([[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]], np.float32)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from age_gender import render
+from age_gender.vision import render
 from tests.unit.pictures import RED, decoded, marked, noise
 
 Pixels = NDArray[np.uint8]

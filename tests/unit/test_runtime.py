@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from age_gender.attributes import AttributeEstimator
 from age_gender.errors import ModelUnavailable
-from age_gender.pipeline import Options
 from age_gender.runtime import Lazy, Runtime
 from age_gender.settings import FUNCTION_DIR, Settings
+from age_gender.vision.attributes import AttributeEstimator
+from age_gender.vision.pipeline import Options
 from tests.unit.models import model
 from tests.unit.pictures import encoded, noise
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import soak_report
-from benchmarks.soak_faults import _name_answer
+from tests.soak import report as soak_report
+from tests.soak.faults import _name_answer
 
 TIMES = [(float(second), float(10 * second), "fast") for second in range(101)]
 

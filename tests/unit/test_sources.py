@@ -26,17 +26,19 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from age_gender import __version__, net_guard, sources
+from age_gender import __version__
 from age_gender.errors import (
     AgeGenderError,
     Busy,
-    PictureError,
-    PictureTooLarge,
+    ImageError,
+    ImageTooLarge,
     SourceError,
     SourceTimeout,
 )
+from age_gender.fetch import net_guard
+from age_gender.fetch import urls as sources
+from age_gender.fetch.urls import from_base64, from_url
 from age_gender.settings import Settings
-from age_gender.sources import from_base64, from_url
 
 PICTURE = bytes(range(256)) * 8
 LIMIT = 4096
@@ -267,7 +269,7 @@ def test_base64_wrapped_as_mime_encoders_do() -> None:
     ],
 )
 def test_bad_base64(text: str) -> None:
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(ImageError) as caught:
         from_base64(text, LIMIT)
     assert caught.value.code == "bad-base64"
 
@@ -279,7 +281,7 @@ def test_base64_limit_is_exact_and_checked_before_decoding(
     text = encode(PICTURE[:2000]).decode()
     assert from_base64(text, 2000) == PICTURE[:2000]
     monkeypatch.setattr(binascii, "a2b_base64", lambda *_, **__: pytest.fail("decoded"))
-    with pytest.raises(PictureTooLarge):
+    with pytest.raises(ImageTooLarge):
         from_base64(text, 1999)
 
 
@@ -668,7 +670,7 @@ def test_ordinary_urls(
 def test_data_url() -> None:
     url = "data:image/png;base64," + base64.b64encode(PICTURE).decode()
     assert from_url(url, public_settings()) == PICTURE
-    with pytest.raises(PictureTooLarge):
+    with pytest.raises(ImageTooLarge):
         from_url(url, public_settings(max_picture_bytes=1024))
 
 
@@ -747,7 +749,7 @@ def test_status_other_than_200_is_no_picture(status: str, serve: Serve) -> None:
 
 @pytest.mark.parametrize("kind", ["text/html", "Text/HTML; charset=utf-8", "application/xhtml+xml"])
 def test_web_page_instead_of_a_picture(kind: str, serve: Serve) -> None:
-    with pytest.raises(PictureError, match="web page"):
+    with pytest.raises(ImageError, match="web page"):
         from_url(serve(answer(b"<html>", Content_Type=kind)).url, local_settings())
 
 
@@ -1013,14 +1015,14 @@ def test_size_limit_is_exact(allow_length: bool, serve: Serve) -> None:
     length = {} if allow_length else {"Content_Length": ""}
     fits, too_large = bytes(LIMIT), bytes(LIMIT + 1)
     assert from_url(serve(answer(fits, **length)).url, local_settings()) == fits
-    with pytest.raises(PictureTooLarge, match=str(LIMIT)):
+    with pytest.raises(ImageTooLarge, match=str(LIMIT)):
         from_url(serve(answer(too_large, **length)).url, local_settings())
 
 
 def test_size_limit_is_exact_for_chunks(serve: Serve) -> None:
     fits, too_large = bytes(LIMIT), bytes(LIMIT + 1)
     assert from_url(serve(chunked(fits, 1000)).url, local_settings()) == fits
-    with pytest.raises(PictureTooLarge):
+    with pytest.raises(ImageTooLarge):
         from_url(serve(chunked(too_large, 1000)).url, local_settings())
 
 
@@ -1030,7 +1032,7 @@ def test_declared_length_is_believed_without_waiting_for_the_body(serve: Serve) 
         connection.sendall(answer(b"", Content_Length=str(LIMIT + 1)))
         silent(connection)
 
-    with pytest.raises(PictureTooLarge):
+    with pytest.raises(ImageTooLarge):
         from_url(serve(handler).url, local_settings())
 
 
@@ -1046,7 +1048,7 @@ def test_declared_length_is_believed_without_waiting_for_the_body(serve: Serve) 
 )
 def test_endless_bodies_stop_at_the_size_limit(handler: Handler, serve: Serve) -> None:
     start = time.monotonic()
-    with pytest.raises(PictureTooLarge, match=str(LIMIT)):
+    with pytest.raises(ImageTooLarge, match=str(LIMIT)):
         from_url(serve(handler).url, local_settings(url_timeout=60))
     assert seconds_since(start) < ENDED
 
@@ -1066,7 +1068,7 @@ def test_endless_bodies_stop_at_the_size_limit(handler: Handler, serve: Serve) -
 )
 def test_endless_framing_stops(handler: Handler, serve: Serve) -> None:
     start = time.monotonic()
-    with pytest.raises(PictureTooLarge, match="far more"):
+    with pytest.raises(ImageTooLarge, match="far more"):
         from_url(serve(handler).url, local_settings(url_timeout=60))
     assert seconds_since(start) < ENDED
 
@@ -1358,7 +1360,7 @@ def test_bad_bucket_urls(url: str, storage: Storage) -> None:
 
 def test_large_object_is_not_downloaded(storage: Storage) -> None:
     storage.metadata["size"] = str(LIMIT + 1)
-    with pytest.raises(PictureTooLarge):
+    with pytest.raises(ImageTooLarge):
         from_url(BUCKET_URL, bucket_settings())
     assert len(storage.requests) == 1
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from age_gender.bucket_store import BucketStore
+from age_gender.batch.bucket_store import BucketStore
+from age_gender.batch.folder_store import FolderStore
+from age_gender.batch.location import Location, locate, prefixes_overlap, refuse_loop
+from age_gender.batch.storage import MARK, ObjectGone, StorageUnavailable, Store, shortened
 from age_gender.errors import SettingsError
-from age_gender.folder_store import FolderStore
-from age_gender.location import Location, locate, prefixes_overlap, refuse_loop
-from age_gender.storage import MARK, ObjectGone, StorageUnavailable, Store, shortened
-from tests.buckets import SOURCE, BucketServer, Proxy, emulated
+from testing.buckets import SOURCE, BucketServer, Proxy, emulated
 
 TIMEOUT = 20.0
 NAMES = ["plain.jpg", "a b/ü #1.jpg", "a/../../b", "//double", "100%25?x=1", "😀", "a/b/c/d"]

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from age_gender.attributes import calibrate
-from age_gender.model_spec import Ages, Calibration, Chip, ModelSpec, load_spec
+from age_gender.vision.attributes import calibrate
+from age_gender.vision.model_spec import Ages, Calibration, Chip, ModelSpec, load_spec
+from modelbuild.catalogue import CATALOGUE
 from training import steps
 from training.augment import damaged, jittered_chips
 from training.batches import Batch, TrainingBatches, balancing_weights
@@ -250,9 +251,9 @@ def test_age_loss_takes_ages_beyond_the_last_bin() -> None:
 
 @needs_keras
 def test_sex_loss_is_smoothed_cross_entropy() -> None:
-    from training.losses import SMOOTHING, SexLoss
+    from training.losses import SMOOTHING, GenderLoss
 
-    loss = SexLoss(reduction="none")(np.array([[1.0]]), np.array([[2.0]], np.float32))
+    loss = GenderLoss(reduction="none")(np.array([[1.0]]), np.array([[2.0]], np.float32))
     p = 1 / (1 + np.exp(-2.0))
     target = 1 - SMOOTHING / 2
     expected = -target * np.log(p) - (1 - target) * np.log(1 - p)
@@ -371,8 +372,8 @@ def test_limit_lies_where_the_error_begins_to_grow() -> None:
 def test_weights_survive_the_file_and_the_conversion(tmp_path: Path) -> None:
     import keras
 
-    from age_gender.cpus import CpuShares
-    from age_gender.engine import LiteRTEngine
+    from age_gender.limits.cpus import CpuShares
+    from age_gender.networks.engine import LiteRTEngine
     from training import model as network
     from training.convert import convert
     from training.export import publish
@@ -425,12 +426,12 @@ def test_blocks_are_frozen_from_the_input_on() -> None:
 
 @needs_keras
 def test_averaged_weights_follow_slowly() -> None:
-    from training.train import Average
+    from training.train import ExponentialMovingAverage
 
-    average = Average([np.zeros(2, np.float32)], 0.9)
+    average = ExponentialMovingAverage([np.zeros(2, np.float32)], 0.9)
     average.update([np.ones(2, np.float32)], 2, step=1000)
     assert average.weights[0] == pytest.approx([0.19, 0.19])
-    average = Average([np.zeros(2, np.float32)], 0.999)
+    average = ExponentialMovingAverage([np.zeros(2, np.float32)], 0.999)
     average.update([np.ones(2, np.float32)], 4, step=4)
     assert average.weights[0][0] > 0.9
 
@@ -440,7 +441,7 @@ def test_averaged_weights_follow_slowly() -> None:
 
 def test_every_committed_model_has_a_recipe() -> None:
     models = Path(__file__).parents[2] / "function" / "age_gender" / "models"
-    own = tomllib.loads((models / "models.toml").read_text())["own"]
+    own = tomllib.loads(CATALOGUE.read_text())["own"]
     for name, table in own.items():
         recipe, spec = load_recipe(name), load_spec(models, name)
         assert recipe.version == table["version"] == spec.version

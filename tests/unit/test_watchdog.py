@@ -2,7 +2,7 @@
 
 import threading
 
-from age_gender.watchdog import Watchdog
+from age_gender.edge.watchdog import Watchdog
 
 LONG = 60.0
 

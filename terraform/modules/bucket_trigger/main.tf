@@ -411,7 +411,7 @@ resource "google_cloud_run_v2_job" "backfill" {
 
       containers {
         image   = var.image
-        command = ["python", "-m", "age_gender.backfill"]
+        command = ["python", "-m", "age_gender.batch.backfill"]
 
         resources {
           limits = { cpu = tostring(var.backfill_cpu), memory = var.memory }

@@ -9,9 +9,9 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
+from testing.photos import photo, portraits
+from testing.service import ROOT, Service
 from tests.e2e.web.browser import PAGE_TIMEOUT_MS, chromium, find_chromium, sign_in, upload
-from tests.photos import photo, portraits
-from tests.service import ROOT, Service
 
 FOLDER = ROOT / "docs" / "img"
 

@@ -83,7 +83,7 @@ run "defaults" {
     error_message = "the trigger may receive events and call the service"
   }
   assert {
-    condition     = google_cloud_run_v2_job.backfill.template[0].task_count == 4 && google_cloud_run_v2_job.backfill.template[0].template[0].containers[0].command == tolist(["python", "-m", "age_gender.backfill"])
+    condition     = google_cloud_run_v2_job.backfill.template[0].task_count == 4 && google_cloud_run_v2_job.backfill.template[0].template[0].containers[0].command == tolist(["python", "-m", "age_gender.batch.backfill"])
     error_message = "the back-fill runs in four shards"
   }
   assert {

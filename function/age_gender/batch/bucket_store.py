@@ -1,0 +1,187 @@
+"""A bucket of Google Cloud Storage as a `Store`."""
+
+import http.client
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import IO, TYPE_CHECKING, Any
+
+from age_gender.batch.storage import MARK, StorageUnavailable, StoredObject, gone
+
+if TYPE_CHECKING:
+    from google.cloud import storage
+
+_STREAM_CHUNK = 1024 * 1024
+"""Bytes that `BucketStore.replacing` sends at a time; a multiple of 256 KiB."""
+_MAX_CONNECTIONS = 64
+
+
+class BucketStore:
+    """A bucket of Google Cloud Storage; see `Store`.
+
+    The client library and credentials are taken up at first use, so that a server may fork
+    before it. ``STORAGE_EMULATOR_HOST`` leads to another server, without credentials.
+    """
+
+    def __init__(self, bucket: str, timeout: float):
+        """Contact nothing yet.
+
+        Args:
+            bucket: its name.
+            timeout: seconds that one operation may take with its retries.
+        """
+        self.label = bucket
+        self._timeout = timeout
+
+    def __str__(self) -> str:
+        return f"gs://{self.label}"
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """See `Store.list`."""
+        with _bucket_errors():
+            found = _client().list_blobs(
+                self.label,
+                prefix=prefix or None,
+                fields="items(name,generation,size,timeCreated,metadata),nextPageToken",
+                **self._timeouts(),
+            )
+            for blob in found:
+                yield _described(blob)
+
+    def stat(self, name: str, generation: int) -> StoredObject:
+        """See `Store.stat`."""
+        blob = self._blob(name, generation)
+        with _bucket_errors():
+            try:
+                blob.reload(**self._timeouts())
+            except _not_found():
+                raise gone() from None
+        return _described(blob)
+
+    def read(self, name: str, generation: int) -> bytes:
+        """See `Store.read`. A compressed object is not unpacked."""
+        found = self._download(self._blob(name, generation))
+        if found is None:
+            raise gone()
+        return found
+
+    def find(self, name: str) -> bytes | None:
+        """See `Store.find`."""
+        return self._download(self._blob(name))
+
+    def create(
+        self, name: str, data: bytes, content_type: str, metadata: Mapping[str, str]
+    ) -> bool:
+        """See `Store.create`."""
+        from google.api_core.exceptions import Forbidden, PreconditionFailed
+
+        blob = self._blob(name)
+        blob.metadata = dict(metadata)
+        with _bucket_errors():
+            try:
+                blob.upload_from_string(
+                    data, content_type=content_type, if_generation_match=0, **self._timeouts()
+                )
+            except PreconditionFailed:
+                return False
+            except Forbidden:
+                # Who may create objects but not replace them can be told so about a name that is
+                # taken, whatever the condition.
+                if not blob.exists(**self._timeouts()):
+                    raise
+                return False
+        return True
+
+    @contextmanager
+    def replacing(self, name: str, content_type: str) -> Iterator[IO[bytes]]:
+        """See `Store.replacing`: a resumable upload, which makes an object only at its end."""
+        with _bucket_errors():
+            writer = self._blob(name).open(
+                "wb", chunk_size=_STREAM_CHUNK, content_type=content_type, **self._timeouts()
+            )
+            with writer as file:
+                yield file
+
+    def _blob(self, name: str, generation: int | None = None) -> "storage.Blob":
+        return _client().bucket(self.label).blob(name, generation=generation)
+
+    def _download(self, blob: "storage.Blob") -> bytes | None:
+        with _bucket_errors():
+            try:
+                # As stored: unpacking could make gigabytes of a few kilobytes.
+                data: bytes = blob.download_as_bytes(raw_download=True, **self._timeouts())
+            except _not_found():
+                return None
+        return data
+
+    def _timeouts(self) -> dict[str, Any]:
+        from google.cloud.storage.retry import DEFAULT_RETRY
+
+        return {"timeout": self._timeout, "retry": DEFAULT_RETRY.with_timeout(self._timeout)}
+
+
+@lru_cache(maxsize=1)
+def _client() -> "storage.Client":
+    # Imported where it is needed: it takes longer than the rest of a cold start's imports.
+    from google.cloud import storage
+    from requests.adapters import HTTPAdapter
+
+    client = storage.Client()
+    # As many kept connections as threads may use the client; the default of 10 would open and
+    # close the others each time.
+    for scheme in ("https://", "http://"):
+        client._http.mount(scheme, HTTPAdapter(pool_maxsize=_MAX_CONNECTIONS))
+    return client
+
+
+def _described(blob: "storage.Blob") -> StoredObject:
+    return StoredObject(
+        name=blob.name,
+        generation=int(blob.generation),
+        size=int(blob.size),
+        created=blob.time_created,
+        ours=MARK in (blob.metadata or {}),
+    )
+
+
+def _not_found() -> type[Exception]:
+    from google.api_core.exceptions import NotFound
+
+    return NotFound
+
+
+@contextmanager
+def _bucket_errors() -> Iterator[None]:
+    """Turn the client's many errors into one, whose text holds no address and no token."""
+    import requests
+    import urllib3
+    from google.api_core import exceptions as api_errors
+    from google.auth import exceptions as auth_errors
+    from google.cloud.storage import exceptions as storage_errors
+
+    try:
+        yield
+    except (api_errors.Forbidden, api_errors.Unauthorized, auth_errors.GoogleAuthError) as error:
+        raise StorageUnavailable(
+            "no permission: give this service's account the role Storage Object Viewer on both "
+            "buckets, and on the one for results Storage Object Creator (the back-fill: Storage "
+            "Object User, to write its manifest anew)"
+        ) from error
+    except (
+        api_errors.GoogleAPIError,
+        storage_errors.InvalidResponse,
+        storage_errors.DataCorruption,
+        requests.RequestException,
+        urllib3.exceptions.HTTPError,
+        http.client.HTTPException,
+        OSError,
+    ) as error:
+        raise StorageUnavailable(f"the bucket's server failed ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    """Give the status that the server answered, or what kind of error there was instead."""
+    # Of an error that retries did not overcome, what they ran into.
+    cause = getattr(error, "cause", None) or error
+    status = getattr(getattr(cause, "response", None), "status_code", None)
+    return str(status or type(cause).__name__)

@@ -1,0 +1,182 @@
+"""A folder of the local file system as a `Store`."""
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from age_gender.batch.storage import MARK, StorageUnavailable, StoredObject, gone, shortened
+
+_MAX_PART_BYTES = 255
+"""Longest name of a file or folder that common file systems take."""
+
+
+class FolderStore:
+    """A folder of the local file system; see `Store`.
+
+    It gives file names as they are. When it has to write a name that a file cannot have (``..``,
+    an empty part, more than 255 bytes), it changes that part, and finds it again in the same way.
+    """
+
+    def __init__(self, root: Path):
+        """Touch nothing yet.
+
+        Args:
+            root: the folder; made at the first write.
+        """
+        self.root = root.resolve()
+        self.label = self.root.name
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """See `Store.list`. Files whose names are not UTF-8 are left out."""
+        with _file_errors():
+            if not self.root.is_dir():
+                raise StorageUnavailable("there is no such folder")
+            for name in _walk(self.root, ""):
+                if name.startswith(prefix):
+                    yield from _described_file(name, self._path(name))
+
+    def stat(self, name: str, generation: int) -> StoredObject:
+        """See `Store.stat`."""
+        with _file_errors():
+            found = next(_described_file(name, self._path(name)), None)
+        if found is None or found.generation != generation:
+            raise gone()
+        return found
+
+    def read(self, name: str, generation: int) -> bytes:
+        """See `Store.read`."""
+        data = self.find(name)
+        # Looked at after the read: what was written meanwhile shows.
+        self.stat(name, generation)
+        if data is None:
+            raise gone()
+        return data
+
+    def find(self, name: str) -> bytes | None:
+        """See `Store.find`."""
+        with _file_errors():
+            try:
+                return self._path(name).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def create(
+        self,
+        name: str,
+        data: bytes,
+        content_type: str,  # noqa: ARG002
+        metadata: Mapping[str, str],  # noqa: ARG002
+    ) -> bool:
+        """See `Store.create`; files have neither content type nor metadata."""
+        with _file_errors(), self._temporary() as path:
+            path.write_bytes(data)
+            return _linked(path, self._made(name))
+
+    @contextmanager
+    def replacing(self, name: str, content_type: str) -> Iterator[IO[bytes]]:  # noqa: ARG002
+        """See `Store.replacing`."""
+        with _file_errors(), self._temporary() as path:
+            with path.open("wb") as file:
+                yield file
+            path.replace(self._made(name))
+
+    def _path(self, name: str) -> Path:
+        return self.root.joinpath(*(_file_part(part) for part in name.split("/")))
+
+    def _made(self, name: str) -> Path:
+        path = self._path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        """Give the path of a file in the same file system, and remove what is left there."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        path = self.root / f".{MARK}-{secrets.token_hex(8)}.tmp"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _walk(folder: Path, before: str) -> Iterator[str]:
+    """Give the names of files below ``folder`` in the order of their UTF-8 bytes.
+
+    Folders sort as if their names ended with the slash that follows. Only the names in the
+    folders on the way to the present one are in memory.
+    """
+    with os.scandir(folder) as found:
+        names = [
+            f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
+            for entry in found
+            if _is_utf8(entry.name)
+        ]
+    for name in sorted(names, key=str.encode):
+        if name.endswith("/"):
+            yield from _walk(folder / name, before + name)
+        else:
+            yield before + name
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _described_file(name: str, path: Path) -> Iterator[StoredObject]:
+    """Give the one regular file at ``path``, or none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:  # since it was listed, or where a link leads
+        return
+    if stat.S_ISREG(status.st_mode):
+        yield StoredObject(
+            name=name,
+            generation=status.st_mtime_ns // 1000,
+            size=status.st_size,
+            created=datetime.fromtimestamp(status.st_mtime_ns // 1_000_000_000, UTC),
+        )
+
+
+def _file_part(part: str) -> str:
+    """A part of a name as a file can have it, and so that no name leads out of the folder."""
+    if part in ("", ".", "..") or "\0" in part:
+        return f"%{part.encode().hex()}"
+    return shortened(part, _MAX_PART_BYTES)
+
+
+def _linked(path: Path, target: Path) -> bool:
+    """Give a finished file its name unless that is taken; tell whether it got it."""
+    try:
+        os.link(path, target)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        # No hard links here (FAT, some network file systems). Two processes could both get
+        # here, but they would write the same bytes.
+        if target.exists():
+            return False
+        path.replace(target)
+    return True
+
+
+@contextmanager
+def _file_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageUnavailable(f"the folder failed ({error.strerror})") from error

@@ -1,0 +1,94 @@
+"""The list of all that a back-fill went through: one JSON object a line, ready for BigQuery.
+
+Rows come in the order of the pictures' names and say nothing of when they were made, so the
+manifests of several shards together are the manifest of one.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from age_gender.batch.annotate import Outcome
+from age_gender.batch.results import source_of
+from age_gender.batch.storage import StoredObject
+from age_gender.errors import AgeGenderError
+
+CONTENT_TYPE = "application/x-ndjson"
+
+
+def shard_of(name: str, shards: int) -> int:
+    """Tell which of ``shards`` shares a name belongs to, the same in every process."""
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest) % shards
+
+
+def names_of(prefix: str, shard: int, shards: int) -> tuple[str, str]:
+    """Name a share's manifest and its summary."""
+    part = f"{shard:05}-of-{shards:05}"
+    return f"{prefix}manifest-{part}.jsonl", f"{prefix}summary-{part}.json"
+
+
+def row_of(outcome: Outcome) -> dict[str, Any]:
+    """Give the row of a picture whose results are there."""
+    error = outcome.body.get("error")
+    if error is not None:
+        return _row(outcome.body["source"], "refused", outcome.names.error, error)
+    return _row(outcome.body["source"], "annotated", outcome.names.body, None, outcome.body)
+
+
+def failed_row(bucket: str, picture: StoredObject, error: AgeGenderError) -> dict[str, Any]:
+    """Give the row of a picture that has no results yet."""
+    told = {"code": error.code, "message": error.message}
+    return _row(source_of(bucket, picture), "failed", None, told)
+
+
+def line_of(row: dict[str, Any]) -> bytes:
+    """Give a row as it stands in the manifest."""
+    return json.dumps(row, separators=(",", ":")).encode() + b"\n"
+
+
+def _row(
+    source: dict[str, Any],
+    status: str,
+    result: str | None,
+    error: dict[str, str] | None,
+    answer: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    answer = answer or {}
+    width, height = answer.get("image_size", (None, None))
+    model = answer.get("model", {})
+    details = answer.get("details", [])
+    return {
+        **source,
+        "status": status,
+        "result": result,
+        "annotated": answer.get("annotated"),
+        "error_code": error and error["code"],
+        "error_message": error and error["message"],
+        "width": width,
+        "height": height,
+        "face_count": len(details) if answer else None,
+        "faces": [_face(face) for face in details],
+        "version": model.get("version"),
+        "detector": model.get("detector"),
+        "attributes": model.get("attributes"),
+        "engine": model.get("engine"),
+    }
+
+
+def _face(face: dict[str, Any]) -> dict[str, Any]:
+    x1, y1, x2, y2 = face["box"]
+    low, high = face.get("age_interval") or (None, None)
+    return {
+        "x1": x1,
+        "y1": y1,
+        "x2": x2,
+        "y2": y2,
+        "confidence": face["confidence"],
+        "age": face.get("age"),
+        "age_low": low,
+        "age_high": high,
+        "gender": face.get("gender"),
+        "gender_probability": face.get("gender_probability"),
+        "reliable": face.get("reliable"),
+    }

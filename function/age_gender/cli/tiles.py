@@ -1,0 +1,106 @@
+"""The faces of a contact sheet, and the histogram of their ages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from age_gender.cli.frames import Frame
+from age_gender.cli.text import plural, printable
+from age_gender.vision import render
+from age_gender.vision.geometry import Image, chip_transforms, warp_chips
+from age_gender.vision.pipeline import Face
+
+SIDE = 160
+"""Pixels of a thumbnail."""
+MARGIN = 1.3
+"""Side of what a thumbnail shows, in lengths of the box's longer side."""
+DECADES = 10
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One face.
+
+    Attributes:
+        jpeg: thumbnail of `SIDE` x `SIDE` pixels.
+        source: the picture's name, printable.
+        age: years.
+        interval: years.
+        gender: ``"M"`` or ``"F"``.
+        probability: of that gender.
+        reliable: whether age and gender can be relied on.
+    """
+
+    jpeg: bytes
+    source: str
+    age: float
+    interval: tuple[float, float]
+    gender: Literal["M", "F"]
+    probability: float
+    reliable: bool
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """All that a contact sheet shows.
+
+    Attributes:
+        tiles: faces in the order in which they were found.
+        pictures: how many pictures were looked at.
+        failed: how many could not be read.
+    """
+
+    tiles: Sequence[Tile]
+    pictures: int
+    failed: int
+
+    @property
+    def summary(self) -> str:
+        """The counts in words."""
+        return f"{plural(len(self.tiles), 'face')} in {plural(self.pictures, 'picture')}"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """Faces of one decade of age; the last one has no end."""
+
+    label: str
+    women: int
+    men: int
+
+
+def tiles_of(shot: Frame, faces: Sequence[Face]) -> list[Tile]:
+    """Cut the faces, which have been judged, out of their picture, upright."""
+    if not faces:
+        return []
+    boxes = np.array([face.box for face in faces], np.float32)
+    points = [face.landmarks for face in faces]
+    landmarks = None if points[0] is None else np.array(points, np.float32)
+    chips = warp_chips(shot.image, chip_transforms(boxes, landmarks, MARGIN, SIDE), SIDE)
+    return [_tile(shot, face, chip) for face, chip in zip(faces, chips, strict=True)]
+
+
+def histogram(tiles: Sequence[Tile]) -> list[Bar]:
+    """Count the faces of each decade: 0-9, 10-19, ... 90 and more."""
+    counts = {"F": [0] * DECADES, "M": [0] * DECADES}
+    for tile in tiles:
+        counts[tile.gender][min(round(tile.age) // 10, DECADES - 1)] += 1
+    labels = [f"{start}-{start + 9}" for start in range(0, 10 * (DECADES - 1), 10)] + ["90+"]
+    return [Bar(*bar) for bar in zip(labels, counts["F"], counts["M"], strict=True)]
+
+
+def _tile(shot: Frame, face: Face, chip: Image) -> Tile:
+    assert face.age is not None
+    assert face.age_interval is not None
+    assert face.gender is not None
+    return Tile(
+        jpeg=render.encode_jpeg(chip),
+        source=printable(shot.label),
+        age=face.age,
+        interval=face.age_interval,
+        gender=face.gender,
+        probability=face.gender_probability or 0.0,
+        reliable=bool(face.reliable),
+    )

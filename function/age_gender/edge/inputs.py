@@ -1,0 +1,152 @@
+"""The three ways to send a picture: a JSON body, a form, or the picture as the body itself."""
+
+import codecs
+import io
+from collections.abc import Mapping
+from typing import IO, Any
+
+from flask import Request
+from pydantic import ValidationError
+from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import MultiPartParser
+
+from age_gender.edge.problems import Problem
+from age_gender.fetch.base64 import from_base64
+from age_gender.schema import PredictRequest
+from age_gender.settings import Settings
+
+MAX_FORM_PARTS = 50
+ACCEPTED = "application/json, multipart/form-data or image/*"
+
+
+def refuse_encoded(request: Request) -> None:
+    """Refuse a compressed body before it is read.
+
+    Unpacked, a few kilobytes could be gigabytes, and pictures are compressed already.
+
+    Raises:
+        Problem: 415.
+    """
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise Problem(
+            "unsupported-media-type",
+            f"Content-Encoding {encoding[:40]} is not read: send the body as it is",
+        )
+
+
+def read_request(request: Request, body: bytes, settings: Settings) -> tuple[PredictRequest, bytes]:
+    """Get the options and the picture's bytes out of a request.
+
+    Args:
+        request: its headers and query count; its body has been read.
+        body: that body.
+        settings: limits, and which addresses may be fetched.
+
+    Raises:
+        Problem: 400, 415 or 422.
+        AgeGenderError: the picture cannot be had from where it is said to be.
+    """
+    kind = request.mimetype
+    if kind.startswith("image/") or kind == "application/octet-stream":
+        if not body:
+            raise Problem("no-picture", "the body is empty: send the picture as the body")
+        fields = _validated(request.args.to_dict())
+        if fields.url or fields.b64:
+            raise Problem("two-pictures", "the body is a picture: leave out `url` and `b64`")
+        return fields, body
+    if kind == "multipart/form-data":
+        return _from_form(request, body, settings)
+    # What `curl -d` says of a JSON body unless told otherwise is accepted too.
+    if kind in ("application/json", "", "text/plain", "application/x-www-form-urlencoded") or (
+        kind.endswith("+json")
+    ):
+        fields = _validated_json(body)
+        return fields, _picture_of(fields, settings)
+    raise Problem("unsupported-media-type", f"Content-Type {kind} is not read: send {ACCEPTED}")
+
+
+def _from_form(request: Request, body: bytes, settings: Settings) -> tuple[PredictRequest, bytes]:
+    boundary = request.mimetype_params.get("boundary", "")
+    if not boundary:
+        raise Problem("malformed-form", "the form's Content-Type has no boundary")
+    parser = MultiPartParser(
+        stream_factory=_in_memory,
+        max_form_memory_size=settings.max_body_bytes,
+        max_form_parts=MAX_FORM_PARTS,
+    )
+    try:
+        fields, files = parser.parse(io.BytesIO(body), boundary.encode("latin-1"), len(body))
+    except RequestEntityTooLarge:
+        raise Problem("malformed-form", f"the form has over {MAX_FORM_PARTS} parts") from None
+    except ValueError:
+        raise Problem("malformed-form", "the body is not multipart/form-data") from None
+    fields_read = _validated({**request.args.to_dict(), **fields.to_dict()})
+    # Browsers send a part without name or content for a file that was not chosen.
+    uploads = [data for upload in files.getlist("image") if (data := _content(upload)) is not None]
+    texts = [text for name in ("url", "b64") for text in fields.getlist(name) if text]
+    given = len(uploads) + (len(texts) or bool(fields_read.url or fields_read.b64))
+    if given == 0 and "image" in fields:
+        raise Problem(
+            "no-picture",
+            "`image` has no file name, so it is not a file: send it as one (curl: -F image=@a.jpg)",
+        )
+    if given != 1:
+        code, what = ("two-pictures", f"{given}") if given else ("no-picture", "none")
+        raise Problem(code, f"{what} of `image` (a file), `url` and `b64` given: send exactly one")
+    return fields_read, uploads[0] if uploads else _picture_of(fields_read, settings)
+
+
+def _content(upload: FileStorage) -> bytes | None:
+    data: bytes = upload.stream.read()
+    return data if data or upload.filename else None
+
+
+def _in_memory(*_: object, **__: object) -> IO[bytes]:
+    """Where uploads go: their size is limited already, and a full disk must not matter."""
+    return io.BytesIO()
+
+
+def _picture_of(fields: PredictRequest, settings: Settings) -> bytes:
+    if fields.url and fields.b64:
+        raise Problem("two-pictures", "both `url` and `b64` given: send exactly one of them")
+    if fields.url:
+        from age_gender.fetch import (
+            urls as sources,  # brings an HTTP client, which most requests do not need
+        )
+
+        return sources.from_url(fields.url, settings)
+    if fields.b64:
+        return from_base64(fields.b64, settings.max_picture_bytes)
+    raise Problem("no-picture", "no picture given: send `url` or `b64`")
+
+
+def _validated_json(body: bytes) -> PredictRequest:
+    if not body.strip():
+        raise Problem("no-picture", "the body is empty: send JSON with `url` or `b64`")
+    try:
+        return PredictRequest.model_validate_json(body.removeprefix(codecs.BOM_UTF8))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            raise Problem("malformed-json", f"the body is not valid JSON: {first['msg']}") from None
+        raise _invalid(error) from None
+
+
+def _validated(fields: Mapping[str, Any]) -> PredictRequest:
+    try:
+        # Browsers send the fields of a form that were left empty.
+        given = {name: value for name, value in fields.items() if value != ""}
+        return PredictRequest.model_validate(given)
+    except ValidationError as error:
+        raise _invalid(error) from None
+
+
+def _invalid(error: ValidationError) -> Problem:
+    errors = [
+        {"field": ".".join(str(part) for part in item["loc"]) or "body", "message": item["msg"]}
+        for item in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors)
+    return Problem("invalid-field", detail, errors=errors)

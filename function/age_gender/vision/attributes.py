@@ -1,0 +1,101 @@
+"""Chips to ages and genders: one network over all faces of a picture, then its calibration."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from age_gender.networks.engine import Engine
+from age_gender.vision.geometry import Float, Image
+from age_gender.vision.model_spec import Calibration, ModelSpec
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """What the network says of N faces.
+
+    Attributes:
+        ages: float32 ``[N]``, years.
+        intervals: float32 ``[N, 2]``, years, which contain the true age as often as the spec's
+            ``coverage`` says.
+        male: float32 ``[N]``, probability of male.
+    """
+
+    ages: Float
+    intervals: Float
+    male: Float
+
+
+class AttributeEstimator:
+    """Age and gender by a network that a `ModelSpec` describes."""
+
+    def __init__(self, engine: Engine, spec: ModelSpec):
+        """Wrap a loaded network.
+
+        Args:
+            engine: input ``[N, S, S, 3]``; outputs ``age`` ``[N, K]``, a distribution over
+                years, and ``gender`` ``[N, 1]``, the probability of male.
+            spec: how its chips are cut and its outputs read.
+        """
+        self._engine = engine
+        self.spec = spec
+
+    def estimate(self, chips: Image) -> Attributes:
+        """Tell ages and genders.
+
+        Args:
+            chips: uint8 ``[N, S, S, 3]``, RGB, cut as ``spec.chip`` says.
+        """
+        size = self._engine.batch
+        outputs = [self._engine.run(chips[i : i + size]) for i in range(0, len(chips), size)]
+        distributions = np.concatenate([o["age"] for o in outputs])
+        male = np.concatenate([o["gender"][:, 0] for o in outputs])
+        return calibrate(distributions, male, self.spec)
+
+
+def calibrate(distributions: Float, male: Float, spec: ModelSpec) -> Attributes:
+    """Turn raw outputs into calibrated ages, intervals and probabilities.
+
+    Args:
+        distributions: ``[N, K]``, rows that sum to 1.
+        male: ``[N]``, raw probability of male.
+        spec: the model's.
+    """
+    calibration = spec.calibration
+    years = (spec.ages.first + spec.ages.step * np.arange(distributions.shape[1])).astype(
+        np.float32
+    )
+    tempered = np.power(np.maximum(distributions, 1e-12), 1 / calibration.age_temperature)
+    tempered /= tempered.sum(axis=1, keepdims=True)
+    tail = (1 - calibration.coverage) / 2
+    ages = np.maximum(tempered @ years, 0)
+    below, above = _margins(ages, calibration)
+    low = _quantiles(tempered, years, tail) - below
+    high = _quantiles(tempered, years, 1 - tail) + above
+    # A margin below zero must not turn an interval inside out, nor may it miss the age told.
+    intervals = np.stack([np.minimum(low, ages), np.maximum(high, ages)], axis=1)
+    p = np.clip(male, 1e-6, 1 - 1e-6)
+    logit = np.log(p / (1 - p)) / calibration.gender_temperature
+    return Attributes(
+        ages.astype(np.float32),
+        np.maximum(intervals, 0).astype(np.float32),
+        (1 / (1 + np.exp(-logit))).astype(np.float32),
+    )
+
+
+def _margins(ages: Float, calibration: Calibration) -> tuple[Float, Float]:
+    """Years by which each interval is widened below and above; float32 ``[N]`` both."""
+    table = calibration.interval_margins or ((calibration.interval_margin,) * 2,)
+    margins = np.array(table, np.float32)[np.digitize(ages, calibration.interval_edges)]
+    return margins[:, 0], margins[:, 1]
+
+
+def _quantiles(distributions: Float, years: Float, q: float) -> Float:
+    """Quantile ``q`` of each row, linear within the bin that holds it; float32 ``[N]``."""
+    cumulative = distributions.cumsum(axis=1)
+    index = np.minimum((cumulative < q).sum(axis=1), len(years) - 1)
+    rows = np.arange(len(distributions))
+    inside = distributions[rows, index]
+    before = cumulative[rows, index] - inside
+    step = years[1] - years[0]
+    part = np.clip((q - before) / np.maximum(inside, 1e-12), 0, 1)
+    return np.asarray(years[index] + (part - 0.5) * step, np.float32)

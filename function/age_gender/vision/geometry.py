@@ -1,0 +1,224 @@
+"""Boxes, IoU, NMS, and the similarity transform that turns a face into an upright chip.
+
+Boxes are float32 ``[N, 4]`` as ``x1, y1, x2, y2`` in pixels; landmarks are float32 ``[N, 5, 2]``
+in the order left eye, right eye, nose tip, left mouth corner, right mouth corner, where left
+means on the left in the picture.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float32]
+Image = NDArray[np.uint8]
+"""Upright picture, uint8 ``[H, W, 3]``, RGB."""
+
+ANTIALIAS_BELOW = 0.5
+"""Scale under which bilinear sampling would skip source pixels."""
+
+
+def iou_matrix(a: Float, b: Float) -> Float:
+    """Intersection over union of every box of ``a`` with every box of ``b``.
+
+    Args:
+        a: ``[N, 4]``.
+        b: ``[M, 4]``.
+
+    Returns:
+        float32 ``[N, M]``, 0-1; 0 where both boxes are empty.
+    """
+    intersection = _intersections(a, b)
+    union = _areas(a)[:, None] + _areas(b)[None, :] - intersection
+    return _ratio(intersection, union)
+
+
+def ios_matrix(a: Float, b: Float) -> Float:
+    """Share of the smaller of two boxes that the other covers, for all of ``a`` with all of ``b``.
+
+    Args:
+        a: ``[N, 4]``.
+        b: ``[M, 4]``.
+
+    Returns:
+        float32 ``[N, M]``, 0-1; 0 where the smaller one is empty.
+    """
+    return _ratio(_intersections(a, b), np.minimum(_areas(a)[:, None], _areas(b)[None, :]))
+
+
+def nms(boxes: Float, scores: Float, iou_threshold: float) -> NDArray[np.intp]:
+    """Greedy non-maximum suppression.
+
+    Args:
+        boxes: ``[N, 4]``.
+        scores: ``[N]``.
+        iou_threshold: a box that overlaps a better one by more than this is dropped.
+
+    Returns:
+        Indices of the boxes kept, best score first.
+    """
+    return keep_best(scores, iou_matrix(boxes, boxes) > iou_threshold)
+
+
+def keep_best(scores: Float, same: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Drop whatever is the same as something better that is kept.
+
+    Args:
+        scores: ``[N]``.
+        same: ``[N, N]``.
+
+    Returns:
+        Indices of those kept, best score first.
+    """
+    order = np.argsort(-scores, kind="stable")
+    alive = np.ones(len(order), dtype=bool)
+    for i in order:
+        if alive[i]:
+            alive &= ~same[i]
+            alive[i] = True
+    return order[alive[order]]
+
+
+def clip_boxes(boxes: Float, width: int, height: int) -> Float:
+    """Cut boxes ``[N, 4]`` at the borders of a picture of ``width`` x ``height`` pixels."""
+    limits = np.array([width, height, width, height], dtype=np.float32)
+    return np.clip(boxes, 0, limits)
+
+
+def roll_angles(landmarks: Float) -> Float:
+    """In-plane rotation of each face in radians, clockwise positive, from eyes and mouth.
+
+    The line between the eyes and the one between the mouth corners are averaged: either alone
+    jitters by several degrees on small or turned faces.
+
+    Args:
+        landmarks: ``[N, 5, 2]``.
+
+    Returns:
+        float32 ``[N]``.
+    """
+    across = (landmarks[:, 1] - landmarks[:, 0]) + (landmarks[:, 4] - landmarks[:, 3])
+    return np.arctan2(across[:, 1], across[:, 0]).astype(np.float32)
+
+
+def box_sides(boxes: Float) -> Float:
+    """Longer side of each box ``[N, 4]``, at least a pixel; float32 ``[N]``."""
+    return np.asarray(np.maximum((boxes[:, 2:] - boxes[:, :2]).max(axis=1), 1), np.float32)
+
+
+def chip_transforms(boxes: Float, landmarks: Float | None, scale: float, size: int) -> Float:
+    """Similarity transforms that put each face upright into a square chip.
+
+    The chip's centre is the box's, its side ``scale`` times the box's longer side; with
+    landmarks it is turned so that the eyes lie level.
+
+    Args:
+        boxes: ``[N, 4]``.
+        landmarks: ``[N, 5, 2]``, or None where the detector gives none (no rotation then).
+        scale: side of the chip in box lengths.
+        size: side of the chip in pixels.
+
+    Returns:
+        float32 ``[N, 2, 3]``, from picture to chip coordinates.
+    """
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    sides = box_sides(boxes) * scale
+    angles = np.zeros(len(boxes), np.float32) if landmarks is None else roll_angles(landmarks)
+    zoom = size / sides
+    cos, sin = np.cos(angles) * zoom, np.sin(angles) * zoom
+    rotation = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], -2)
+    shift = size / 2 - np.einsum("nij,nj->ni", rotation, centres)
+    return np.concatenate([rotation, shift[:, :, None]], axis=2).astype(np.float32)
+
+
+def warp_chips(image: Image, transforms: Float, size: int) -> Image:
+    """Cut chips out of ``image``; what lies outside is filled with the nearest border pixel.
+
+    Args:
+        image: uint8 ``[H, W, 3]``.
+        transforms: ``[N, 2, 3]`` as from `chip_transforms`.
+        size: side of a chip in pixels.
+
+    Returns:
+        uint8 ``[N, size, size, 3]``, same colour order as ``image``.
+    """
+    chips = np.empty((len(transforms), size, size, 3), np.uint8)
+    for chip, transform in zip(chips, transforms, strict=True):
+        source, transform = _shrink_for(image, transform, size)
+        cv2.warpAffine(
+            source,
+            _to_pixel_centres(transform),
+            (size, size),
+            dst=chip,
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+    return chips
+
+
+def resize(image: Image, width: int, height: int) -> Image:
+    """Resize ``[H, W, 3]`` or ``[H, W]``: averaging when it shrinks, bilinear when it grows."""
+    if (height, width) == image.shape[:2]:
+        return image
+    shrinks = width * height < image.shape[0] * image.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
+
+
+def resize_quickly(image: Image, width: int, height: int) -> Image:
+    """As `resize`, in half the time for pictures that become much smaller.
+
+    Blocks of 2, 4 … pixels are averaged first, as far as that divides, and rounded once more: some
+    values are off by a few. Detectors do not mind; chips are cut as in training, without this.
+    """
+    factor = 1
+    while (
+        image.shape[0] % (2 * factor) == image.shape[1] % (2 * factor) == 0
+        and image.shape[0] >= 2 * factor * height
+        and image.shape[1] >= 2 * factor * width
+    ):
+        factor *= 2
+    return resize(resize(image, image.shape[1] // factor, image.shape[0] // factor), width, height)
+
+
+def _intersections(a: Float, b: Float) -> Float:
+    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
+    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    sides = np.clip(bottom_right - top_left, 0, None)
+    return np.asarray(sides[..., 0] * sides[..., 1], np.float32)
+
+
+def _ratio(part: Float, whole: Float) -> Float:
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
+def _areas(boxes: Float) -> Float:
+    sides = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)
+    return np.asarray(sides[:, 0] * sides[:, 1], dtype=np.float32)
+
+
+def _shrink_for(image: Image, transform: Float, size: int) -> tuple[Image, Float]:
+    """Average the face's surroundings down to about twice the chip, so that sampling is fine."""
+    zoom = float(np.hypot(transform[0, 0], transform[0, 1]))
+    if zoom >= ANTIALIAS_BELOW:
+        return image, transform
+    height, width = image.shape[:2]
+    inverse = cv2.invertAffineTransform(transform)
+    corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]], np.float32)
+    quad = corners @ inverse.T
+    x1, y1 = np.clip(np.floor(quad.min(axis=0)).astype(int) - 2, 0, [width - 1, height - 1])
+    x2, y2 = np.clip(np.ceil(quad.max(axis=0)).astype(int) + 2, [x1 + 1, y1 + 1], [width, height])
+    factor = 1 / int(1 / zoom)
+    shrunk_size = (max(1, round((x2 - x1) * factor)), max(1, round((y2 - y1) * factor)))
+    shrunk = resize(image[y1:y2, x1:x2], *shrunk_size)
+    back = np.array([(x2 - x1) / shrunk_size[0], (y2 - y1) / shrunk_size[1]], np.float32)
+    adjusted = np.empty_like(transform)
+    adjusted[:, :2] = transform[:, :2] * back
+    adjusted[:, 2] = transform[:, :2] @ np.array([x1, y1], np.float32) + transform[:, 2]
+    return shrunk, adjusted
+
+
+def _to_pixel_centres(transform: Float) -> Float:
+    """Continuous coordinates (pixel i spans i to i+1) to OpenCV's (pixel i is centred on i)."""
+    shifted = transform.copy()
+    shifted[:, 2] += transform[:, :2].sum(axis=1) * 0.5 - 0.5
+    return shifted

@@ -1,0 +1,111 @@
+"""What goes back as a picture: faces boxed and labelled, or made unrecognisable, as JPEG."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from age_gender.vision.geometry import Float, Image
+
+JPEG_QUALITY = 90
+
+# Okabe and Ito's palette, which colour-blind people can tell apart, RGB.
+COLOURS = {"M": (0, 114, 178), "F": (213, 94, 0), None: (0, 158, 115)}
+WHITE = (255, 255, 255)
+
+_font = threading.local()
+
+
+def draw_faces(
+    image: Image, boxes: Float, labels: Sequence[str], genders: Sequence[str | None]
+) -> Image:
+    """Draw a box and a label for each face, readable at any size of picture.
+
+    Args:
+        image: uint8 ``[H, W, 3]``, RGB; not changed.
+        boxes: ``[N, 4]``, pixels.
+        labels: N texts.
+        genders: N of ``"M"``, ``"F"`` or None, which choose the colour.
+
+    Returns:
+        uint8 ``[H, W, 3]``, RGB.
+    """
+    canvas = image.copy()
+    line = max(1, round(min(image.shape[:2]) / 300))
+    corners = np.round(boxes).astype(int).tolist()
+    for (x1, y1, x2, y2), gender in zip(corners, genders, strict=True):
+        cv2.rectangle(canvas, (x1, y1), (x2 - 1, y2 - 1), COLOURS[gender], line, cv2.LINE_AA)
+    # Labels after all boxes, so that no line crosses a text.
+    for box, label, gender in zip(corners, labels, genders, strict=True):
+        _draw_label(canvas, box, label, COLOURS[gender])
+    return canvas
+
+
+def blur_faces(image: Image, boxes: Float) -> Image:
+    """Make faces unrecognisable: each is averaged to 6 x 6 cells over an enlarged ellipse.
+
+    Averaging destroys what a Gaussian blur only spreads; deconvolution cannot bring it back.
+
+    Args:
+        image: uint8 ``[H, W, 3]``, RGB; not changed.
+        boxes: ``[N, 4]``, pixels.
+
+    Returns:
+        uint8 ``[H, W, 3]``, RGB.
+    """
+    canvas = image.copy()
+    height, width = image.shape[:2]
+    for x1, y1, x2, y2 in boxes:
+        grow_x, grow_y = (x2 - x1) * 0.2, (y2 - y1) * 0.2
+        left, top = max(0, int(x1 - grow_x)), max(0, int(y1 - grow_y))
+        right, bottom = min(width, int(x2 + grow_x) + 1), min(height, int(y2 + grow_y) + 1)
+        region = canvas[top:bottom, left:right]
+        size = (right - left, bottom - top)
+        cells = cv2.resize(region, (min(6, size[0]), min(6, size[1])), interpolation=cv2.INTER_AREA)
+        smooth = cv2.resize(cells, size, interpolation=cv2.INTER_LINEAR)
+        mask = np.zeros(region.shape[:2], np.uint8)
+        centre = (round((x1 + x2) / 2 - left), round((y1 + y2) / 2 - top))
+        axes = (max(1, round((x2 - x1) / 2 + grow_x)), max(1, round((y2 - y1) / 2 + grow_y)))
+        cv2.ellipse(mask, centre, axes, 0, 0, 360, 255, cv2.FILLED)
+        region[mask > 0] = smooth[mask > 0]
+    return canvas
+
+
+def encode_jpeg(image: Image) -> bytes:
+    """Encode uint8 ``[H, W, 3]`` RGB as JPEG."""
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])
+
+
+def _draw_label(canvas: Image, box: list[int], text: str, colour: tuple[int, int, int]) -> None:
+    height, width = canvas.shape[:2]
+    x1, y1, x2, y2 = box
+    size = _font_size(x2 - x1, min(height, width))
+    font = _sans()
+    _, _, text_width, _ = cv2.getTextSize((width, height), text, (0, 0), font, size, 500)
+    pad = max(2, size // 5)
+    label_width, label_height = text_width + 2 * pad, round(size * 1.3)
+    left = min(max(0, x1), max(0, width - label_width))
+    top = y1 - label_height
+    if top < 0:  # no room above: below the box, or inside it at the picture's lower edge
+        top = y2 if y2 + label_height <= height else max(0, min(y1, height - label_height))
+    cv2.rectangle(
+        canvas, (left, top), (left + label_width - 1, top + label_height - 1), colour, cv2.FILLED
+    )
+    cv2.putText(canvas, text, (left + pad, top + size), WHITE, font, size, 500)
+
+
+def _font_size(face_width: int, short_side: int) -> int:
+    """Text height in pixels: follows the face, but stays legible and never covers the picture."""
+    largest = max(10, short_side // 8)
+    legible = max(10, short_side // 40)
+    return int(min(largest, max(legible, face_width // 5)))
+
+
+def _sans() -> Any:
+    # A font object keeps a glyph cache that threads must not share.
+    if not hasattr(_font, "sans"):
+        _font.sans = cv2.FontFace("sans")
+    return _font.sans

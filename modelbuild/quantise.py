@@ -1,0 +1,85 @@
+"""Int8 arithmetic for the parts of a LiteRT network that bear it.
+
+The ranges of the activations are known beforehand, or were measured once on photos
+(`measure_ranges`) and are committed beside the converter. So a build needs no photos and gives the
+same file on every machine.
+Weights are rounded symmetrically, one scale a channel; activations have one scale a tensor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_quantizer import quantizer, recipe  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from modelbuild.export import SIGNATURE
+
+FLOAT_OPERATIONS = ("INPUT", "OUTPUT", "SOFTMAX", "LOGISTIC", "MEAN", "FULLY_CONNECTED")
+"""They end a network and cost little; int8 would leave 256 values of what it says."""
+
+Ranges = dict[str, tuple[float, float]]
+"""Least and greatest value of each tensor, by its name."""
+
+
+def measure_ranges(model: Path, name: str, inputs: Iterable[NDArray[np.float32]]) -> Ranges:
+    """Run a float network and note what values each tensor takes.
+
+    Args:
+        model: ``.tflite`` file whose input has the shape of ``inputs``.
+        name: of the input in the signature.
+        inputs: float32 batches.
+    """
+    samples = {SIGNATURE: [{name: batch} for batch in inputs]}
+    with _without_progress():
+        found = quantizer.Quantizer(str(model), recipe.static_wi8_ai8()).calibrate(samples)
+    return {
+        tensor: (float(np.min(limits["min"])), float(np.max(limits["max"])))
+        for tensor, limits in found.items()
+    }
+
+
+def quantise(model: Path, ranges: Ranges, float_parts: Sequence[str]) -> None:
+    """Turn a float32 ``.tflite`` file into one of mixed arithmetic, in place.
+
+    Args:
+        model: the file; its inputs and outputs stay float32.
+        ranges: as from `measure_ranges`; of the tensors that become int8.
+        float_parts: regular expressions of the tensors whose operations stay as they are.
+    """
+    mixed: list[dict[str, Any]] = [*recipe.static_wi8_ai8()]
+    mixed += [_unquantised(".*", operation) for operation in FLOAT_OPERATIONS]
+    mixed += [_unquantised(part, "*") for part in float_parts]
+    limits = {
+        tensor: {"min": _scalar(low), "max": _scalar(high)}
+        for tensor, (low, high) in ranges.items()
+    }
+    with _without_progress():
+        quantizer.Quantizer(str(model), mixed).quantize(limits).export_model(
+            str(model), overwrite=True
+        )
+    model.chmod(0o644)
+
+
+@contextlib.contextmanager
+def _without_progress() -> Iterator[None]:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def _unquantised(tensors: str, operation: str) -> dict[str, Any]:
+    return {
+        "regex": tensors,
+        "operation": operation,
+        "algorithm_key": "no_quantize",
+        "op_config": {},
+    }
+
+
+def _scalar(value: float) -> NDArray[np.float32]:
+    return np.full((1, 1, 1, 1), value, np.float32)

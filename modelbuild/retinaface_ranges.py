@@ -1,0 +1,55 @@
+"""Measures RetinaFace's activations: ``python -m modelbuild.retinaface_ranges FOLDER``.
+
+FOLDER holds JPEG photos with faces of many sizes. Each is looked at in three sizes. Needed again
+only when the graph or the converter changes the names of its tensors.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from modelbuild.build import fetched
+from modelbuild.catalogue import load_catalogue
+from modelbuild.quantise import measure_ranges
+from modelbuild.retinaface import NAME, RANGES, export_float
+
+HEIGHT, WIDTH = 480, 640
+SHARES = (1.0, 0.625, 0.3125)
+"""Parts of the input's sides that a photo fills."""
+
+
+def _inputs(folder: Path) -> Iterator[NDArray[np.float32]]:
+    for path in sorted(folder.glob("*.jpg")):
+        photo = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+        if photo is None:
+            raise SystemExit(f"{path} is not a picture")
+        whole = min(HEIGHT / photo.shape[0], WIDTH / photo.shape[1])
+        for share in SHARES:
+            size = [max(1, round(side * whole * share)) for side in photo.shape[:2]]
+            batch = np.zeros((1, HEIGHT, WIDTH, 3), np.float32)
+            batch[0, : size[0], : size[1]] = cv2.resize(
+                photo, (size[1], size[0]), interpolation=cv2.INTER_AREA
+            )
+            yield batch
+
+
+def main(folder: Path) -> None:
+    """Measure and write."""
+    source = fetched(load_catalogue()[NAME])
+    with tempfile.TemporaryDirectory() as scratch:
+        model = export_float(source, Path(scratch), (HEIGHT, WIDTH))
+        ranges = measure_ranges(model, "image", _inputs(folder))
+    rounded = {tensor: [float(f"{v:.5g}") for v in limits] for tensor, limits in ranges.items()}
+    RANGES.write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

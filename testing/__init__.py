@@ -1,0 +1,1 @@
+"""What tests and benchmarks share: the real server, real photos, and buckets on the loopback."""
