@@ -1,22 +1,23 @@
-"""Parts of documents that scripts write, between two marks."""
+"""Sections of documents that scripts write, between two markers."""
 
 from pathlib import Path
 
 
-def filled(text: str, name: str, body: str) -> str:
-    """Put another body between the marks of a name.
+def replace_section(text: str, name: str, body: str) -> str:
+    """Replace the body between the markers of a name.
 
     Raises:
-        ValueError: the marks are not there.
+        ValueError: a marker is missing.
     """
     begin, end = f"<!-- measured: {name} -->", f"<!-- end: {name} -->"
-    before, found, rest = text.partition(begin)
+    before, opened, rest = text.partition(begin)
     _, closed, after = rest.partition(end)
-    if not (found and closed):
-        raise ValueError(f"no {begin} … {end} in the text")
+    if not (opened and closed):
+        raise ValueError(f"{begin} … {end} is missing")
     return f"{before}{begin}\n{body}\n{end}{after}"
 
 
-def fill(path: Path, name: str, body: str) -> None:
-    """Do that in a file."""
-    path.write_text(filled(path.read_text(encoding="utf-8"), name, body), encoding="utf-8")
+def write_section(path: Path, name: str, body: str) -> None:
+    """Replace the body between the markers of a name in a file."""
+    text = replace_section(path.read_text(encoding="utf-8"), name, body)
+    path.write_text(text, encoding="utf-8")

@@ -350,8 +350,8 @@ def test_a_corrupted_cache_entry_is_fetched_again(setting: Setting) -> None:
 def test_only_the_listed_members_are_kept(tmp_path: Path) -> None:
     members = {f"package/{name}": name.encode() for name in ("a.json", "a.bin", "b.bin")}
     artefact = tarball({**members, "../evil": b"evil"})
-    wanted = {name: members[name] for name in ("package/a.json", "package/a.bin")}
-    folder = fetch(pinned(artefact, wanted, "npm"), cache_root(), Registry(artefact))
+    listed = {name: members[name] for name in ("package/a.json", "package/a.bin")}
+    folder = fetch(pinned(artefact, listed, "npm"), cache_root(), Registry(artefact))
     assert sorted(p.name for p in folder.iterdir()) == ["a.bin", "a.json"]
     assert not list(tmp_path.rglob("evil"))
     assert [p.name for p in cache_root().iterdir()] == [digest(artefact)]
