@@ -1,7 +1,7 @@
-"""The image itself: built by real tools, run as Cloud Run would run it.
+"""The image itself: built by real tools and run as on Cloud Run.
 
-A build takes minutes, so this is for `make check-infra` only, and that does the default image.
-CHECK_CONTAINER="cpu tensorflow gpu" has it do the others, too, which take gigabytes.
+A build takes minutes, so only `make check-infra` does it, for the default image. Set
+CHECK_CONTAINER="cpu tensorflow gpu" to check the others too, which take gigabytes.
 """
 
 import base64
@@ -23,19 +23,19 @@ from testing.photos import photo
 from testing.service import CREDENTIALS, free_port
 from tests.infra.tools import ROOT, program, run, shared_tool
 
-WANTED = os.environ.get("CHECK_CONTAINER", "").split()
+TARGETS = os.environ.get("CHECK_CONTAINER", "").split()
 MAX_BYTES = 400e6
 
 
 def built(target: str) -> str:
-    """Tag of the image of a target, or the test is skipped."""
-    if target not in WANTED:
-        pytest.skip(f'NOT CHECKED: the image "{target}"; `make check-infra` does "cpu"')
+    """Build the image of a target and return its tag, or skip the test."""
+    if target not in TARGETS:
+        pytest.skip(f'NOT CHECKED: the image "{target}"; `make check-infra` checks "cpu"')
     build = shared_tool("container/build")
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        pytest.skip("NOT CHECKED: building the image here takes root and apt-get")
+        pytest.skip("NOT CHECKED: building the image needs root and apt-get")
     tag = f"localhost/age-gender-test:{target}"
-    # With its layers kept: a second run takes seconds.
+    # Layers are kept: a second run takes seconds.
     status, output = run(build, ROOT, tag, "--layers", "--target", target, timeout=3600)
     assert status == 0, output[-3000:]
     return tag
@@ -50,7 +50,7 @@ def image() -> str:
 def running(
     image: str, log: Path, *options: str, memory: str = "512m"
 ) -> Iterator[tuple[str, str]]:
-    """Address and name of a container with 512 MB, a read-only root and no privileges."""
+    """Run a container with 512 MB, a read-only root and no privileges; yield URL and name."""
     port = free_port()
     name = f"age-gender-test-{port}"
     command: list[str | Path] = [shared_tool("container/run"), image, "--name", name]
@@ -86,24 +86,24 @@ def inside(name: str, *command: str) -> tuple[int, str]:
     return run("podman", "exec", name, *command)
 
 
-def ask(url: str, detector: str) -> dict[str, Any]:
-    body = {
+def predict(url: str, detector: str) -> dict[str, Any]:
+    request = {
         "b64": base64.b64encode(photo("astronaut").data).decode(),
         "face_detector": detector,
         "return_image": False,
     }
-    answer = requests.post(f"{url}/predict", json=body, auth=CREDENTIALS, timeout=120)
+    answer = requests.post(f"{url}/predict", json=request, auth=CREDENTIALS, timeout=120)
     assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    assert len(found["faces"]) >= 1
-    return found
+    body: dict[str, Any] = answer.json()
+    assert len(body["faces"]) >= 1
+    return body
 
 
 @pytest.mark.parametrize("detector", ["accurate", "fast"])
-def test_answers_with_512_megabytes_and_nothing_to_write_to(
+def test_answers_with_512_megabytes_and_a_read_only_root(
     container: tuple[str, str], detector: str
 ) -> None:
-    assert ask(container[0], detector)["model"]["engine"] == "litert"
+    assert predict(container[0], detector)["model"]["engine"] == "litert"
 
 
 def test_the_back_fill_job_runs_in_it(image: str) -> None:
@@ -132,7 +132,7 @@ def test_the_trigger_starts_in_it(image: str, tmp_path: Path) -> None:
 def test_the_images_with_tensorflow_answer(target: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with running(built(target), log, memory="2g") as (url, _):
-        assert ask(url, "accurate")["model"]["engine"] == "tensorflow"
+        assert predict(url, "accurate")["model"]["engine"] == "tensorflow"
     without_a_gpu = "TensorFlow finds no GPU: going on with the CPU" in log.read_text()
     assert without_a_gpu == (target == "gpu")
 
@@ -157,11 +157,11 @@ def test_scanners_find_everything_that_was_installed(image: str, tmp_path: Path)
 def test_is_small(image: str) -> None:
     status, output = run("podman", "image", "inspect", image)
     assert status == 0
-    (found,) = json.loads(output[output.index("[") :])
-    assert found["Size"] <= MAX_BYTES
-    assert found["Config"]["User"] == "10001:10001"
-    assert found["Config"]["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
-    assert found["Healthcheck"]["Test"][0] == "CMD"
+    (config,) = json.loads(output[output.index("[") :])
+    assert config["Size"] <= MAX_BYTES
+    assert config["Config"]["User"] == "10001:10001"
+    assert config["Config"]["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
+    assert config["Healthcheck"]["Test"][0] == "CMD"
 
 
 def test_health_check_of_the_image_passes(container: tuple[str, str]) -> None:
@@ -176,8 +176,8 @@ def test_has_no(container: tuple[str, str], module: str) -> None:
 
 
 def test_has_neither_compiler_nor_installer(container: tuple[str, str]) -> None:
-    found = "for p in cc gcc apt-get bash mount perl pip pip3 strip; do command -v $p; done; true"
-    assert inside(container[1], "sh", "-c", found) == (0, "")
+    script = "for p in cc gcc apt-get bash mount perl pip pip3 strip; do command -v $p; done; true"
+    assert inside(container[1], "sh", "-c", script) == (0, "")
 
 
 def test_only_temporary_folders_can_be_written(container: tuple[str, str]) -> None:
@@ -185,7 +185,7 @@ def test_only_temporary_folders_can_be_written(container: tuple[str, str]) -> No
     assert set(inside(container[1], "sh", "-c", find)[1].split()) <= {"/tmp", "/var/tmp"}
 
 
-def test_nothing_big_is_compiled_at_each_start(container: tuple[str, str]) -> None:
+def test_little_is_compiled_at_each_start(container: tuple[str, str]) -> None:
     program = (
         "import sys; sys.argv = ['x']; import main; "
         "from importlib.util import cache_from_source as at; import os; "
@@ -199,7 +199,7 @@ def test_nothing_big_is_compiled_at_each_start(container: tuple[str, str]) -> No
     assert uncompiled < 300_000  # bytes of source
 
 
-def test_the_published_password_is_refused_where_it_must_be(image: str, tmp_path: Path) -> None:
+def test_the_published_password_is_refused_if_so_configured(image: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with (
         pytest.raises(AssertionError),
