@@ -18,8 +18,8 @@ def run() -> None:
         from age_gender.cli.streams import open_missing
     except ModuleNotFoundError as error:
         sys.exit(
-            f"error: {sys.executable} has no package {error.name}: run `pip install .`, or "
-            "`make models` once and then .venv/bin/python local_runner.py"
+            f"error: {sys.executable} has no package {error.name}: run `make models` once, then "
+            ".venv/bin/python local_runner.py; or install the package with `pip install .`"
         )
     open_missing()
     signal.signal(signal.SIGINT, handler)
