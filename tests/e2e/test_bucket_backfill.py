@@ -19,13 +19,13 @@ from testing.buckets import OUT, SOURCE, BucketServer, Courier, Proxy, emulated
 from testing.photos import decoded, encoded, resized
 from testing.service import ROOT, Service
 
-PICTURES = 500
+IMAGES = 500
 BROKEN = 7
 SETTINGS = Settings(annotate_storage_timeout=20.0)
 
 
 def variants(count: int) -> Iterator[tuple[str, bytes]]:
-    """Small pictures, each different, with names that sort in another order than they come."""
+    """Small distinct images, whose names do not come in sorted order."""
     faces = [decoded(resized("astronaut", 96, 96)), decoded(resized("grace_hopper", 96, 112))]
     for i in range(count):
         shade = (i % 250, i // 250 % 250, 128)
@@ -73,13 +73,13 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_four_shards_one_of_them_killed_equal_one(server: BucketServer) -> None:
-    for name, data in variants(PICTURES - BROKEN):
+    for name, data in variants(IMAGES - BROKEN):
         server.put(name, data)
     for i in range(BROKEN):
-        server.put(f"broken/{i}.jpg", b"no picture" * i)
+        server.put(f"broken/{i}.jpg", b"not an image" * i)
     whole = run(f"gs://{SOURCE}", "gs://other", SETTINGS)
-    assert (whole.pictures, whole.refused, whole.failed) == (PICTURES, BROKEN, 0)
-    assert whole.annotated == PICTURES - BROKEN
+    assert (whole.pictures, whole.refused, whole.failed) == (IMAGES, BROKEN, 0)
+    assert whole.annotated == IMAGES - BROKEN
     assert whole.complete
 
     shard = {"CLOUD_RUN_TASK_INDEX": "2", "CLOUD_RUN_TASK_COUNT": "4"}
@@ -88,7 +88,7 @@ def test_four_shards_one_of_them_killed_equal_one(server: BucketServer) -> None:
     killed.kill()
     assert ended(killed)[0] < 0
     left = server.names()
-    assert 20 < len(left) < PICTURES / 4
+    assert 20 < len(left) < IMAGES / 4
     assert not [name for name in left if name.startswith(("manifest-", "summary-"))]
 
     summaries = [
@@ -100,8 +100,8 @@ def test_four_shards_one_of_them_killed_equal_one(server: BucketServer) -> None:
     restarted = json.loads(contents["summary-00002-of-00004.json"])
     assert restarted["done_before"] == sum(1 for n in left if not n.endswith("error.json"))
     assert restarted["complete"]
-    assert sum(s.pictures for s in summaries) + restarted["pictures"] == PICTURES
-    assert min(s.pictures for s in summaries) > PICTURES / 8
+    assert sum(s.pictures for s in summaries) + restarted["pictures"] == IMAGES
+    assert min(s.pictures for s in summaries) > IMAGES / 8
     assert results_of(contents) == results_of(server.contents("other"))
     assert rows_of(contents) == rows_of(server.contents("other"))
     last = json.loads(log.splitlines()[-1])
@@ -110,13 +110,13 @@ def test_four_shards_one_of_them_killed_equal_one(server: BucketServer) -> None:
 
 def test_a_folder_gives_the_same_bytes_as_a_bucket(server: BucketServer, tmp_path: Path) -> None:
     folder = tmp_path / SOURCE
-    pictures = [*variants(12), ("text.txt", b"text"), ("a.jpg", b""), ("a.b/c.jpg", b"x")]
-    for name, data in pictures:
+    images = [*variants(12), ("text.txt", b"text"), ("a.jpg", b""), ("a.b/c.jpg", b"x")]
+    for name, data in images:
         described = _put_within_a_second(server, name, data)
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-        # A folder's generations are times of modification, in microseconds.
+        # A folder's generations are modification times in microseconds.
         os.utime(path, ns=(0, int(described["generation"]) * 1000))
     settings = SETTINGS.model_copy(update={"annotate_image": "drawn"})
     in_bucket = run(f"gs://{SOURCE}", f"gs://{OUT}", settings)
@@ -133,7 +133,7 @@ def test_a_folder_gives_the_same_bytes_as_a_bucket(server: BucketServer, tmp_pat
     assert len(contents) == 12 * 2 + 3 + 1
     assert files == contents
     assert [in_bucket.annotated, in_bucket.faces] == [in_folder.annotated, in_folder.faces]
-    # And both ways across.
+    # And between bucket and folder, both ways.
     run(str(folder), "gs://other", settings)
     run(f"gs://{SOURCE}", str(tmp_path / "across"), settings)
     assert results_of(server.contents("other")) == results_of(contents)
@@ -177,7 +177,7 @@ def test_storage_down_ends_the_job_with_an_error_and_without_a_manifest(
     assert len(server.names()) == 42
 
 
-def test_one_failing_picture_fails_the_job_but_not_the_others(
+def test_one_failing_image_fails_the_job_but_not_the_others(
     server: BucketServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, data in variants(10):
@@ -192,14 +192,14 @@ def test_one_failing_picture_fails_the_job_but_not_the_others(
         return real(self, *arguments)
 
     monkeypatch.setattr(Pipeline, "run", failing_once)
-    seen: list[tuple[int, int | None]] = []
+    counts: list[tuple[int, int | None]] = []
 
     def progress(summary: Summary) -> None:
-        seen.append((summary.pictures, summary.total))
+        counts.append((summary.pictures, summary.total))
 
     summary = run(f"gs://{SOURCE}", f"gs://{OUT}", SETTINGS, progress=progress)
     assert (summary.annotated, summary.failed, summary.complete) == (9, 1, False)
-    assert seen == [(i, 10) for i in range(1, 11)]
+    assert counts == [(i, 10) for i in range(1, 11)]
     rows = [json.loads(row) for row in rows_of(server.contents())]
     (failed,) = [row for row in rows if row["status"] == "failed"]
     assert (failed["result"], failed["faces"], failed["error_code"]) == (None, [], "error")
@@ -209,7 +209,7 @@ def test_one_failing_picture_fails_the_job_but_not_the_others(
 
 
 def _put_within_a_second(server: BucketServer, name: str, data: bytes) -> dict[str, Any]:
-    """Upload so that time and generation, which the server takes one after another, agree."""
+    """Upload until creation time and generation fall into the same second."""
     while True:
         described = server.put(name, data)
         seconds = time.strftime(

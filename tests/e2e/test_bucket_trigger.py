@@ -1,4 +1,4 @@
-"""The trigger as it runs: real storage server, real client, real functions-framework process."""
+"""The trigger with a real storage server, client and functions-framework process."""
 
 import base64
 import json
@@ -54,7 +54,7 @@ def proxy(server: BucketServer) -> Iterator[Proxy]:
 
 @dataclass(frozen=True)
 class Trigger:
-    """A trigger with nearly default settings that several tests share: names must be their own."""
+    """A trigger with nearly default settings, shared by tests that use names of their own."""
 
     server: BucketServer
     proxy: Proxy
@@ -62,11 +62,11 @@ class Trigger:
     log: Path
 
     def results(self, start: str) -> list[str]:
-        """Names of results that start so."""
+        """Names of results with this prefix."""
         return [name for name in self.server.names() if name.startswith(start)]
 
     def lines(self, start: str) -> list[dict[str, Any]]:
-        """Lines of the log about objects whose names start so."""
+        """Lines of the log about objects with this prefix."""
         return [line for line in lines_of(self.log) if line.get("object", "").startswith(start)]
 
 
@@ -98,7 +98,7 @@ def small(side: int = 128) -> bytes:
 
 
 def lines_of(log: Path) -> list[dict[str, Any]]:
-    """The log's JSON lines (gunicorn's and LiteRT's are none)."""
+    """The log's JSON lines; gunicorn's and LiteRT's are plain text."""
     return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
 
 
@@ -118,10 +118,10 @@ def kill(service: Service) -> None:
 def test_each_of_200_uploads_gets_one_result_though_each_event_comes_twice(
     trigger: Trigger,
 ) -> None:
-    pictures = [small(96), small(128), resized("grace_hopper", 128, 152)]
+    images = [small(96), small(128), resized("grace_hopper", 128, 152)]
     names = AWKWARD_NAMES + [f"plain-{i}.jpg" for i in range(200 - len(AWKWARD_NAMES))]
     server, before = trigger.server, len(trigger.proxy.exchanges)
-    uploads = [server.put(name, pictures[i % 3]) for i, name in enumerate(names)]
+    uploads = [server.put(name, images[i % 3]) for i, name in enumerate(names)]
     courier = Courier(trigger.url, copies=2)
     courier.deliver(uploads)
     assert courier.statuses == [200] * 400
@@ -142,30 +142,30 @@ def test_each_of_200_uploads_gets_one_result_though_each_event_comes_twice(
     assert {annotated[name] for name in names} == {1}
 
 
-def test_the_result_is_the_answer_of_predict_and_says_what_it_is_of(
+def test_the_result_is_the_response_of_predict_with_its_source(
     trigger: Trigger, service: Service
 ) -> None:
-    picture = resized("astronaut", 256, 256)
-    upload = trigger.server.put("same/a.jpg", picture)
+    data = resized("astronaut", 256, 256)
+    upload = trigger.server.put("same/a.jpg", data)
     Courier(trigger.url).deliver([upload])
-    answer = service.predict(picture, face_detector="accurate", return_image=False)
+    response = service.predict(data, face_detector="accurate", return_image=False)
     result = result_of(trigger.server, upload)
     assert result.pop("source") == {
         "bucket": SOURCE,
         "object": "same/a.jpg",
         "generation": int(upload["generation"]),
-        "size": len(picture),
+        "size": len(data),
         "time": upload["timeCreated"][:19] + "Z",
     }
     assert result.pop("annotated") is None
-    answer.pop("inference_time")
-    assert result == answer
+    response.pop("inference_time")
+    assert result == response
 
 
-def test_what_can_never_work_is_acknowledged_at_once_and_says_why(trigger: Trigger) -> None:
+def test_permanent_failures_are_acknowledged_with_a_reason(trigger: Trigger) -> None:
     huge = encoded(np.zeros((10_000, 10_000, 3), np.uint8), ".png")
     cases = [
-        ("text.jpg", b"not a picture", "unsupported-picture"),
+        ("text.jpg", b"not an image", "unsupported-picture"),
         ("empty.jpg", b"", "unsupported-picture"),
         ("cut.jpg", small()[:99], "unsupported-picture"),
         ("hundred-megapixels.png", huge, "picture-too-large"),
@@ -229,8 +229,8 @@ def test_nonsense_is_answered_without_repeating_it(trigger: Trigger) -> None:
     no_event = courier.send({}, '{"hush": 1}')
     assert (no_event.status_code, no_event.text) == (400, "this is not an event of Cloud Storage")
     for body in ("{}", "{", "", "null", '{"name": "nonsense/a.jpg"}'):
-        answer = courier.send(event_headers(upload), body)
-        assert answer.status_code == 200
+        response = courier.send(event_headers(upload), body)
+        assert response.status_code == 200
     assert courier.send(event_headers(upload) | {"ce-type": "x.y"}, "[1]").status_code == 200
     assert requests.get(trigger.url, timeout=10).status_code == 405
     assert "hush" not in trigger.log.read_text()
@@ -253,7 +253,7 @@ def test_log_lines_are_grouped_by_trace_and_hold_no_secret(trigger: Trigger) -> 
     assert done["logging.googleapis.com/spanId"] == "b7ad6b7169203331"
     assert {"check", "fetch", "decode", "detect", "attributes", "store"} <= set(done["ms"])
     assert before["status"] == "done-before"
-    assert set(before["ms"]) == {"check"}  # neither fetched nor judged again
+    assert set(before["ms"]) == {"check"}  # neither fetched nor processed again
     assert "hush" not in trigger.log.read_text()
 
 
@@ -268,9 +268,9 @@ def test_a_storage_that_fails_for_a_while_only_delays(
             uploads = [server.put(f"{kind}-{i}.jpg", small()) for i in range(3)]
             courier = Courier(service.url)
             proxy.failing[kind] = 503
-            answer = courier.once(uploads[0])
-            assert answer.status_code == 503
-            assert "127.0.0.1" not in answer.text
+            response = courier.once(uploads[0])
+            assert response.status_code == 503
+            assert "127.0.0.1" not in response.text
             delivery = threading.Thread(target=courier.deliver, args=(uploads,))
             delivery.start()
             _wait_for(lambda c=courier: 503 in c.statuses)
@@ -283,7 +283,7 @@ def test_a_storage_that_fails_for_a_while_only_delays(
     written = {blob.name: blob.time_created for blob in server.client.list_blobs(OUT)}
     bodies = [name for name in written if name.endswith(".json")]
     assert len(bodies) == 9
-    for name in bodies:  # the JSON last: it means that all is there
+    for name in bodies:  # the JSON last: it marks completion
         assert written[name] > written[name.replace(".json", ".annotated.jpg")]
 
 
@@ -294,7 +294,7 @@ def test_a_storage_that_fails_for_a_while_only_delays(
         {"OUTPUT_BUCKET": SOURCE, "INPUT_PREFIX": "in/", "OUTPUT_PREFIX": "in/out/"},
     ],
 )
-def test_it_refuses_to_start_when_results_could_become_pictures(
+def test_it_refuses_to_start_when_results_could_become_inputs(
     tmp_path: Path, changes: dict[str, str]
 ) -> None:
     service = annotator(tmp_path / "log", "http://127.0.0.1:9", **changes)
@@ -305,12 +305,12 @@ def test_it_refuses_to_start_when_results_could_become_pictures(
     assert "would be taken for new pictures" in line
 
 
-def test_a_killed_function_leaves_nothing_that_redelivery_does_not_complete(
+def test_redelivery_completes_what_a_killed_function_left(
     server: BucketServer, tmp_path: Path
 ) -> None:
     uploads = [server.put(f"{i}.jpg", small()) for i in range(40)]
-    wanted = {"ANNOTATE_IMAGE": "drawn"}
-    with annotator(tmp_path / "first", server.url, **wanted) as service:
+    settings = {"ANNOTATE_IMAGE": "drawn"}
+    with annotator(tmp_path / "first", server.url, **settings) as service:
         courier = Courier(service.url, copies=2)
         delivery = threading.Thread(target=courier.deliver, args=(uploads,))
         delivery.start()
@@ -319,7 +319,7 @@ def test_a_killed_function_leaves_nothing_that_redelivery_does_not_complete(
         kill(service)
     left = server.names()
     assert len(left) < 80
-    again = annotator(tmp_path / "second", server.url, **wanted)
+    again = annotator(tmp_path / "second", server.url, **settings)
     again.port, again.url = service.port, service.url
     with again:
         delivery.join()
@@ -332,9 +332,7 @@ def test_a_killed_function_leaves_nothing_that_redelivery_does_not_complete(
     assert contents == {}
 
 
-def test_results_in_the_same_bucket_are_not_taken_for_pictures(
-    server: BucketServer, tmp_path: Path
-) -> None:
+def test_results_in_the_same_bucket_are_not_processed(server: BucketServer, tmp_path: Path) -> None:
     places = {"OUTPUT_BUCKET": SOURCE, "INPUT_PREFIX": "in/", "OUTPUT_PREFIX": "out/"}
     uploads = [server.put("in/a.jpg", small()), server.put("other/a.jpg", small())]
     with annotator(tmp_path / "log", server.url, ANNOTATE_IMAGE="drawn", **places) as service:
@@ -354,7 +352,7 @@ def test_results_of_another_annotator_and_folders_are_ignored(
     with there, back:
         Courier(there.url).deliver(uploads)
         Courier(back.url).deliver(_described(server, OUT))
-        Courier(back.url).deliver(uploads)  # of a bucket that is not its own
+        Courier(back.url).deliver(uploads)  # of another bucket
     assert len(server.names(OUT)) == 2
     assert sorted(server.names(SOURCE)) == ["a.jpg", "folder/"]
 

@@ -1,4 +1,4 @@
-"""One picture to its results, with folders for stores and a pipeline that a test chooses."""
+"""One image to its results, with folders for stores and a stand-in for the pipeline."""
 
 import json
 from collections.abc import Mapping
@@ -17,32 +17,32 @@ from age_gender.errors import Busy, ImageError, SettingsError
 from age_gender.settings import Settings
 from age_gender.vision.pipeline import Options, Result
 
-JPEG = b"\xff\xd8\xff a picture"
+JPEG = b"\xff\xd8\xff rendered"
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)
 
 
-def picture(name: str = "a.jpg", generation: int = 17, size: int = 5) -> StoredObject:
+def stored(name: str = "a.jpg", generation: int = 17, size: int = 5) -> StoredObject:
     return StoredObject(name, generation, size, WHEN)
 
 
 class Stage:
-    """Two folders, and a judge that counts."""
+    """Two folders, and a predictor that counts its calls."""
 
     def __init__(self, folder: Path, **settings: Any):
         self.source = FolderStore(folder / "in")
         self.out = FolderStore(folder / "out")
-        self.judged = 0
+        self.predictions = 0
         self.error: Exception | None = None
         self.jpeg: bytes | None = None
         changes = {"max_picture_bytes": 2000, **settings}
-        self.annotator = Annotator(Location(self.out, "p/"), self._judge, Settings(**changes))
+        self.annotator = Annotator(Location(self.out, "p/"), self._predict, Settings(**changes))
 
-    def _judge(self, data: bytes, options: Options) -> tuple[Result, dict[str, Any]]:
-        self.judged += 1
+    def _predict(self, data: bytes, options: Options) -> tuple[Result, dict[str, Any]]:
+        self.predictions += 1
         if self.error:
             raise self.error
-        answer = {"faces": [], "inference_time": 12.3, "said_of": data.decode()}
-        return Result((4, 3), [], self.jpeg, {"detect": 12.0}), answer
+        response = {"faces": [], "inference_time": 12.3, "input": data.decode()}
+        return Result((4, 3), [], self.jpeg, {"detect": 12.0}), response
 
     def upload(self, name: str = "a.jpg", data: bytes = b"bytes") -> StoredObject:
         self.source.create(name, data, "image/jpeg", {})
@@ -60,7 +60,7 @@ def stage(tmp_path: Path) -> Stage:
     return Stage(tmp_path)
 
 
-def test_a_result_says_what_it_is_of_and_holds_the_answer(stage: Stage) -> None:
+def test_a_result_holds_source_and_response(stage: Stage) -> None:
     stage.jpeg = JPEG
     upload = stage.upload()
     outcome = stage.annotator.annotate(stage.source, upload)
@@ -78,21 +78,21 @@ def test_a_result_says_what_it_is_of_and_holds_the_answer(stage: Stage) -> None:
         "size": 5,
         "time": upload.created.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
-    # Nothing that another run would measure differently.
-    assert body == {"faces": [], "said_of": "bytes", "annotated": f"{stem}.annotated.jpg"}
+    # Without anything that differs between runs.
+    assert body == {"faces": [], "input": "bytes", "annotated": f"{stem}.annotated.jpg"}
 
 
-def test_what_is_done_is_neither_read_nor_judged_again(
+def test_finished_images_are_neither_read_nor_processed_again(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = stage.upload()
     first = stage.annotator.annotate(stage.source, upload)
     monkeypatch.setattr(stage.source, "read", None)
     second = stage.annotator.annotate(stage.source, upload)
-    assert (second.status, second.body, stage.judged) == ("done-before", first.body, 1)
+    assert (second.status, second.body, stage.predictions) == ("done-before", first.body, 1)
 
 
-def test_who_loses_a_race_says_so(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_loser_of_a_race_writes_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     upload = stage.upload()
     stage.annotator.annotate(stage.source, upload)
     before = stage.files()
@@ -101,7 +101,7 @@ def test_who_loses_a_race_says_so(stage: Stage, monkeypatch: pytest.MonkeyPatch)
     assert stage.files() == before
 
 
-def test_the_json_comes_after_all_else(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_json_is_written_last(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.jpeg = JPEG
     upload = stage.upload()
     real = stage.out.create
@@ -120,8 +120,8 @@ def test_the_json_comes_after_all_else(stage: Stage, monkeypatch: pytest.MonkeyP
     assert len(stage.files()) == 2
 
 
-def test_what_can_never_work_leaves_an_error(stage: Stage) -> None:
-    stage.error = ImageError("this is no picture")
+def test_permanent_failures_leave_an_error(stage: Stage) -> None:
+    stage.error = ImageError("this is not a picture")
     upload = stage.upload()
     for _ in range(2):
         outcome = stage.annotator.annotate(stage.source, upload)
@@ -130,37 +130,37 @@ def test_what_can_never_work_leaves_an_error(stage: Stage) -> None:
     assert name == f"p/a.jpg.{upload.generation}.error.json" == outcome.names.error
     assert json.loads(stage.files()[name]) == {
         "source": outcome.body["source"],
-        "error": {"code": "unsupported-picture", "message": "this is no picture"},
+        "error": {"code": "unsupported-picture", "message": "this is not a picture"},
     }
 
 
-def test_too_many_bytes_are_not_even_read(stage: Stage) -> None:
-    outcome = stage.annotator.annotate(stage.source, picture("never-there.jpg", size=2001))
+def test_files_over_the_limit_are_not_read(stage: Stage) -> None:
+    outcome = stage.annotator.annotate(stage.source, stored("never-there.jpg", size=2001))
     assert outcome.body["error"]["code"] == "picture-too-large"
     assert "fetch" not in outcome.stages
 
 
-def test_a_deleted_or_replaced_picture_leaves_an_error(stage: Stage) -> None:
+def test_a_deleted_or_replaced_image_leaves_an_error(stage: Stage) -> None:
     upload = stage.upload()
-    for gone in (picture("deleted.jpg"), picture(generation=upload.generation - 1)):
+    for gone in (stored("deleted.jpg"), stored(generation=upload.generation - 1)):
         outcome = stage.annotator.annotate(stage.source, gone)
         assert outcome.status == "refused"
         assert outcome.body["error"]["code"] == "object-gone"
-    assert stage.judged == 0
+    assert stage.predictions == 0
 
 
-@pytest.mark.parametrize("error", [Busy("all busy"), MemoryError()])
-def test_what_may_work_later_is_raised_and_leaves_nothing(stage: Stage, error: Exception) -> None:
+@pytest.mark.parametrize("error", [Busy("busy"), MemoryError()])
+def test_temporary_failures_are_raised_and_leave_nothing(stage: Stage, error: Exception) -> None:
     stage.error = error
     with pytest.raises(type(error)):
         stage.annotator.annotate(stage.source, stage.upload())
     assert stage.files() == {}
 
 
-def test_something_else_under_the_result_s_name_is_not_taken_for_it(stage: Stage) -> None:
+def test_an_unrelated_object_under_the_result_s_name_is_not_a_result(stage: Stage) -> None:
     upload = stage.upload()
     stage.out.create(f"p/a.jpg.{upload.generation}.json", b"half a", "application/json", {})
-    with pytest.raises(StorageUnavailable, match="no result"):
+    with pytest.raises(StorageUnavailable, match="is not a result"):
         stage.annotator.annotate(stage.source, upload)
 
 
@@ -179,21 +179,21 @@ def test_something_else_under_the_result_s_name_is_not_taken_for_it(stage: Stage
 )
 @pytest.mark.parametrize("prefix", ["", "out/", "p" * 512])
 def test_names_of_results_fit_and_share_a_stem(name: str, prefix: str) -> None:
-    version = picture(name, generation=1_795_570_195_247_824)
+    version = stored(name, generation=1_795_570_195_247_824)
     names = results.names_of(prefix, version)
     assert names.body.startswith(prefix)
     stem = names.body.removesuffix(".json")
     assert stem.endswith(".1795570195247824")
-    assert names.picture == f"{stem}.annotated.jpg"
+    assert names.jpeg == f"{stem}.annotated.jpg"
     assert names.error == f"{stem}.error.json"
-    for result in (names.body, names.picture, names.error):
+    for result in (names.body, names.jpeg, names.error):
         assert len(result.encode()) <= 1024
     if len(name.encode()) < 450:
         assert stem == f"{prefix}{name}.1795570195247824"
 
 
 def test_long_names_and_generations_have_results_of_their_own() -> None:
-    versions = [picture("x" * 1023 + end, generation) for end in "ab" for generation in (1, 2)]
+    versions = [stored("x" * 1023 + end, generation) for end in "ab" for generation in (1, 2)]
     assert len({results.names_of("", version).body for version in versions}) == 4
 
 
@@ -214,7 +214,7 @@ def test_options_follow_the_settings(changes: dict[str, Any], expected: dict[str
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({}, "OUTPUT_BUCKET is not set"),
         ({"output_bucket": "out", "output_prefix": "é" * 300}, "OUTPUT_PREFIX has more than"),
@@ -225,8 +225,8 @@ def test_options_follow_the_settings(changes: dict[str, Any], expected: dict[str
         ),
     ],
 )
-def test_settings_that_cannot_work_are_refused(changes: dict[str, str], said: str) -> None:
-    with pytest.raises(SettingsError, match=said):
+def test_invalid_settings_are_refused(changes: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
         output_of(Settings.model_validate(changes))
 
 

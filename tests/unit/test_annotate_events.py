@@ -1,4 +1,4 @@
-"""What events say, and which of them are for us."""
+"""Parsing of events, and which of them are handled."""
 
 import base64
 import json
@@ -45,34 +45,35 @@ def encoded(described: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize(
-    "told", [event(OBJECT), published(data=encoded(OBJECT)), published(data=encoded(OBJECT)[:-4])]
+    "uploaded",
+    [event(OBJECT), published(data=encoded(OBJECT)), published(data=encoded(OBJECT)[:-4])],
 )
-def test_an_upload_is_understood_however_it_comes(told: CloudEvent) -> None:
-    upload = read_event(told)
+def test_an_upload_in_any_form(uploaded: CloudEvent) -> None:
+    upload = read_event(uploaded)
     assert (upload.bucket, upload.name) == ("in", "a b/é#.jpg")
     assert upload.generation == 1_795_570_195_247_824
-    if upload.picture is not None:
-        assert (upload.picture.name, upload.picture.generation) == (upload.name, upload.generation)
-        assert upload.picture.size == 12_345
-        assert upload.picture.created.isoformat() == "2026-11-25T01:29:55.247000+00:00"
-        assert not upload.picture.ours
+    if upload.stored is not None:
+        assert (upload.stored.name, upload.stored.generation) == (upload.name, upload.generation)
+        assert upload.stored.size == 12_345
+        assert upload.stored.created.isoformat() == "2026-11-25T01:29:55.247000+00:00"
+        assert not upload.stored.ours
 
 
 @pytest.mark.parametrize("data", [None, "", "!", encoded({}), encoded({"name": "x"})])
-def test_a_message_without_a_description_names_the_object_all_the_same(data: str | None) -> None:
-    told = published() if data is None else published(data=data)
-    upload = read_event(told)
-    assert (upload.bucket, upload.name, upload.picture) == ("in", "a b/é#.jpg", None)
+def test_a_message_without_a_description_still_names_the_object(data: str | None) -> None:
+    message = published() if data is None else published(data=data)
+    upload = read_event(message)
+    assert (upload.bucket, upload.name, upload.stored) == ("in", "a b/é#.jpg", None)
 
 
-def test_our_mark_is_seen() -> None:
-    picture = read_event(event({**OBJECT, "metadata": {MARK: "0.1.0"}})).picture
-    assert picture is not None
-    assert picture.ours
+def test_our_mark_is_read() -> None:
+    stored = read_event(event({**OBJECT, "metadata": {MARK: "0.1.0"}})).stored
+    assert stored is not None
+    assert stored.ours
 
 
 @pytest.mark.parametrize(
-    "told",
+    "other",
     [
         event(OBJECT, "google.cloud.storage.object.v1.deleted"),
         event(OBJECT, "google.cloud.storage.object.v1.metadataUpdated"),
@@ -87,9 +88,9 @@ def test_our_mark_is_seen() -> None:
         published(attributes={**ATTRIBUTES, "objectGeneration": "x"}),
     ],
 )
-def test_what_is_no_upload_is_ignored(told: CloudEvent) -> None:
+def test_other_events_are_ignored(other: CloudEvent) -> None:
     with pytest.raises(Ignored):
-        read_event(told)
+        read_event(other)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_lines_carry_the_trace(
     assert fields.get("logging.googleapis.com/spanId") == expected[1]
 
 
-def test_a_handler_needs_somewhere_to_write() -> None:
+def test_a_handler_needs_an_output_bucket() -> None:
     with pytest.raises(SettingsError):
         Handler(Settings())
 
@@ -131,14 +132,14 @@ def test_a_handler_needs_somewhere_to_write() -> None:
         {"name": "in/a.jpg", "metadata": {MARK: "1"}},
     ],
 )
-def test_what_is_not_ours_is_acknowledged_without_a_look(changes: dict[str, Any]) -> None:
+def test_unrelated_objects_are_acknowledged_unread(changes: dict[str, Any]) -> None:
     settings = Settings(input_bucket="in", input_prefix="in/", output_bucket="out")
     handler = Handler(settings)
-    handler._annotator = None  # type: ignore[assignment] # using it would fail
+    handler._annotator = None  # type: ignore[assignment] # any use would fail
     handler(event({**OBJECT, "name": "in/a.jpg", **changes}), Headers())
 
 
-def test_unforeseen_failures_and_outages_are_answered_without_their_text() -> None:
+def test_unexpected_failures_and_outages_are_answered_without_their_text() -> None:
     handler = Handler(Settings(output_bucket="out"))
     handler._annotator = None  # type: ignore[assignment]
     with pytest.raises(InternalServerError) as caught:

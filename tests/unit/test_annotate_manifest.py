@@ -1,4 +1,4 @@
-"""The manifest's rows and names, and how the work is shared."""
+"""The manifest's rows and names, and how the work is split into shards."""
 
 import json
 from collections import Counter
@@ -17,10 +17,10 @@ from testing.service import ROOT
 
 TABLE = ROOT / "terraform" / "modules" / "bucket_trigger" / "manifest.schema.json"
 
-PICTURE = StoredObject("a.jpg", 17, 5, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+STORED = StoredObject("a.jpg", 17, 5, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
 NAMES = ResultNames("a.jpg.17.json", "a.jpg.17.annotated.jpg", "a.jpg.17.error.json")
 FACE = {"box": [1, 2, 3, 4], "confidence": 0.9}
-JUDGED = {
+ATTRIBUTES = {
     "age": 30.5,
     "age_interval": [20.0, 40.0],
     "gender": "F",
@@ -28,17 +28,17 @@ JUDGED = {
     "reliable": True,
     "quality": {"size": 50.0},
 }
-ANSWER = {
+RESPONSE = {
     "confidence": 0.5,
     "faces": [],
     "image_size": [640, 480],
-    "details": [FACE | JUDGED, FACE],
+    "details": [FACE | ATTRIBUTES, FACE],
     "model": {"version": "1", "detector": "d", "attributes": None, "engine": "litert"},
 }
 
 
 def test_a_row_is_flat_but_for_the_faces() -> None:
-    body = results.answered("in", PICTURE, ANSWER, NAMES.picture)
+    body = results.annotated("in", STORED, RESPONSE, NAMES.jpeg)
     row = manifest.row_of(Outcome("annotated", NAMES, body))
     assert json.loads(manifest.line_of(row)) == row
     faces = row.pop("faces")
@@ -62,48 +62,48 @@ def test_a_row_is_flat_but_for_the_faces() -> None:
         "engine": "litert",
     }
     box = {"x1": 1, "y1": 2, "x2": 3, "y2": 4, "confidence": 0.9}
-    judged = {"age": 30.5, "age_low": 20.0, "age_high": 40.0, "gender": "F"}
-    assert faces[0] == box | judged | {"gender_probability": 0.8, "reliable": True}
+    attributes = {"age": 30.5, "age_low": 20.0, "age_high": 40.0, "gender": "F"}
+    assert faces[0] == box | attributes | {"gender_probability": 0.8, "reliable": True}
     assert faces[1] == box | dict.fromkeys(faces[0].keys() - box.keys())
 
 
-def test_rows_fit_the_table_that_terraform_makes_of_them() -> None:
+def test_rows_fit_the_table_that_terraform_creates() -> None:
     fields = json.loads(TABLE.read_text(encoding="utf-8"))
     row = manifest.row_of(
-        Outcome("annotated", NAMES, results.answered("in", PICTURE, ANSWER, NAMES.picture))
+        Outcome("annotated", NAMES, results.annotated("in", STORED, RESPONSE, NAMES.jpeg))
     )
     assert [field["name"] for field in fields] == list(row)
     (faces,) = [field for field in fields if field["mode"] == "REPEATED"]
     assert [field["name"] for field in faces["fields"]] == list(row["faces"][0])
 
 
-def test_a_row_does_not_tell_who_did_the_work() -> None:
-    body = results.answered("in", PICTURE, ANSWER, None)
-    found = results.decoded(results.encoded(body))
+def test_a_row_is_the_same_whichever_run_wrote_the_result() -> None:
+    body = results.annotated("in", STORED, RESPONSE, None)
+    stored = results.decoded(results.encoded(body))
     rows = [manifest.row_of(Outcome("annotated", NAMES, body))]
-    rows.append(manifest.row_of(Outcome("done-before", NAMES, found)))
+    rows.append(manifest.row_of(Outcome("done-before", NAMES, stored)))
     assert rows[0] == rows[1]
 
 
-def test_refused_and_failed_pictures_have_the_same_columns() -> None:
-    error = ImageError("no picture")
-    refused = manifest.row_of(Outcome("refused", NAMES, results.refused("in", PICTURE, error)))
-    failed = manifest.failed_row("in", PICTURE, StorageUnavailable("down"))
-    judged = manifest.row_of(
-        Outcome("annotated", NAMES, results.answered("in", PICTURE, ANSWER, ""))
+def test_refused_and_failed_images_have_the_same_columns() -> None:
+    error = ImageError("not a picture")
+    refused = manifest.row_of(Outcome("refused", NAMES, results.refused("in", STORED, error)))
+    failed = manifest.failed_row("in", STORED, StorageUnavailable("down"))
+    annotated = manifest.row_of(
+        Outcome("annotated", NAMES, results.annotated("in", STORED, RESPONSE, ""))
     )
-    assert list(refused) == list(failed) == list(judged)
+    assert list(refused) == list(failed) == list(annotated)
     assert (refused["status"], refused["result"]) == ("refused", "a.jpg.17.error.json")
     assert (failed["status"], failed["result"]) == ("failed", None)
     assert (failed["error_code"], failed["faces"]) == ("storage-unavailable", [])
 
 
-def test_the_shares_are_even_and_stay_the_same() -> None:
+def test_the_shards_are_even_and_stay_the_same() -> None:
     names = [f"folder/{i}é.jpg" for i in range(4000)]
-    shares = Counter(manifest.shard_of(name, 4) for name in names)
-    assert sorted(shares) == [0, 1, 2, 3]
-    assert min(shares.values()) > 900
-    # Written down, so that no other release shares the work in another way halfway through.
+    sizes = Counter(manifest.shard_of(name, 4) for name in names)
+    assert sorted(sizes) == [0, 1, 2, 3]
+    assert min(sizes.values()) > 900
+    # Fixed, so that no release splits a back-fill in progress differently.
     assert [manifest.shard_of(name, 1000) for name in ("a.jpg", "é/写真.png")] == [449, 657]
     assert {manifest.shard_of(name, 1) for name in names} == {0}
 
@@ -116,19 +116,19 @@ def test_names_sort_and_say_how_many_there_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--out", "gs://pictures/results"], "would be taken for new pictures"),
         (["--source", "folder", "--out", "folder/results"], "would be taken for new pictures"),
-        (["--out", "gs://other", "--shard", "4", "--shards", "4"], "there is no share 4 of 4"),
-        (["--out", "gs://other", "--shards", "0"], "there is no share 0 of 0"),
+        (["--out", "gs://other", "--shard", "4", "--shards", "4"], "there is no shard 4 of 4"),
+        (["--out", "gs://other", "--shards", "0"], "there is no shard 0 of 0"),
         (["--source", "gs://", "--out", "folder"], "names no bucket"),
         ([], "OUTPUT_BUCKET is not set"),
     ],
 )
-def test_the_job_refuses_what_makes_no_sense(
+def test_the_job_refuses_invalid_arguments(
     arguments: list[str],
-    said: str,
+    message: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -140,5 +140,5 @@ def test_the_job_refuses_what_makes_no_sense(
         get_settings.cache_clear()
     printed = capsys.readouterr().err
     assert printed.startswith("cannot start: ")
-    assert said in printed
+    assert message in printed
     assert printed.count("\n") == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-import local_runner
+from age_gender.cli.main import app
 from tests.markdown import ROOT, anchors, code, documents, links, read
 
 DOCUMENTS = documents()
@@ -53,7 +53,7 @@ def make_targets() -> set[str]:
 
 
 def commands() -> set[str]:
-    group = typer.main.get_command(local_runner.app)
+    group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)
     return set(group.commands)
 
@@ -70,9 +70,9 @@ def is_module(name: str) -> bool:
     [
         (r"(?<![\w./-])make ([a-z][\w-]*)", lambda name: name in make_targets()),
         (r"\bpython[\d.]* -m ([\w.]+)", is_module),
-        (r"\blocal_runner\.py ([a-z]\w*)", lambda name: name in commands()),
+        (r"(?:\blocal_runner\.py|^\$ age-gender) ([a-z]\w*)", lambda name: name in commands()),
     ],
-    ids=["make", "python -m", "local_runner.py"],
+    ids=["make", "python -m", "age-gender"],
 )
 @each_document
 def test_what_can_be_typed_exists(

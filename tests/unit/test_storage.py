@@ -1,4 +1,4 @@
-"""Both stores keep the same promises; the bucket is on a real server."""
+"""Both stores have the same contract; the bucket is on a real server."""
 
 import os
 import random
@@ -43,20 +43,20 @@ def put(store: Store, name: str, data: bytes = b"data") -> None:
     assert store.create(name, data, "text/plain", {})
 
 
-def test_what_is_created_is_found_read_and_described(store: Store) -> None:
+def test_a_created_object_is_listed_read_and_described(store: Store) -> None:
     before = datetime.now(UTC) - timedelta(seconds=2)
     for name in ("a.txt", "deep/er/ü #1.txt"):
         put(store, name, name.encode())
-        (found,) = store.list(name)
-        assert (found.name, found.size, found.ours) == (name, len(name.encode()), False)
-        assert before < found.created < datetime.now(UTC) + timedelta(seconds=2)
-        assert abs(found.generation / 1e6 - found.created.timestamp()) < 2
-        assert store.stat(name, found.generation) == found
-        assert store.read(name, found.generation) == name.encode()
+        (stored,) = store.list(name)
+        assert (stored.name, stored.size, stored.ours) == (name, len(name.encode()), False)
+        assert before < stored.created < datetime.now(UTC) + timedelta(seconds=2)
+        assert abs(stored.generation / 1e6 - stored.created.timestamp()) < 2
+        assert store.stat(name, stored.generation) == stored
+        assert store.read(name, stored.generation) == name.encode()
         assert store.find(name) == name.encode()
 
 
-def test_a_name_is_written_once_whoever_tries(store: Store) -> None:
+def test_one_of_several_writers_of_a_name_wins(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
         start = threading.Barrier(8)
 
@@ -69,7 +69,7 @@ def test_a_name_is_written_once_whoever_tries(store: Store) -> None:
     assert store.find("x/same.json") == b"%d" % written.index(True) * 1000
 
 
-def test_what_is_not_there_is_none_or_gone(store: Store) -> None:
+def test_a_missing_object_is_none_or_gone(store: Store) -> None:
     put(store, "there")
     assert store.find("missing") is None
     assert store.find("missing/deeper") is None
@@ -110,7 +110,7 @@ def test_any_name_can_be_a_result(store: Store, name: str) -> None:
     assert not store.create(name, b"other", "text/plain", {})
 
 
-def test_a_replaced_object_appears_whole_at_the_end(store: Store) -> None:
+def test_a_replaced_object_appears_complete_at_the_end(store: Store) -> None:
     for content in (b"one", b"two" * 1_000_000):
         before = store.find("m.jsonl")
         with store.replacing("m.jsonl", "text/plain") as file:
@@ -124,7 +124,7 @@ def test_a_replaced_object_appears_whole_at_the_end(store: Store) -> None:
         assert store.find("m.jsonl") == content
 
 
-def test_the_mark_shows_who_wrote_an_object(server: BucketServer) -> None:
+def test_the_mark_identifies_our_objects(server: BucketServer) -> None:
     with emulated(server.url):
         store = BucketStore(SOURCE, TIMEOUT)
         store.create("mark/ours", b"", "text/plain", {MARK: "1"})
@@ -135,19 +135,20 @@ def test_the_mark_shows_who_wrote_an_object(server: BucketServer) -> None:
 @pytest.mark.parametrize("kind", ["download", "upload", "other"])
 def test_a_failing_server_is_one_error_without_addresses(server: BucketServer, kind: str) -> None:
     with Proxy(server) as proxy, emulated(proxy.url):
-        store = BucketStore(SOURCE, 0.3)
-        store.create("flaky", b"x", "text/plain", {})
-        (found,) = store.list("flaky")
+        patient = BucketStore(SOURCE, TIMEOUT)
+        patient.create("flaky", b"x", "text/plain", {})
+        (stored,) = patient.list("flaky")
         proxy.failing[kind] = 503
+        store = BucketStore(SOURCE, 0.3)
         with pytest.raises(StorageUnavailable) as caught:  # noqa: PT012 - one of them fails
-            store.read("flaky", found.generation)
+            store.read("flaky", stored.generation)
             store.create(f"flaky-{kind}", b"x", "text/plain", {})
             list(store.list(""))
         assert "503" in caught.value.message
         assert "127.0.0.1" not in caught.value.message
 
 
-def test_who_may_not_replace_objects_can_still_find_a_name_taken(server: BucketServer) -> None:
+def test_an_account_that_may_not_replace_objects_notices_a_taken_name(server: BucketServer) -> None:
     with Proxy(server) as proxy, emulated(proxy.url):
         store = BucketStore(SOURCE, TIMEOUT)
         store.create("taken", b"x", "text/plain", {})
@@ -158,7 +159,7 @@ def test_who_may_not_replace_objects_can_still_find_a_name_taken(server: BucketS
     assert proxy.count("upload", 403) == 2
 
 
-def test_a_short_outage_is_not_noticed(server: BucketServer) -> None:
+def test_a_short_outage_is_bridged(server: BucketServer) -> None:
     with Proxy(server) as proxy, emulated(proxy.url):
         store = BucketStore(SOURCE, TIMEOUT)
         proxy.failing["upload"] = 503
@@ -177,16 +178,16 @@ def test_no_server_at_all_is_unavailable() -> None:
                 action()
 
 
-def test_a_bucket_that_is_not_there_is_unavailable(server: BucketServer) -> None:
+def test_a_missing_bucket_is_unavailable(server: BucketServer) -> None:
     with emulated(server.url):
-        store = BucketStore("nobody-made-this", TIMEOUT)
+        store = BucketStore("never-created", TIMEOUT)
         with pytest.raises(StorageUnavailable):
             store.create("x", b"", "text/plain", {})
         with pytest.raises(StorageUnavailable):
             list(store.list(""))
 
 
-def test_a_folder_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+def test_a_missing_folder_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(StorageUnavailable, match="no such folder"):
         list(FolderStore(tmp_path / "missing").list(""))
 
@@ -198,7 +199,7 @@ def test_a_folder_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:
     assert str(tmp_path) not in caught.value.message
 
 
-def test_a_folder_leaves_out_what_is_no_file(tmp_path: Path) -> None:
+def test_a_folder_lists_regular_files_only(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "link").symlink_to(tmp_path / "file")
     (tmp_path / "broken").symlink_to(tmp_path / "missing")
@@ -220,15 +221,15 @@ def test_a_changed_file_is_another_generation(tmp_path: Path) -> None:
     store, file = FolderStore(tmp_path), tmp_path / "file"
     file.write_bytes(b"old")
     os.utime(file, ns=(0, 1_700_000_000_123_456_789))
-    (found,) = store.list("")
-    assert found.generation == 1_700_000_000_123_456
-    assert found.created == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+    (stored,) = store.list("")
+    assert stored.generation == 1_700_000_000_123_456
+    assert stored.created == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
     file.write_bytes(b"new")
     with pytest.raises(ObjectGone):
-        store.read("file", found.generation)
+        store.read("file", stored.generation)
 
 
-def test_nothing_else_stays_in_the_folder(tmp_path: Path) -> None:
+def test_no_temporary_file_stays_in_the_folder(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     put(store, "a/x")
     store.create("a/x", b"", "text/plain", {})
@@ -294,9 +295,7 @@ def test_a_path_is_a_folder(tmp_path: Path) -> None:
         ("gs://x", "x", False),
     ],
 )
-def test_places_that_could_feed_each_other_are_refused(
-    source: str, out: str, refused: bool
-) -> None:
+def test_overlapping_places_are_refused(source: str, out: str, refused: bool) -> None:
     pair = (locate(source, TIMEOUT), locate(out, TIMEOUT))
     if refused:
         with pytest.raises(SettingsError, match="would be taken for new pictures"):
@@ -312,7 +311,7 @@ def test_prefixes_are_compared_as_they_are() -> None:
     assert Location(BucketStore("a", 1), "in").overlaps(Location(BucketStore("a", 1), "inner/"))
 
 
-def test_long_texts_are_cut_to_bytes_and_stay_different() -> None:
+def test_long_texts_are_cut_to_bytes_and_stay_distinct() -> None:
     assert shortened("short", 10) == "short"
     assert shortened("é" * 50, 100) == "é" * 50
     one, other = (shortened("長" * 400 + end, 200) for end in "ab")

@@ -1,9 +1,8 @@
-"""One picture of a bucket or folder to its results: once and only once in effect.
+"""Annotates one image in a bucket or folder: exactly once in effect.
 
-Events come twice, late and out of order, and processes die in the middle. So results carry the
-generation of their picture, are written only where there is none, and the JSON last: it means
-that the rest is there. What can never work is answered by an ``.error.json``; what may work later
-raises, and whoever brought the picture brings it again.
+Events arrive twice, late and out of order, and processes die halfway. So results carry the
+generation of their image, never replace others, and the JSON comes last, to mark completion. What
+can never work gets an ``.error.json``; what may work later raises, and the caller retries.
 """
 
 from collections.abc import Callable
@@ -21,9 +20,9 @@ from age_gender.settings import Settings
 from age_gender.vision.pipeline import Options, Result, Stopwatch
 
 Predictor = Callable[[bytes, Options], tuple[Result, dict[str, Any]]]
-"""Runs the pipeline on a picture's bytes; gives its result, and the body `/predict` would answer.
+"""Runs the pipeline on an encoded image; returns the result and the body of the response.
 
-Raises what `Pipeline.run` raises, and whatever else keeps it from running now.
+Raises what `Pipeline.run` raises, and others where it cannot run now.
 """
 
 Status = Literal["annotated", "done-before", "refused"]
@@ -31,13 +30,13 @@ Status = Literal["annotated", "done-before", "refused"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a picture.
+    """What became of an image.
 
     Attributes:
-        status: ``annotated`` (its results were written by this call), ``done-before`` (they were
-            there) or ``refused`` (they are an ``.error.json``).
-        names: of its results.
-        body: the JSON, as written or as found.
+        status: ``annotated`` (this call wrote the results), ``done-before`` (they existed) or
+            ``refused`` (there is an ``.error.json``).
+        names: of the results.
+        body: the JSON, as written or read.
         stages: milliseconds by stage.
     """
 
@@ -48,63 +47,63 @@ class Outcome:
 
 
 class Annotator:
-    """Brings pictures from one store through the pipeline to their results in another."""
+    """Reads images from one store, runs the pipeline, and writes results to another."""
 
-    def __init__(self, out: Location, judge: Predictor, settings: Settings):
+    def __init__(self, out: Location, predict: Predictor, settings: Settings):
         """Touch nothing yet.
 
         Args:
             out: where results go.
-            judge: runs the pipeline.
-            settings: for the ``annotate_…`` options, limits, and names of models.
+            predict: runs the pipeline.
+            settings: for the ``annotate_…`` options and the limits.
         """
         self._out = out
-        self._judge = judge
+        self._predict = predict
         self._settings = settings
         self._options = options_of(settings)
 
-    def annotate(self, source: Store, picture: StoredObject) -> Outcome:
-        """Make a picture's results, unless they are there.
+    def annotate(self, source: Store, stored: StoredObject) -> Outcome:
+        """Write the results for an image, unless they exist.
 
         Raises:
             StorageUnavailable: one of the stores failed.
             AgeGenderError: the pipeline cannot run now.
         """
         watch = Stopwatch()
-        names = results.names_of(self._out.prefix, picture)
+        names = results.names_of(self._out.prefix, stored)
         with watch.stage("check"):
-            found = self._out.store.find(names.body)
-        if found is not None:
-            return Outcome("done-before", names, results.decoded(found), watch.stages)
+            existing = self._out.store.find(names.body)
+        if existing is not None:
+            return Outcome("done-before", names, results.decoded(existing), watch.stages)
         try:
-            result, body = self._answer(source, picture, names, watch)
+            result, body = self._process(source, stored, names, watch)
         except (ImageError, ImageTooLarge, ObjectGone) as error:
-            refusal = results.refused(source.label, picture, error)
+            refusal = results.refused(source.label, stored, error)
             with watch.stage("store"):
                 self._create(names.error, results.encoded(refusal), "application/json")
             return Outcome("refused", names, refusal, watch.stages)
         with watch.stage("store"):
             if result.jpeg is not None:
-                self._create(names.picture, result.jpeg, "image/jpeg")
+                self._create(names.jpeg, result.jpeg, "image/jpeg")
             ms = {"inference-ms": f"{result.inference_ms:.1f}"}
             new = self._create(names.body, results.encoded(body), "application/json", ms)
         return Outcome("annotated" if new else "done-before", names, body, watch.stages)
 
-    def _answer(
-        self, source: Store, picture: StoredObject, names: results.ResultNames, watch: Stopwatch
+    def _process(
+        self, source: Store, stored: StoredObject, names: results.ResultNames, watch: Stopwatch
     ) -> tuple[Result, dict[str, Any]]:
-        most = self._settings.max_picture_bytes
-        if picture.size > most:
-            raise ImageTooLarge.of_bytes(picture.size, most)
+        max_bytes = self._settings.max_picture_bytes
+        if stored.size > max_bytes:
+            raise ImageTooLarge.of_bytes(stored.size, max_bytes)
         with watch.stage("fetch"):
-            data = source.read(picture.name, picture.generation)
+            data = source.read(stored.name, stored.generation)
         with watch.stage("wait"):
-            result, answer = self._judge(data, self._options)
-        # What was waiting is what the pipeline did not account for.
+            result, response = self._predict(data, self._options)
+        # Waiting is what the pipeline does not account for.
         watch.stages["wait"] -= sum(result.stages.values())
         watch.stages.update(result.stages)
-        annotated = None if result.jpeg is None else names.picture
-        return result, results.answered(source.label, picture, answer, annotated)
+        jpeg = None if result.jpeg is None else names.jpeg
+        return result, results.annotated(source.label, stored, response, jpeg)
 
     def _create(
         self, name: str, data: bytes, content_type: str, more: dict[str, str] | None = None
@@ -114,13 +113,13 @@ class Annotator:
 
 
 def predict_with(runtime: Runtime, data: bytes, options: Options) -> tuple[Result, dict[str, Any]]:
-    """Do what `Predictor` says with the models of ``runtime``."""
+    """Be a `Predictor` with the models of ``runtime``."""
     result = runtime.pipeline.run(data, options)
     return result, response_of(runtime, result, options)
 
 
 def options_of(settings: Settings) -> Options:
-    """Give the pipeline's options that the ``annotate_…`` settings mean."""
+    """Turn the ``annotate_…`` settings into the pipeline's options."""
     return Options(
         confidence=settings.annotate_confidence,
         nms=settings.annotate_nms,
@@ -135,13 +134,13 @@ def options_of(settings: Settings) -> Options:
 
 
 def output_of(settings: Settings) -> Location:
-    """Give the place for results that the settings name.
+    """Where results go, by the settings.
 
     Raises:
-        SettingsError: they name none, or one that would feed the input.
+        SettingsError: OUTPUT_BUCKET is not set, or results would become inputs.
     """
     if not settings.output_bucket:
-        raise SettingsError("OUTPUT_BUCKET is not set: name the bucket that results go to")
+        raise SettingsError("OUTPUT_BUCKET is not set: name the bucket for the results")
     if len(settings.output_prefix.encode()) > results.MAX_PREFIX_BYTES:
         raise SettingsError(f"OUTPUT_PREFIX has more than {results.MAX_PREFIX_BYTES} bytes")
     out = _bucket(settings, settings.output_bucket, settings.output_prefix)
@@ -151,13 +150,13 @@ def output_of(settings: Settings) -> Location:
 
 
 def input_of(settings: Settings) -> Location:
-    """Give the place of pictures that the settings name.
+    """Where images come from, by the settings.
 
     Raises:
-        SettingsError: they name none.
+        SettingsError: INPUT_BUCKET is not set.
     """
     if not settings.input_bucket:
-        raise SettingsError("INPUT_BUCKET is not set: name the bucket that the pictures are in")
+        raise SettingsError("INPUT_BUCKET is not set: name the bucket with the pictures")
     return _bucket(settings, settings.input_bucket, settings.input_prefix)
 
 

@@ -1,9 +1,8 @@
-"""Annotates a bucket or folder that is full already: ``python -m age_gender.batch.backfill``.
+"""Annotates the existing images of a bucket or folder: ``python -m age_gender.batch.backfill``.
 
-Several machines share the work by a hash of the names. Each lists everything, takes its share,
-passes over what is done, and keeps several pictures in flight, so that the CPUs judge while others
-are fetched and stored. Killed and started again, it goes on where it was, since each picture's
-results are whole or not there.
+Several machines split the work by a hash of the names. Each lists everything, skips what is done or
+in another shard, and keeps several images in flight, so that the CPUs stay busy while others are
+fetched and stored. Killed and restarted, it resumes: an image's results are complete or absent.
 """
 
 import argparse
@@ -33,36 +32,36 @@ from age_gender.vision.pipeline import Options, Result
 log = logging.getLogger("age_gender.batch.backfill")  # also when this module is ``__main__``
 
 MAX_FAILURES_IN_A_ROW = 20
-"""After so many the storage is down, and going on would only skip pictures."""
+"""After so many the storage is down, and going on would fail every image."""
 SECONDS_BETWEEN_LINES = 10.0
-"""Pause between two lines of progress in the log."""
+"""Interval between two lines of progress in the log."""
 
 
 class BackfillStopped(AgeGenderError):
-    """Nothing works any more, so the run ended before its end."""
+    """Image after image failed, so the run was aborted."""
 
     code = "back-fill-stopped"
 
 
 @dataclass
 class Summary:
-    """What a run did so far, or in all.
+    """What a run has done so far, or in total.
 
     Attributes:
-        source: where the pictures are.
-        out: where the results are.
-        shard: number of this share, from 0.
-        shards: how many shares there are.
-        total: pictures of this share, if they were counted before.
-        pictures: gone through; the sum of the next four.
-        annotated: judged by this run.
-        done_before: whose results were there.
-        refused: that can never be judged.
-        failed: that may succeed in another run.
-        faces: found, in all pictures with results.
+        source: place of the images.
+        out: place of the results.
+        shard: number of this shard, from 0.
+        shards: number of shards.
+        total: images in this shard, if counted beforehand.
+        pictures: images processed; the sum of the next four.
+        annotated: images that this run annotated.
+        done_before: images that had results.
+        refused: images that can never be processed.
+        failed: images that may succeed in another run.
+        faces: faces in all images with results.
         seconds: since the start.
-        cpu_seconds: used by this process since then, on all CPUs.
-        pipeline_share: of the time that the CPUs had for the pipeline, the part that it ran.
+        cpu_seconds: CPU time of this process since then.
+        pipeline_share: fraction of the available CPU time that the pipeline ran, 0 to 1.
     """
 
     source: str
@@ -86,7 +85,7 @@ class Summary:
         return self.failed == 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as it is logged and stored."""
+        """As it is logged and stored."""
         rounded = {
             name: round(value, 3) if isinstance(value, float) else value
             for name, value in asdict(self).items()
@@ -95,7 +94,7 @@ class Summary:
 
 
 Progress = Callable[[Summary], None]
-"""Called after each picture, in the thread that runs the back-fill."""
+"""Called after each image, in the thread that runs the back-fill."""
 
 
 def run(
@@ -107,24 +106,24 @@ def run(
     shards: int = 1,
     progress: Progress | None = None,
 ) -> Summary:
-    """Annotate all pictures of a bucket or folder, or a share of them.
+    """Annotate all images of a bucket or folder, or one shard of them.
 
-    Writes each picture's results, and for the share ``manifest-….jsonl`` and ``summary-….json``.
+    Writes the results for each image, and for the shard ``manifest-….jsonl`` and
+    ``summary-….json``.
 
     Args:
         source: ``gs://bucket``, ``gs://bucket/folder``, or the path of a folder.
         out: likewise, for the results.
         settings: for the ``annotate_…`` options, limits and models.
-        shard: number of the share to take, from 0.
-        shards: how many shares there are.
-        progress: told after each picture. With it, the share is counted first; without it,
-            lines go to the log.
+        shard: number of the shard, from 0.
+        shards: number of shards.
+        progress: called after each image. With it the shard is counted first; without it progress
+            goes to the log.
 
     Raises:
-        SettingsError: an address or the shard makes no sense, or results would be found as new
-            pictures.
-        StorageUnavailable: a store cannot be listed, or the manifest not be written.
-        BackfillStopped: one picture after another failed.
+        SettingsError: an address or the shard is invalid, or results would become inputs.
+        StorageUnavailable: a store cannot be listed, or the manifest not written.
+        BackfillStopped: image after image failed.
     """
     timeout = settings.annotate_storage_timeout
     return run_between(
@@ -140,9 +139,9 @@ def run_between(
     shards: int,
     progress: Progress | None = None,
 ) -> Summary:
-    """Do what `run` does, between places whose prefixes are taken as they are."""
+    """Do the work of `run` between parsed places."""
     if not 0 <= shard < shards:
-        raise SettingsError(f"there is no share {shard} of {shards}: count from 0")
+        raise SettingsError(f"there is no shard {shard} of {shards}: count from 0")
     refuse_loop(source, out)
     return _Run(source, out, settings, shard, shards, progress or _Lines()).go(
         count=progress is not None
@@ -150,7 +149,7 @@ def run_between(
 
 
 class _Lines:
-    """Progress as lines of the log."""
+    """Progress as lines in the log."""
 
     def __init__(self) -> None:
         self._next = time.monotonic() + SECONDS_BETWEEN_LINES
@@ -158,22 +157,22 @@ class _Lines:
     def __call__(self, summary: Summary) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + SECONDS_BETWEEN_LINES
-            log.info("back-fill goes on", extra={"fields": summary.as_dict()})
+            log.info("back-fill in progress", extra={"fields": summary.as_dict()})
 
 
 class _Predictor:
-    """A `Predictor` that works on a picture for each CPU at a time, and counts the time."""
+    """A `Predictor` that processes one image per CPU at a time, and measures the time."""
 
     def __init__(self, settings: Settings):
         self._runtime = Runtime(settings)
-        # TensorFlow shares the CPUs out by itself, and a GPU is one.
-        self.pictures = usable_cpus() if settings.engine_in_use == "litert" else 1
-        self._places = threading.BoundedSemaphore(self.pictures)
+        # TensorFlow distributes one image over the CPUs itself, and there is one GPU.
+        self.parallel = usable_cpus() if settings.engine_in_use == "litert" else 1
+        self._slots = threading.BoundedSemaphore(self.parallel)
         self._lock = threading.Lock()
         self.seconds = 0.0
 
     def __call__(self, data: bytes, options: Options) -> tuple[Result, dict[str, Any]]:
-        with self._places:
+        with self._slots:
             start = time.perf_counter()
             try:
                 return predict_with(self._runtime, data, options)
@@ -196,64 +195,66 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.summary = Summary(str(self.source), str(self.out), self.shard, self.shards)
-        self.judge = _Predictor(self.settings)
-        self.annotator = Annotator(self.out, self.judge, self.settings)
+        self.predictor = _Predictor(self.settings)
+        self.annotator = Annotator(self.out, self.predictor, self.settings)
 
     def go(self, *, count: bool) -> Summary:
         rows, summary = manifest.names_of(self.out.prefix, self.shard, self.shards)
         if count:
-            self.summary.total = sum(1 for _ in self._share())
+            self.summary.total = sum(1 for _ in self._images())
         with self.out.store.replacing(rows, manifest.CONTENT_TYPE) as file:
-            for picture, future in self._in_flight():
-                file.write(manifest.line_of(self._row(picture, future)))
+            for stored, future in self._in_flight():
+                file.write(manifest.line_of(self._row(stored, future)))
                 self._measure()
                 self.progress(self.summary)
         self._measure()
-        told = self.summary.as_dict()
+        fields = self.summary.as_dict()
         with self.out.store.replacing(summary, "application/json") as file:
-            file.write(json.dumps(told, indent=1).encode() + b"\n")
+            file.write(json.dumps(fields, indent=1).encode() + b"\n")
         log.log(
             logging.INFO if self.summary.complete else logging.ERROR,
-            "back-fill ended" if self.summary.complete else "back-fill ended: run it once more",
-            extra={"fields": told},
+            "back-fill ended"
+            if self.summary.complete
+            else "back-fill ended with failures: run it again",
+            extra={"fields": fields},
         )
         return self.summary
 
-    def _share(self) -> Iterator[StoredObject]:
-        for picture in self.source.store.list(self.source.prefix):
-            folder = picture.name.endswith("/") and picture.size == 0
-            mine = manifest.shard_of(picture.name, self.shards) == self.shard
-            if mine and not folder and not picture.ours:
-                yield picture
+    def _images(self) -> Iterator[StoredObject]:
+        for stored in self.source.store.list(self.source.prefix):
+            is_folder = stored.name.endswith("/") and stored.size == 0
+            in_shard = manifest.shard_of(stored.name, self.shards) == self.shard
+            if in_shard and not is_folder and not stored.ours:
+                yield stored
 
     def _in_flight(self) -> Iterator[tuple[StoredObject, Future[Outcome]]]:
-        """Give the share's pictures in order, each when it is done, with others on their way.
+        """Yield the shard's images in order, each when it is done, while others are in flight.
 
-        As many as there are threads hold their bytes; the rest of the window only wait for their
-        turn, or for an earlier picture to be done.
+        Only one image per thread is in memory; the rest of the window waits for a thread, or for
+        an earlier image.
         """
-        threads = max(self.settings.annotate_in_flight, self.judge.pictures + 2)
+        threads = max(self.settings.annotate_in_flight, self.predictor.parallel + 2)
         window: deque[tuple[StoredObject, Future[Outcome]]] = deque()
-        pool = ThreadPoolExecutor(threads, "picture")
+        pool = ThreadPoolExecutor(threads, "image")
         try:
-            for picture in self._share():
+            for stored in self._images():
                 if len(window) >= 4 * threads:
                     yield _when_done(window.popleft())
-                window.append((picture, pool.submit(self._annotate, picture)))
+                window.append((stored, pool.submit(self._annotate, stored)))
             while window:
                 yield _when_done(window.popleft())
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _annotate(self, picture: StoredObject) -> Outcome:
-        return self.annotator.annotate(self.source.store, picture)
+    def _annotate(self, stored: StoredObject) -> Outcome:
+        return self.annotator.annotate(self.source.store, stored)
 
-    def _row(self, picture: StoredObject, future: Future[Outcome]) -> dict[str, Any]:
+    def _row(self, stored: StoredObject, future: Future[Outcome]) -> dict[str, Any]:
         self.summary.pictures += 1
         error = future.exception()
         if error is None:
             return self._done(future.result())
-        return self._failed(picture, error)
+        return self._failed(stored, error)
 
     def _done(self, outcome: Outcome) -> dict[str, Any]:
         self.failures_in_a_row = 0
@@ -269,30 +270,32 @@ class _Run:
             log.warning("refused", extra={"fields": fields})
         return manifest.row_of(outcome)
 
-    def _failed(self, picture: StoredObject, error: BaseException) -> dict[str, Any]:
+    def _failed(self, stored: StoredObject, error: BaseException) -> dict[str, Any]:
         self.summary.failed += 1
         self.failures_in_a_row += 1
         if isinstance(error, AgeGenderError):
-            told, unforeseen = error, None
+            reported, unexpected = error, None
         else:
-            told, unforeseen = AgeGenderError("something went wrong on our side"), error
+            reported, unexpected = AgeGenderError("an internal error occurred"), error
         log.error(
-            "failed, to be tried again",
-            exc_info=unforeseen,
-            extra={"fields": {"object": picture.name, "code": told.code, "detail": told.message}},
+            "failed, to be retried",
+            exc_info=unexpected,
+            extra={
+                "fields": {"object": stored.name, "code": reported.code, "detail": reported.message}
+            },
         )
         if self.failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
             raise BackfillStopped(
                 f"{self.failures_in_a_row} pictures failed one after another, the last because: "
-                f"{told.message}"
+                f"{reported.message}"
             )
-        return manifest.failed_row(self.source.store.label, picture, told)
+        return manifest.failed_row(self.source.store.label, stored, reported)
 
     def _measure(self) -> None:
         self.summary.seconds = time.perf_counter() - self.started
         self.summary.cpu_seconds = time.process_time() - self.cpu_before
-        available = self.summary.seconds * self.judge.pictures
-        self.summary.pipeline_share = self.judge.seconds / available
+        available = self.summary.seconds * self.predictor.parallel
+        self.summary.pipeline_share = self.predictor.seconds / available
 
 
 def _when_done(
@@ -303,11 +306,11 @@ def _when_done(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run as a job; everything can come from the environment.
+    """Run as a job; all arguments can come from the environment.
 
     Returns:
-        0: all is done, and what cannot be judged has an ``.error.json``; 1: run it once more;
-        2: settings or arguments are wrong.
+        0: everything is done, refused images with an ``.error.json``; 1: run it again; 2: settings
+        or arguments are wrong.
     """
     parser = argparse.ArgumentParser(
         "age_gender.batch.backfill", description="Annotate the pictures of a bucket or folder."
@@ -320,20 +323,22 @@ def main(arguments: list[str] | None = None) -> int:
         "--shard", type=int, default=os.environ.get("CLOUD_RUN_TASK_INDEX", "0"), help="from 0"
     )
     parser.add_argument("--shards", type=int, default=os.environ.get("CLOUD_RUN_TASK_COUNT", "1"))
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
         settings = get_settings()
         logs.set_up(settings.log)
         timeout = settings.annotate_storage_timeout
-        source = locate(given.source, timeout) if given.source else input_of(settings)
-        out = locate(given.out, timeout) if given.out else output_of(settings)
-        return 0 if run_between(source, out, settings, given.shard, given.shards).complete else 1
+        source = locate(options.source, timeout) if options.source else input_of(settings)
+        out = locate(options.out, timeout) if options.out else output_of(settings)
+        return (
+            0 if run_between(source, out, settings, options.shard, options.shards).complete else 1
+        )
     except SettingsError as error:
         print(f"cannot start: {error}", file=sys.stderr)  # noqa: T201
         return 2
     except AgeGenderError as error:
         fields = {"code": error.code, "detail": error.message}
-        log.error("back-fill stopped: run it once more", extra={"fields": fields})
+        log.error("back-fill stopped: run it again", extra={"fields": fields})
         return 1
 
 

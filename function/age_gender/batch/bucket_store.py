@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from google.cloud import storage
 
 _STREAM_CHUNK = 1024 * 1024
-"""Bytes that `BucketStore.replacing` sends at a time; a multiple of 256 KiB."""
+"""Bytes per request of `BucketStore.replacing`; a multiple of 256 KiB."""
 _MAX_CONNECTIONS = 64
 
 
 class BucketStore:
     """A bucket of Google Cloud Storage; see `Store`.
 
-    The client library and credentials are taken up at first use, so that a server may fork
-    before it. ``STORAGE_EMULATOR_HOST`` leads to another server, without credentials.
+    The client library is imported and credentials are read at first use, so that a server may fork
+    before. ``STORAGE_EMULATOR_HOST`` selects another server, without credentials.
     """
 
     def __init__(self, bucket: str, timeout: float):
@@ -28,7 +28,7 @@ class BucketStore:
 
         Args:
             bucket: its name.
-            timeout: seconds that one operation may take with its retries.
+            timeout: seconds for one operation with its retries.
         """
         self.label = bucket
         self._timeout = timeout
@@ -39,14 +39,14 @@ class BucketStore:
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """See `Store.list`."""
         with _bucket_errors():
-            found = _client().list_blobs(
+            blobs = _client().list_blobs(
                 self.label,
                 prefix=prefix or None,
                 fields="items(name,generation,size,timeCreated,metadata),nextPageToken",
                 **self._timeouts(),
             )
-            for blob in found:
-                yield _described(blob)
+            for blob in blobs:
+                yield _stored_object(blob)
 
     def stat(self, name: str, generation: int) -> StoredObject:
         """See `Store.stat`."""
@@ -56,14 +56,14 @@ class BucketStore:
                 blob.reload(**self._timeouts())
             except _not_found():
                 raise gone() from None
-        return _described(blob)
+        return _stored_object(blob)
 
     def read(self, name: str, generation: int) -> bytes:
-        """See `Store.read`. A compressed object is not unpacked."""
-        found = self._download(self._blob(name, generation))
-        if found is None:
+        """See `Store.read`. A compressed object is not decompressed."""
+        data = self._download(self._blob(name, generation))
+        if data is None:
             raise gone()
-        return found
+        return data
 
     def find(self, name: str) -> bytes | None:
         """See `Store.find`."""
@@ -85,8 +85,8 @@ class BucketStore:
             except PreconditionFailed:
                 return False
             except Forbidden:
-                # Who may create objects but not replace them can be told so about a name that is
-                # taken, whatever the condition.
+                # An account that may create but not replace objects gets this for a taken name,
+                # despite the precondition.
                 if not blob.exists(**self._timeouts()):
                     raise
                 return False
@@ -94,7 +94,7 @@ class BucketStore:
 
     @contextmanager
     def replacing(self, name: str, content_type: str) -> Iterator[IO[bytes]]:
-        """See `Store.replacing`: a resumable upload, which makes an object only at its end."""
+        """See `Store.replacing`: a resumable upload, whose object appears at its end."""
         with _bucket_errors():
             writer = self._blob(name).open(
                 "wb", chunk_size=_STREAM_CHUNK, content_type=content_type, **self._timeouts()
@@ -108,7 +108,7 @@ class BucketStore:
     def _download(self, blob: "storage.Blob") -> bytes | None:
         with _bucket_errors():
             try:
-                # As stored: unpacking could make gigabytes of a few kilobytes.
+                # As stored: a few kilobytes could decompress to gigabytes.
                 data: bytes = blob.download_as_bytes(raw_download=True, **self._timeouts())
             except _not_found():
                 return None
@@ -122,19 +122,18 @@ class BucketStore:
 
 @lru_cache(maxsize=1)
 def _client() -> "storage.Client":
-    # Imported where it is needed: it takes longer than the rest of a cold start's imports.
+    # Imported here: it takes longer than all other imports of a cold start.
     from google.cloud import storage
     from requests.adapters import HTTPAdapter
 
     client = storage.Client()
-    # As many kept connections as threads may use the client; the default of 10 would open and
-    # close the others each time.
+    # The default of 10 pooled connections would reopen the others for each request.
     for scheme in ("https://", "http://"):
         client._http.mount(scheme, HTTPAdapter(pool_maxsize=_MAX_CONNECTIONS))
     return client
 
 
-def _described(blob: "storage.Blob") -> StoredObject:
+def _stored_object(blob: "storage.Blob") -> StoredObject:
     return StoredObject(
         name=blob.name,
         generation=int(blob.generation),
@@ -152,7 +151,7 @@ def _not_found() -> type[Exception]:
 
 @contextmanager
 def _bucket_errors() -> Iterator[None]:
-    """Turn the client's many errors into one, whose text holds no address and no token."""
+    """Turn the client's errors into `StorageUnavailable`, without addresses or tokens."""
     import requests
     import urllib3
     from google.api_core import exceptions as api_errors
@@ -163,9 +162,9 @@ def _bucket_errors() -> Iterator[None]:
         yield
     except (api_errors.Forbidden, api_errors.Unauthorized, auth_errors.GoogleAuthError) as error:
         raise StorageUnavailable(
-            "no permission: give this service's account the role Storage Object Viewer on both "
-            "buckets, and on the one for results Storage Object Creator (the back-fill: Storage "
-            "Object User, to write its manifest anew)"
+            "no permission: grant this service's account Storage Object Viewer on both buckets, "
+            "and on the results' bucket Storage Object Creator (for the back-fill: Storage Object "
+            "User, to replace its manifest)"
         ) from error
     except (
         api_errors.GoogleAPIError,
@@ -180,8 +179,8 @@ def _bucket_errors() -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """Give the status that the server answered, or what kind of error there was instead."""
-    # Of an error that retries did not overcome, what they ran into.
+    """Return the server's status, or the type of the error."""
+    # The cause, where retries gave up.
     cause = getattr(error, "cause", None) or error
     status = getattr(getattr(cause, "response", None), "status_code", None)
     return str(status or type(cause).__name__)

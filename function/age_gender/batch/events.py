@@ -1,10 +1,10 @@
-"""The edge of the bucket trigger: a CloudEvent in, results written, and an answer that steers.
+"""The bucket trigger: handles CloudEvents about uploads.
 
-An answer of 2xx ends an event, any other brings it again later. So what cannot work however often
-it comes is logged and acknowledged, and what may work later is answered by 503.
+A 2xx response acknowledges an event; after any other it is delivered again. So what can never work
+is logged and acknowledged, and what may work later is answered with 503.
 
-Events come as Eventarc sends them (``google.cloud.storage.object.v1.finalized``), or within a
-Pub/Sub message of a bucket's notification, with the object's description or without.
+Events are those of Eventarc (``google.cloud.storage.object.v1.finalized``), or Pub/Sub messages of
+a bucket's notification, with or without the object's description.
 """
 
 import base64
@@ -43,24 +43,24 @@ _CLOUD_TRACE = re.compile(r"([0-9a-f]{32})(?:/|$)")
 
 
 class Ignored(Exception):
-    """The event is none that a result belongs to; the text says why."""
+    """The event asks for no result; the text says why."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What an event says was uploaded.
+    """An upload, as an event describes it.
 
     Attributes:
-        bucket: its name.
-        name: the object's.
-        generation: the object's.
-        picture: the object's description, where the event brings it.
+        bucket: name of the bucket.
+        name: of the object.
+        generation: of the object.
+        stored: description of the object, if the event includes it.
     """
 
     bucket: str
     name: str
     generation: int
-    picture: StoredObject | None
+    stored: StoredObject | None
 
 
 class Handler:
@@ -71,29 +71,29 @@ class Handler:
 
         Args:
             settings: the service's.
-            runtime: gives the models of this process; called at the first picture.
+            runtime: returns the models of this process; called at the first image.
 
         Raises:
-            SettingsError: there is nowhere to write to, or results would become new pictures.
+            SettingsError: OUTPUT_BUCKET is not set, or results would become inputs.
         """
         self._settings = settings
         self._runtime = runtime
         self._out = output_of(settings)
-        # The one bounds memory, the other keeps pictures from fighting over the CPUs.
+        # The gate bounds memory, the semaphore contention for the CPUs.
         self._gate = Gate(settings.annotate_in_flight, settings.max_queue, settings.queue_timeout)
         self._cpus = threading.BoundedSemaphore(settings.max_in_flight or usable_cpus() + 1)
-        self._annotator = Annotator(self._out, self._judge, settings)
+        self._annotator = Annotator(self._out, self._predict, settings)
 
     def __call__(self, event: CloudEvent, headers: Headers) -> None:
         """Handle one event.
 
         Args:
             event: the event.
-            headers: of the request that brought it, for the trace.
+            headers: of its request, for the trace.
 
         Raises:
             ServiceUnavailable: it is to be delivered again.
-            InternalServerError: the same, after a failure that nobody foresaw.
+            InternalServerError: likewise, after an unexpected failure.
         """
         fields = {"event_id": str(event.get("id", "")), **trace_fields(headers)}
         try:
@@ -103,10 +103,10 @@ class Handler:
         except AgeGenderError as error:
             fields |= {"code": error.code, "detail": error.message}
             log.warning("failed, to be delivered again", extra={"fields": fields})
-            raise ServiceUnavailable("not possible now: deliver it again") from None
+            raise ServiceUnavailable("not possible now: deliver the event again") from None
         except Exception:
             log.exception("unexpected failure", extra={"fields": fields})
-            raise InternalServerError("something went wrong on our side") from None
+            raise InternalServerError("an internal error occurred") from None
 
     def _handle(self, event: CloudEvent, fields: dict[str, Any]) -> None:
         upload = read_event(event)
@@ -118,15 +118,15 @@ class Handler:
         self._check(upload)
         source = BucketStore(upload.bucket, self._settings.annotate_storage_timeout)
         try:
-            picture = upload.picture or source.stat(upload.name, upload.generation)
+            stored = upload.stored or source.stat(upload.name, upload.generation)
         except ObjectGone:
-            # Without its description there is nothing to put into a result.
+            # A result needs its description.
             raise Ignored("it is gone, and the event does not describe it") from None
-        if picture.ours:
+        if stored.ours:
             raise Ignored("it is a result")
         with self._gate.enter():
-            outcome = self._annotator.annotate(source, picture)
-        fields |= _told(outcome)
+            outcome = self._annotator.annotate(source, stored)
+        fields |= _fields(outcome)
         log.log(
             logging.WARNING if outcome.status == "refused" else logging.INFO,
             outcome.status,
@@ -136,23 +136,25 @@ class Handler:
     def _check(self, upload: Upload) -> None:
         settings = self._settings
         if settings.input_bucket and upload.bucket != settings.input_bucket:
-            raise Ignored("it is of another bucket than INPUT_BUCKET")
+            raise Ignored("its bucket is not INPUT_BUCKET")
         if not upload.name.startswith(settings.input_prefix):
             raise Ignored("its name does not start with INPUT_PREFIX")
         if upload.bucket == settings.output_bucket and prefixes_overlap(
             settings.input_prefix, settings.output_prefix
         ):
-            raise Ignored("results go to the same place: it may be one; set another OUTPUT_BUCKET")
-        if upload.name.endswith("/") and (upload.picture is None or upload.picture.size == 0):
+            raise Ignored(
+                "it may be a result, as they go to the same place: set another OUTPUT_BUCKET"
+            )
+        if upload.name.endswith("/") and (upload.stored is None or upload.stored.size == 0):
             raise Ignored("it stands for a folder")
 
-    def _judge(self, data: bytes, options: Options) -> tuple[Result, dict[str, Any]]:
+    def _predict(self, data: bytes, options: Options) -> tuple[Result, dict[str, Any]]:
         with self._cpus:
             return predict_with(self._runtime(), data, options)
 
 
-class _Described(BaseModel):
-    """What we use of an object resource of Cloud Storage's JSON API."""
+class _ObjectResource(BaseModel):
+    """The fields that we use of an object resource in Cloud Storage's JSON API."""
 
     bucket: str = Field(min_length=1)
     name: str = Field(min_length=1)
@@ -162,18 +164,18 @@ class _Described(BaseModel):
     metadata: dict[str, str] | None = None
 
     def upload(self) -> Upload:
-        picture = StoredObject(
+        stored = StoredObject(
             self.name,
             self.generation,
             self.size,
             self.timeCreated,
             ours=MARK in (self.metadata or {}),
         )
-        return Upload(self.bucket, self.name, self.generation, picture)
+        return Upload(self.bucket, self.name, self.generation, stored)
 
 
 class _Attributes(BaseModel):
-    """Attributes of the message that a bucket's notification publishes."""
+    """Attributes of a message from a bucket's notification."""
 
     eventType: str  # noqa: N815
     bucketId: str = Field(min_length=1)  # noqa: N815
@@ -187,52 +189,52 @@ class _Message(BaseModel):
 
 
 class _Published(BaseModel):
-    """What Pub/Sub sends."""
+    """A Pub/Sub push request."""
 
     message: _Message
 
 
 def read_event(event: CloudEvent) -> Upload:
-    """Tell what was uploaded.
+    """Read which object was uploaded.
 
     Raises:
-        Ignored: nothing was, or the event cannot be understood.
+        Ignored: none was, or the event is malformed.
     """
     kind, data = event.get("type"), event.get_data()
     try:
         if kind == FINALIZED:
-            return _Described.model_validate(data).upload()
+            return _ObjectResource.model_validate(data).upload()
         if kind == PUBLISHED:
             return _read_message(_Published.model_validate(data).message)
     except ValidationError:
         raise Ignored("the event does not describe an object as Cloud Storage does") from None
-    raise Ignored(f"events of type {kind} mean no new object")
+    raise Ignored(f"events of type {kind} are not uploads")
 
 
 def _read_message(message: _Message) -> Upload:
-    told = message.attributes
-    if told.eventType != "OBJECT_FINALIZE":
-        raise Ignored(f"events of type {told.eventType} mean no new object")
+    attributes = message.attributes
+    if attributes.eventType != "OBJECT_FINALIZE":
+        raise Ignored(f"events of type {attributes.eventType} are not uploads")
     try:
-        return _Described.model_validate_json(base64.b64decode(message.data)).upload()
-    except ValueError:  # the notification was set up to bring no description
-        return Upload(told.bucketId, told.objectId, told.objectGeneration, None)
+        return _ObjectResource.model_validate_json(base64.b64decode(message.data)).upload()
+    except ValueError:  # the notification is configured without descriptions
+        return Upload(attributes.bucketId, attributes.objectId, attributes.objectGeneration, None)
 
 
 def trace_fields(headers: Headers) -> dict[str, str]:
-    """Give the fields by which Cloud Logging groups lines with their request, if it is traced."""
+    """Fields by which Cloud Logging groups log lines with their request, if it is traced."""
     project = os.environ.get("GOOGLE_CLOUD_PROJECT", "")
     w3c = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
     google = _CLOUD_TRACE.match(headers.get("X-Cloud-Trace-Context", ""))
-    found = w3c or google
-    if not found:
+    match = w3c or google
+    if not match:
         return {}
-    trace = found[1] if not project else f"projects/{project}/traces/{found[1]}"
+    trace = match[1] if not project else f"projects/{project}/traces/{match[1]}"
     fields = {"logging.googleapis.com/trace": trace}
     return fields | ({"logging.googleapis.com/spanId": w3c[2]} if w3c else {})
 
 
-def _told(outcome: Outcome) -> dict[str, Any]:
+def _fields(outcome: Outcome) -> dict[str, Any]:
     error = outcome.body.get("error")
     return {
         "status": outcome.status,

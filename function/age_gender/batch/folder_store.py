@@ -13,21 +13,21 @@ from typing import IO
 from age_gender.batch.storage import MARK, StorageUnavailable, StoredObject, gone, shortened
 
 _MAX_PART_BYTES = 255
-"""Longest name of a file or folder that common file systems take."""
+"""Maximum length of a file or folder name on common file systems."""
 
 
 class FolderStore:
     """A folder of the local file system; see `Store`.
 
-    It gives file names as they are. When it has to write a name that a file cannot have (``..``,
-    an empty part, more than 255 bytes), it changes that part, and finds it again in the same way.
+    Names are listed as they are. A part that a file cannot have (``..``, an empty part, more than
+    255 bytes) is replaced, in the same way for writing and reading.
     """
 
     def __init__(self, root: Path):
         """Touch nothing yet.
 
         Args:
-            root: the folder; made at the first write.
+            root: the folder; created at the first write.
         """
         self.root = root.resolve()
         self.label = self.root.name
@@ -36,26 +36,26 @@ class FolderStore:
         return str(self.root)
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """See `Store.list`. Files whose names are not UTF-8 are left out."""
+        """See `Store.list`. Files whose names are not UTF-8 are skipped."""
         with _file_errors():
             if not self.root.is_dir():
                 raise StorageUnavailable("there is no such folder")
             for name in _walk(self.root, ""):
                 if name.startswith(prefix):
-                    yield from _described_file(name, self._path(name))
+                    yield from _stored_objects(name, self._path(name))
 
     def stat(self, name: str, generation: int) -> StoredObject:
         """See `Store.stat`."""
         with _file_errors():
-            found = next(_described_file(name, self._path(name)), None)
-        if found is None or found.generation != generation:
+            stored = next(_stored_objects(name, self._path(name)), None)
+        if stored is None or stored.generation != generation:
             raise gone()
-        return found
+        return stored
 
     def read(self, name: str, generation: int) -> bytes:
         """See `Store.read`."""
         data = self.find(name)
-        # Looked at after the read: what was written meanwhile shows.
+        # After the read, so that a write in the meantime is noticed.
         self.stat(name, generation)
         if data is None:
             raise gone()
@@ -79,7 +79,7 @@ class FolderStore:
         """See `Store.create`; files have neither content type nor metadata."""
         with _file_errors(), self._temporary() as path:
             path.write_bytes(data)
-            return _linked(path, self._made(name))
+            return _linked(path, self._created(name))
 
     @contextmanager
     def replacing(self, name: str, content_type: str) -> Iterator[IO[bytes]]:  # noqa: ARG002
@@ -87,19 +87,19 @@ class FolderStore:
         with _file_errors(), self._temporary() as path:
             with path.open("wb") as file:
                 yield file
-            path.replace(self._made(name))
+            path.replace(self._created(name))
 
     def _path(self, name: str) -> Path:
         return self.root.joinpath(*(_file_part(part) for part in name.split("/")))
 
-    def _made(self, name: str) -> Path:
+    def _created(self, name: str) -> Path:
         path = self._path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     @contextmanager
     def _temporary(self) -> Iterator[Path]:
-        """Give the path of a file in the same file system, and remove what is left there."""
+        """Path of a temporary file on the same file system, removed afterwards."""
         self.root.mkdir(parents=True, exist_ok=True)
         path = self.root / f".{MARK}-{secrets.token_hex(8)}.tmp"
         try:
@@ -109,15 +109,14 @@ class FolderStore:
 
 
 def _walk(folder: Path, before: str) -> Iterator[str]:
-    """Give the names of files below ``folder`` in the order of their UTF-8 bytes.
+    """Yield the names of files below ``folder`` in the order of their UTF-8 bytes.
 
-    Folders sort as if their names ended with the slash that follows. Only the names in the
-    folders on the way to the present one are in memory.
+    Folders sort with their trailing slash. Only the folders on the current path are in memory.
     """
-    with os.scandir(folder) as found:
+    with os.scandir(folder) as entries:
         names = [
             f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
-            for entry in found
+            for entry in entries
             if _is_utf8(entry.name)
         ]
     for name in sorted(names, key=str.encode):
@@ -135,11 +134,11 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _described_file(name: str, path: Path) -> Iterator[StoredObject]:
-    """Give the one regular file at ``path``, or none."""
+def _stored_objects(name: str, path: Path) -> Iterator[StoredObject]:
+    """Describe the regular file at ``path``, if there is one."""
     try:
         status = path.stat()
-    except FileNotFoundError:  # since it was listed, or where a link leads
+    except FileNotFoundError:  # deleted since it was listed, or a dangling link
         return
     if stat.S_ISREG(status.st_mode):
         yield StoredObject(
@@ -151,14 +150,14 @@ def _described_file(name: str, path: Path) -> Iterator[StoredObject]:
 
 
 def _file_part(part: str) -> str:
-    """A part of a name as a file can have it, and so that no name leads out of the folder."""
+    """Make a part of a name valid for a file, so that no name leads out of the folder."""
     if part in ("", ".", "..") or "\0" in part:
         return f"%{part.encode().hex()}"
     return shortened(part, _MAX_PART_BYTES)
 
 
 def _linked(path: Path, target: Path) -> bool:
-    """Give a finished file its name unless that is taken; tell whether it got it."""
+    """Link a finished file to its name; return False if that is taken."""
     try:
         os.link(path, target)
     except FileExistsError:
@@ -166,8 +165,8 @@ def _linked(path: Path, target: Path) -> bool:
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
-        # No hard links here (FAT, some network file systems). Two processes could both get
-        # here, but they would write the same bytes.
+        # No hard links (FAT, some network file systems). Two processes could both get here,
+        # but they write the same bytes.
         if target.exists():
             return False
         path.replace(target)

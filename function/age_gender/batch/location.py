@@ -1,4 +1,4 @@
-"""Addresses of stores, and the rule that results must never be found as new pictures."""
+"""Places of images and results, and the rule that results must never become inputs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from age_gender.errors import SettingsError
 
 @dataclass(frozen=True)
 class Location:
-    """A store, and what the names in it start with."""
+    """A store, and the prefix of the names in it."""
 
     store: Store
     prefix: str = ""
@@ -20,12 +20,12 @@ class Location:
         return f"{self.store}/{self.prefix}"
 
     def overlaps(self, other: "Location") -> bool:
-        """Whether what is written to one could be found in the other."""
-        mine, theirs = self.store, other.store
-        if isinstance(mine, FolderStore) and isinstance(theirs, FolderStore):
-            return mine.root.is_relative_to(theirs.root) or theirs.root.is_relative_to(mine.root)
-        if isinstance(mine, BucketStore) and isinstance(theirs, BucketStore):
-            return mine.label == theirs.label and prefixes_overlap(self.prefix, other.prefix)
+        """Whether an object in one can also be in the other."""
+        a, b = self.store, other.store
+        if isinstance(a, FolderStore) and isinstance(b, FolderStore):
+            return a.root.is_relative_to(b.root) or b.root.is_relative_to(a.root)
+        if isinstance(a, BucketStore) and isinstance(b, BucketStore):
+            return a.label == b.label and prefixes_overlap(self.prefix, other.prefix)
         return False
 
 
@@ -35,15 +35,14 @@ def prefixes_overlap(one: str, other: str) -> bool:
 
 
 def locate(address: str, timeout: float) -> Location:
-    """Turn ``gs://bucket``, ``gs://bucket/folder`` or the path of a folder into a location.
+    """Parse ``gs://bucket``, ``gs://bucket/folder`` or the path of a folder.
 
     Args:
-        address: what comes after the bucket is taken as a folder, with or without a slash at
-            its end.
-        timeout: seconds that one operation may take with its retries (buckets only).
+        address: the part after the bucket is a folder, with or without a trailing slash.
+        timeout: seconds for one operation with its retries (buckets only).
 
     Raises:
-        SettingsError: the address names no bucket.
+        SettingsError: the address has no bucket.
     """
     if not address.startswith("gs://"):
         return Location(FolderStore(Path(address)))
@@ -56,14 +55,14 @@ def locate(address: str, timeout: float) -> Location:
 
 
 def refuse_loop(source: Location, out: Location) -> None:
-    """Refuse a pair of places in which results could be taken for pictures.
+    """Refuse places where results would become inputs.
 
     Raises:
-        SettingsError: they could.
+        SettingsError: they would.
     """
     if source.overlaps(out):
         raise SettingsError(
-            f"results in {out} would be taken for new pictures of {source}, without end: "
+            f"results in {out} would be taken for new pictures in {source}, without end: "
             "write to another bucket or folder, or set INPUT_PREFIX and OUTPUT_PREFIX so that "
             "neither starts with the other"
         )

@@ -1,7 +1,7 @@
-"""The list of all that a back-fill went through: one JSON object a line, ready for BigQuery.
+"""The list of all images of a back-fill: one JSON object per line, ready for BigQuery.
 
-Rows come in the order of the pictures' names and say nothing of when they were made, so the
-manifests of several shards together are the manifest of one.
+Rows are sorted by image name and hold no timings, so the manifests of several shards add up to the
+manifest of one.
 """
 
 import hashlib
@@ -17,33 +17,33 @@ CONTENT_TYPE = "application/x-ndjson"
 
 
 def shard_of(name: str, shards: int) -> int:
-    """Tell which of ``shards`` shares a name belongs to, the same in every process."""
+    """Number of the shard, of ``shards``, that a name belongs to; the same in every process."""
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
     return int.from_bytes(digest) % shards
 
 
 def names_of(prefix: str, shard: int, shards: int) -> tuple[str, str]:
-    """Name a share's manifest and its summary."""
+    """Names of a shard's manifest and summary."""
     part = f"{shard:05}-of-{shards:05}"
     return f"{prefix}manifest-{part}.jsonl", f"{prefix}summary-{part}.json"
 
 
 def row_of(outcome: Outcome) -> dict[str, Any]:
-    """Give the row of a picture whose results are there."""
+    """Build the row of an image that has results."""
     error = outcome.body.get("error")
     if error is not None:
         return _row(outcome.body["source"], "refused", outcome.names.error, error)
     return _row(outcome.body["source"], "annotated", outcome.names.body, None, outcome.body)
 
 
-def failed_row(bucket: str, picture: StoredObject, error: AgeGenderError) -> dict[str, Any]:
-    """Give the row of a picture that has no results yet."""
-    told = {"code": error.code, "message": error.message}
-    return _row(source_of(bucket, picture), "failed", None, told)
+def failed_row(bucket: str, stored: StoredObject, error: AgeGenderError) -> dict[str, Any]:
+    """Build the row of an image that has no results yet."""
+    fields = {"code": error.code, "message": error.message}
+    return _row(source_of(bucket, stored), "failed", None, fields)
 
 
 def line_of(row: dict[str, Any]) -> bytes:
-    """Give a row as it stands in the manifest."""
+    """Serialise a row as it is stored."""
     return json.dumps(row, separators=(",", ":")).encode() + b"\n"
 
 
@@ -52,22 +52,22 @@ def _row(
     status: str,
     result: str | None,
     error: dict[str, str] | None,
-    answer: dict[str, Any] | None = None,
+    response: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    answer = answer or {}
-    width, height = answer.get("image_size", (None, None))
-    model = answer.get("model", {})
-    details = answer.get("details", [])
+    response = response or {}
+    width, height = response.get("image_size", (None, None))
+    model = response.get("model", {})
+    details = response.get("details", [])
     return {
         **source,
         "status": status,
         "result": result,
-        "annotated": answer.get("annotated"),
+        "annotated": response.get("annotated"),
         "error_code": error and error["code"],
         "error_message": error and error["message"],
         "width": width,
         "height": height,
-        "face_count": len(details) if answer else None,
+        "face_count": len(details) if response else None,
         "faces": [_face(face) for face in details],
         "version": model.get("version"),
         "detector": model.get("detector"),

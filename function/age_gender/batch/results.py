@@ -1,9 +1,8 @@
-"""What is written for a picture of a bucket or folder: the names and the JSON of its results.
+"""Names and JSON of the results for one image in a bucket or folder.
 
-Nothing in a result depends on the clock or on where it is made, so the same picture, models and
-options give the same bytes (on processors whose arithmetic rounds alike). Two deliveries of one
-event cannot disagree, and results can be compared. How long it took goes to the log and to the
-result object's metadata.
+A result depends on neither time nor machine: the same image, models and options give the same bytes
+(on processors that round alike), so two deliveries of an event cannot disagree. Timings go to the
+log and to the result object's metadata.
 """
 
 import json
@@ -15,94 +14,94 @@ from age_gender.batch.storage import StorageUnavailable, StoredObject, shortened
 from age_gender.errors import AgeGenderError
 
 MAX_NAME_BYTES = 1024
-"""Longest object name that Cloud Storage takes, in bytes of UTF-8."""
+"""Maximum length of an object name in Cloud Storage, in bytes of UTF-8."""
 
 MAX_PREFIX_BYTES = 512
-"""Longest prefix of results, which leaves room for names to stay readable."""
+"""Maximum length of the results' prefix; the rest of a name stays readable."""
 
 
 @dataclass(frozen=True)
 class ResultNames:
-    """Where the results of one version of a picture are.
+    """Names of the results for one version of an image.
 
     Attributes:
-        body: the JSON with the answer; its presence means that all is done.
-        picture: the drawn or blurred JPEG, if one was asked for.
-        error: the JSON that says why there can be no answer.
+        body: the JSON with the response; written last, so it marks completion.
+        jpeg: the drawn or blurred JPEG, if requested.
+        error: the JSON with the reason why there is no response.
     """
 
     body: str
-    picture: str
+    jpeg: str
     error: str
 
 
-def names_of(prefix: str, picture: StoredObject) -> ResultNames:
-    """Name a picture's results.
+def names_of(prefix: str, stored: StoredObject) -> ResultNames:
+    """Name the results for an image.
 
     ``NAME.GENERATION.json``, ``NAME.GENERATION.annotated.jpg``, ``NAME.GENERATION.error.json``,
-    after ``prefix``. The generation makes a new version of a picture get results of its own,
-    however late or often its events come. A name too long for that is cut and ends with a hash.
+    after ``prefix``. With the generation each version has results of its own, however late or often
+    its events arrive. A name that would be too long is cut and ends with a hash.
     """
-    endings = [
-        f".{picture.generation}{kind}" for kind in (".json", ".annotated.jpg", ".error.json")
+    suffixes = [
+        f".{stored.generation}{kind}" for kind in (".json", ".annotated.jpg", ".error.json")
     ]
-    room = MAX_NAME_BYTES - len(prefix.encode()) - max(map(len, endings))
-    stem = prefix + shortened(picture.name, room)
-    return ResultNames(*(stem + ending for ending in endings))
+    max_bytes = MAX_NAME_BYTES - len(prefix.encode()) - max(map(len, suffixes))
+    stem = prefix + shortened(stored.name, max_bytes)
+    return ResultNames(*(stem + suffix for suffix in suffixes))
 
 
-def answered(
-    bucket: str, picture: StoredObject, answer: dict[str, Any], annotated: str | None
+def annotated(
+    bucket: str, stored: StoredObject, response: dict[str, Any], jpeg: str | None
 ) -> dict[str, Any]:
-    """Build the result of a picture that could be judged.
+    """Build the result for an image that the pipeline could process.
 
     Args:
-        bucket: label of the store that the picture is in.
-        picture: the picture.
-        answer: the body that ``POST /predict`` would answer. Its ``inference_time`` is left out:
-            it says nothing of the picture and differs each time.
-        annotated: name of the annotated JPEG, if there is one.
+        bucket: label of the image's store.
+        stored: the image's object.
+        response: body of the response to ``POST /predict``; ``inference_time``, which differs each
+            time, is dropped.
+        jpeg: name of the annotated JPEG, if any.
     """
-    kept = {key: value for key, value in answer.items() if key != "inference_time"}
-    return {"source": source_of(bucket, picture), **kept, "annotated": annotated}
+    kept = {key: value for key, value in response.items() if key != "inference_time"}
+    return {"source": source_of(bucket, stored), **kept, "annotated": jpeg}
 
 
-def refused(bucket: str, picture: StoredObject, error: AgeGenderError) -> dict[str, Any]:
-    """Build the result of a picture that can never be judged, with the reason."""
+def refused(bucket: str, stored: StoredObject, error: AgeGenderError) -> dict[str, Any]:
+    """Build the result for an image that can never be processed."""
     return {
-        "source": source_of(bucket, picture),
+        "source": source_of(bucket, stored),
         "error": {"code": error.code, "message": error.message},
     }
 
 
 def encoded(body: dict[str, Any]) -> bytes:
-    """Give a result as the bytes that are stored."""
+    """Serialise a result as it is stored."""
     return json.dumps(body, separators=(",", ":")).encode() + b"\n"
 
 
 def decoded(data: bytes) -> dict[str, Any]:
-    """Read what `encoded` wrote.
+    """Parse what `encoded` wrote.
 
     Raises:
-        StorageUnavailable: something else is there; it may be put right.
+        StorageUnavailable: it is something else, which an operator may remove.
     """
     try:
         body = json.loads(data)
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise StorageUnavailable("there is an object under the result's name that is no result")
+        raise StorageUnavailable("the object under the result's name is not a result")
     return body
 
 
-def source_of(bucket: str, picture: StoredObject) -> dict[str, Any]:
-    """Say which version of which picture a result is of."""
-    created = picture.created.astimezone(UTC)
+def source_of(bucket: str, stored: StoredObject) -> dict[str, Any]:
+    """Identify the image and version that a result belongs to."""
+    created = stored.created.astimezone(UTC)
     return {
         "bucket": bucket,
-        "object": picture.name,
-        "generation": picture.generation,
-        "size": picture.size,
-        # Of the upload, to the second: stores differ in what they say beyond.
+        "object": stored.name,
+        "generation": stored.generation,
+        "size": stored.size,
+        # Of the upload, in whole seconds: stores differ in the fraction.
         "time": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }

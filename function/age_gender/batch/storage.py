@@ -1,13 +1,11 @@
-"""Where pictures are and results go: what a bucket and a folder have in common.
+"""The interface of a store: a bucket (``bucket_store``) or a folder (``folder_store``).
 
-Our own interface and not fsspec. What makes a result appear once and whole are a write that never
-overwrites, a read of one generation, and telling "gone" from "not available now"; fsspec's
-interface has none of these, so code above it would still have to know which store it talks to,
-and gcsfs would bring an asynchronous stack into every cold start. Six methods over the official
-client (``bucket_store``) and over the file system (``folder_store``) are less.
+Not fsspec: results that appear once and complete need a write that never overwrites, a read of one
+generation, and errors that separate "gone" from "unavailable". fsspec has none of these, and gcsfs
+would add an asynchronous stack to every cold start.
 
 Names are relative to the store, with ``/`` between their parts, and listed in the order of their
-UTF-8 bytes, as Cloud Storage does.
+UTF-8 bytes, as in Cloud Storage.
 """
 
 import hashlib
@@ -20,17 +18,17 @@ from typing import IO, Protocol
 from age_gender.errors import AgeGenderError
 
 MARK = "age-gender-estimation"
-"""Metadata key of objects that we wrote; its value is our version."""
+"""Metadata key of the objects that we write; its value is our version."""
 
 
 class ObjectGone(AgeGenderError):
-    """The object, or this generation of it, is not there any more."""
+    """The object, or this generation of it, no longer exists."""
 
     code = "object-gone"
 
 
 class StorageUnavailable(AgeGenderError):
-    """The storage cannot do it now; the same may work later."""
+    """The storage failed; a retry may succeed."""
 
     code = "storage-unavailable"
 
@@ -41,11 +39,11 @@ class StoredObject:
 
     Attributes:
         name: within its store.
-        generation: number of this version, which grows with each overwrite. Of a file: its time
-            of modification in microseconds, which is what Cloud Storage's numbers look like.
+        generation: number of this version; grows with each overwrite. Of a file: its modification
+            time in microseconds, as in Cloud Storage.
         size: bytes.
-        created: when this version was stored, UTC.
-        ours: whether we wrote it, as far as the store can tell.
+        created: time at which this version was stored, UTC.
+        ours: whether it carries our mark; files cannot.
     """
 
     name: str
@@ -58,15 +56,14 @@ class StoredObject:
 class Store(Protocol):
     """A bucket or a folder. Safe to share by threads.
 
-    All methods raise `StorageUnavailable` when the storage fails; the bucket's client has
-    retried by then.
+    All methods raise `StorageUnavailable` when the storage fails, after the client's retries.
     """
 
     label: str
-    """Name of the bucket or of the folder, without the way to it."""
+    """Name of the bucket or folder, without its path."""
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Give the objects whose names start with ``prefix``, in order, without loading all."""
+        """Yield the objects whose names start with ``prefix``, in order, page by page."""
         ...
 
     def stat(self, name: str, generation: int) -> StoredObject:
@@ -74,44 +71,43 @@ class Store(Protocol):
         ...
 
     def read(self, name: str, generation: int) -> bytes:
-        """Give the content of exactly this version; raises `ObjectGone`."""
+        """Return the content of exactly this version; raises `ObjectGone`."""
         ...
 
     def find(self, name: str) -> bytes | None:
-        """Give the content of the newest version, or None where there is no such object."""
+        """Return the content of the newest version, or None where there is no such object."""
         ...
 
     def create(
         self, name: str, data: bytes, content_type: str, metadata: Mapping[str, str]
     ) -> bool:
-        """Write a new object whole, or nothing.
+        """Write a new object completely, or not at all.
 
         Returns:
-            Whether it was written: False when the name is taken, which changes nothing.
+            False if the name is taken, which changes nothing.
         """
         ...
 
     def replacing(self, name: str, content_type: str) -> AbstractContextManager[IO[bytes]]:
-        """Open an object for writing of any length.
+        """Open an object to write or replace.
 
-        It appears, in place of an older one, when the block ends well; if the block raises or the
-        process dies, nothing appears or changes.
+        It appears when the block ends; if the block raises or the process dies, nothing changes.
         """
         ...
 
 
 def gone() -> ObjectGone:
-    """Give the error for a version that cannot be read any more."""
+    """Return the error for a version that can no longer be read."""
     return ObjectGone("this version of the object was deleted or replaced before it was read")
 
 
-def shortened(text: str, most: int) -> str:
-    """Cut ``text`` to at most ``most`` bytes of UTF-8.
+def shortened(text: str, max_bytes: int) -> str:
+    """Cut ``text`` to ``max_bytes`` bytes of UTF-8.
 
-    A text that is cut ends with ``~`` and a hash of the whole, so that two never become one.
+    A text that is cut ends with ``~`` and a hash of all of it, so that two stay distinct.
     """
     data = text.encode()
-    if len(data) <= most:
+    if len(data) <= max_bytes:
         return text
     ending = f"~{hashlib.blake2b(data, digest_size=16).hexdigest()}"
-    return data[: most - len(ending)].decode(errors="ignore") + ending
+    return data[: max_bytes - len(ending)].decode(errors="ignore") + ending

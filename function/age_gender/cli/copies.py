@@ -1,4 +1,4 @@
-"""Drawn or blurred copies of pictures in a folder, each under a name of its own."""
+"""Drawn or blurred copies of images in a folder, each under a name of its own."""
 
 import os
 import unicodedata
@@ -9,32 +9,32 @@ from age_gender.batch.folder_store import FolderStore
 from age_gender.batch.storage import shortened
 
 MAX_NAME_BYTES = 220
-"""Of a copy's name without its ending; file systems take 255 with it."""
+"""Length of a copy's name without its suffix; file systems allow 255 in all."""
 
 
 class Copies:
-    """Writes copies under the names of their pictures, in the same tree of folders.
+    """Writes copies under the names of their originals, in the same folder structure.
 
-    A copy appears whole or not at all. It replaces the one of an earlier run, but never a file
-    that is read in this one; where two pictures would get the same name, the second gets a number.
+    A copy appears complete or not at all. It may replace a copy of an earlier run, but never an
+    input of this one. Where two copies would get the same name, the second gets a number.
     """
 
-    def __init__(self, folder: Path, ending: str, inputs: Collection[str]):
-        """Make the folder.
+    def __init__(self, folder: Path, suffix: str, inputs: Collection[str]):
+        """Create the folder.
 
         Args:
             folder: where the copies go.
-            ending: of their names, such as ``.drawn.jpg``.
-            inputs: files that are read in this run.
+            suffix: end of their names, such as ``.drawn.jpg``.
+            inputs: files that this run reads.
 
         Raises:
-            OSError: the folder cannot be made or written to.
+            OSError: the folder cannot be created or written to.
         """
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied", str(folder))
         self._store = FolderStore(folder)
-        self._ending = ending
+        self._suffix = suffix
         self._inputs = {os.path.realpath(name) for name in inputs}
         self._taken: set[str] = set()
 
@@ -42,8 +42,8 @@ class Copies:
         """Write one copy.
 
         Args:
-            stem: relative to the folder, without ending.
-            jpeg: its content.
+            stem: relative to the folder, without suffix.
+            jpeg: the encoded copy.
 
         Raises:
             StorageUnavailable: it cannot be written.
@@ -54,12 +54,12 @@ class Copies:
     def _free_name(self, stem: Path) -> str:
         parts = [_utf8(part) for part in stem.parts]
         plain = "/".join([*parts[:-1], shortened(parts[-1], MAX_NAME_BYTES)])
-        name, number = plain + self._ending, 2
-        # On some file systems names that differ in case or in their accents' encoding are one.
+        name, number = plain + self._suffix, 2
+        # Some file systems ignore case, or how accents are encoded.
         while (key := unicodedata.normalize("NFC", name).casefold()) in self._taken or (
             os.path.realpath(self._store.root / name) in self._inputs
         ):
-            name, number = f"{plain}.{number}{self._ending}", number + 1
+            name, number = f"{plain}.{number}{self._suffix}", number + 1
         self._taken.add(key)
         return name
 

@@ -1,4 +1,4 @@
-"""The pictures to judge, one by one: files, standard input, and moments of videos and cameras."""
+"""Input files and cameras to frames, one at a time: decoded images with a name."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import IO
 
 from age_gender.cli import video
-from age_gender.cli.gather import STDIN, Entry
+from age_gender.cli.inputs import STDIN, InputFile
 from age_gender.errors import ImageError, ImageTooLarge
 from age_gender.settings import Settings
-from age_gender.vision import decode as picture
+from age_gender.vision.decode import decode
 from age_gender.vision.geometry import Image
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture to judge.
+    """One image to run the pipeline on.
 
     Attributes:
         name: of the file or camera.
-        stem: where a copy of it goes, relative to the folder of copies, without ending.
+        stem: path of its copy, relative to the folder of copies, without suffix.
         image: uint8 ``[H, W, 3]``, RGB, upright.
-        seconds: since the beginning of the video, None for a picture.
+        seconds: since the start of the video; None for a still image.
     """
 
     name: str
@@ -39,58 +39,56 @@ class Frame:
 
 
 def frames_of(
-    entry: Entry, settings: Settings, every: float, tell_length: Callable[[float | None], None]
+    file: InputFile, settings: Settings, every: float, on_length: Callable[[float | None], None]
 ) -> Iterator[Frame]:
     """Read one file.
 
     Args:
-        entry: the file.
-        settings: limits that hold for it.
-        every: seconds between the moments of a video that are taken; 0 for all.
-        tell_length: gets the seconds that a video takes, if it says so, before its first moment.
+        file: an image or a video.
+        settings: for the limits.
+        every: seconds between the frames taken from a video; 0 for all.
+        on_length: called with a video's duration in seconds, if known, before its first frame.
 
     Raises:
         OSError: it cannot be read.
-        ImageError: it is no picture or video, or a damaged one.
-        ImageTooLarge: beyond the limits.
+        ImageError: it is not an image or video, or damaged.
+        ImageTooLarge: it exceeds the limits.
     """
-    if not entry.is_video:
-        data = _read(entry.name, settings.max_picture_bytes)
-        image = picture.decode(
-            data, max_bytes=settings.max_picture_bytes, max_pixels=settings.max_pixels
-        )
-        yield Frame(entry.name, entry.relative.with_suffix(""), image)
+    if not file.is_video:
+        data = _read(file.name, settings.max_picture_bytes)
+        image = decode(data, max_bytes=settings.max_picture_bytes, max_pixels=settings.max_pixels)
+        yield Frame(file.name, file.relative.with_suffix(""), image)
         return
-    with video.opened_video(Path(entry.name)) as capture:
-        tell_length(video.duration(capture))
-        for moment in video.video_moments(capture, every, max_pixels=settings.max_pixels):
-            yield _frame_of_moment(entry.name, entry.relative, moment)
+    with video.opened_video(Path(file.name)) as capture:
+        on_length(video.duration(capture))
+        for sample in video.sample_video(capture, every, max_pixels=settings.max_pixels):
+            yield _named(file.name, file.relative, sample)
 
 
 def camera_frames(number: int, settings: Settings, every: float) -> Iterator[Frame]:
-    """Take pictures with a camera, without end.
+    """Yield frames of a camera, without end.
 
     Raises:
-        CameraError: it cannot be used, or gives no more.
+        CameraError: it cannot be used, or stopped.
     """
-    # The time of day in the names keeps one session's copies from replacing another's.
+    # With the time, so that copies of two sessions do not replace each other.
     stem = Path(f"camera-{number}-{datetime.now():%Y%m%d-%H%M%S}")
     with video.opened_camera(number) as capture:
-        for moment in video.camera_moments(capture, every, max_pixels=settings.max_pixels):
-            yield _frame_of_moment(f"camera {number}", stem, moment)
+        for sample in video.sample_camera(capture, every, max_pixels=settings.max_pixels):
+            yield _named(f"camera {number}", stem, sample)
 
 
-def _frame_of_moment(name: str, place: Path, moment: video.Moment) -> Frame:
-    stem = place.with_name(f"{place.name}.{moment.seconds:010.3f}s")
-    return Frame(name, stem, moment.image, round(moment.seconds, 3))
+def _named(name: str, path: Path, sample: video.Sample) -> Frame:
+    stem = path.with_name(f"{path.name}.{sample.seconds:010.3f}s")
+    return Frame(name, stem, sample.image, round(sample.seconds, 3))
 
 
-def _read(name: str, most: int) -> bytes:
-    """Read a file, but not much more than may be accepted: some never end."""
+def _read(name: str, max_bytes: int) -> bytes:
+    """Read a file, up to one byte more than is allowed: some never end."""
     with _opened(name) as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise ImageTooLarge(f"the file has more than {most:,} bytes (MAX_PICTURE_BYTES)")
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise ImageTooLarge(f"the file has more than {max_bytes:,} bytes (MAX_PICTURE_BYTES)")
     return data
 
 

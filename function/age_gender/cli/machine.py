@@ -1,4 +1,4 @@
-"""What this machine is."""
+"""Facts about this machine: processor, memory, load."""
 
 import os
 import platform
@@ -13,18 +13,18 @@ FASTER = ("avx512f", "avx512_vnni", "avx_vnni", "amx_tile", "asimddp", "i8mm", "
 
 
 def cpu_model(cpuinfo: Path = CPUINFO) -> str:
-    """Name of the processor, or its architecture where the system does not tell."""
+    """Name of the processor, or its architecture where the system does not say."""
     return _cpu_field("model name", cpuinfo) or platform.processor() or platform.machine()
 
 
 def cpu_flags(cpuinfo: Path = CPUINFO) -> frozenset[str] | None:
-    """Instruction sets of the processor, None where the system does not tell."""
+    """Instruction sets of the processor; None where the system does not say."""
     flags = _cpu_field("flags", cpuinfo) or _cpu_field("Features", cpuinfo)
     return frozenset(flags.split()) if flags else None
 
 
 def memory() -> tuple[int, int] | None:
-    """Bytes of memory: all, and what is free to use now. None where the system does not tell."""
+    """Total and available memory in bytes; None where the system does not say."""
     try:
         text = Path("/proc/meminfo").read_text(encoding="ascii")
     except OSError:
@@ -34,7 +34,7 @@ def memory() -> tuple[int, int] | None:
 
 
 def load() -> float:
-    """Processes that have wanted a CPU over the last minute, on average."""
+    """Mean number of runnable processes over the last minute."""
     return os.getloadavg()[0]
 
 
@@ -43,5 +43,5 @@ def _cpu_field(name: str, cpuinfo: Path) -> str:
         text = cpuinfo.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    found = re.search(rf"^{name}\s*:\s*(.+)$", text, re.MULTILINE)
-    return found[1].strip() if found else ""
+    match = re.search(rf"^{name}\s*:\s*(.+)$", text, re.MULTILINE)
+    return match[1].strip() if match else ""

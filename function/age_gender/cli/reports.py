@@ -1,4 +1,4 @@
-"""What goes to standard output: a table, JSON Lines or CSV, or lines as a camera goes on."""
+"""Reports on standard output: a table, JSON Lines, CSV, or plain lines for a camera."""
 
 import csv
 import io
@@ -22,15 +22,15 @@ CSV_COLUMNS = (
     *("age", "age_low", "age_high", "gender", "gender_probability", "reliable"),
 )
 
-WIDEST = 10_000
-"""Columns of the widest table."""
+MAX_WIDTH = 10_000
+"""Characters in the widest table."""
 
 
 class OutputLost(Exception):
-    """Standard output takes no more.
+    """Standard output cannot be written.
 
     Attributes:
-        reader_gone: because nobody reads it any more (``| head``), which is no mistake.
+        reader_gone: the reader closed the pipe (``| head``), which is not an error.
     """
 
     def __init__(self, error: OSError):
@@ -39,41 +39,41 @@ class OutputLost(Exception):
 
 
 class Report(Protocol):
-    """Takes results one by one. Its methods raise `OutputLost`."""
+    """Takes results one at a time. The methods raise `OutputLost`."""
 
-    def add(self, shot: Frame, result: Result, body: dict[str, Any]) -> None:
-        """Tell one result; ``body`` is what the service would answer."""
+    def add(self, frame: Frame, result: Result, body: dict[str, Any]) -> None:
+        """Add one result; ``body`` is the service's response to it."""
         ...
 
     def close(self) -> None:
-        """Tell what has waited for the end."""
+        """Write what was kept back."""
         ...
 
 
 class JsonLines:
-    """One JSON object a picture: the service's answer, with the file's name."""
+    """One JSON object per image: the service's response, with the file's name."""
 
-    def add(self, shot: Frame, result: Result, body: dict[str, Any]) -> None:  # noqa: ARG002
+    def add(self, frame: Frame, result: Result, body: dict[str, Any]) -> None:  # noqa: ARG002
         """See `Report`."""
-        moment = {} if shot.seconds is None else {"seconds": shot.seconds}
-        _write(json.dumps({"file": shot.name, **moment, **body}) + "\n")
+        time = {} if frame.seconds is None else {"seconds": frame.seconds}
+        _write(json.dumps({"file": frame.name, **time, **body}) + "\n")
 
     def close(self) -> None:
         """See `Report`."""
 
 
 class Csv:
-    """One row a face; a picture without any has one with ``face`` 0."""
+    """One row per face; an image without faces has one row with ``face`` 0."""
 
     def __init__(self) -> None:
         """Write nothing yet."""
-        self._begun = False
+        self._started = False
 
-    def add(self, shot: Frame, result: Result, body: dict[str, Any]) -> None:
+    def add(self, frame: Frame, result: Result, body: dict[str, Any]) -> None:
         """See `Report`."""
-        start = [shot.name, shot.seconds, *result.size]
+        start = [frame.name, frame.seconds, *result.size]
         rows = [
-            [*start, number, *face["box"], face["confidence"], *_told(face)]
+            [*start, number, *face["box"], face["confidence"], *_attributes(face)]
             for number, face in enumerate(body["details"], start=1)
         ]
         self._write(rows or [[*start, 0, *[None] * (len(CSV_COLUMNS) - 5)]])
@@ -84,8 +84,8 @@ class Csv:
 
     def _write(self, rows: list[list[Any]]) -> None:
         text = io.StringIO()
-        header = [] if self._begun else [CSV_COLUMNS]
-        self._begun = True
+        header = [] if self._started else [CSV_COLUMNS]
+        self._started = True
         csv.writer(text, lineterminator="\n").writerows([*header, *rows])
         _write(text.getvalue())
 
@@ -94,17 +94,17 @@ class Rows:
     """A table at the end."""
 
     def __init__(self) -> None:
-        """Begin an empty table."""
+        """Start an empty table."""
         self._table = Table(
             box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
         )
         self._table.add_column("file", overflow="fold")
-        for name in ("face", "age", "interval", "sex", "box", "reliable"):
+        for name in ("face", "age", "interval", "gender", "box", "reliable"):
             self._table.add_column(name, no_wrap=True)
 
-    def add(self, shot: Frame, result: Result, body: dict[str, Any]) -> None:  # noqa: ARG002
+    def add(self, frame: Frame, result: Result, body: dict[str, Any]) -> None:  # noqa: ARG002
         """See `Report`."""
-        name = escape(printable(shot.label))
+        name = escape(printable(frame.label))
         if not result.faces:
             self._table.add_row(name, "none")
         for number, face in enumerate(result.faces, start=1):
@@ -116,33 +116,33 @@ class Rows:
             return
         terminal = Console()
         width = terminal.width
-        if not terminal.is_terminal:  # nothing that it has to fit into, so nothing is cut
-            wide = Console(width=WIDEST)
+        if not terminal.is_terminal:  # no width to fit into, so nothing is cut
+            wide = Console(width=MAX_WIDTH)
             width = Measurement.get(wide, wide.options, self._table).maximum
-        # Not printed by rich, which would end the program when the reader has gone.
+        # Not printed by rich, which ends the program when the pipe is closed.
         text = io.StringIO()
         Console(file=text, force_terminal=terminal.is_terminal, width=width).print(self._table)
         _write(text.getvalue())
 
 
 class Lines:
-    """A line of words for each face, as soon as it is found."""
+    """One line of text per face, at once."""
 
-    def add(self, shot: Frame, result: Result, body: dict[str, Any]) -> None:  # noqa: ARG002
+    def add(self, frame: Frame, result: Result, body: dict[str, Any]) -> None:  # noqa: ARG002
         """See `Report`."""
-        for line in _lines(shot, result):
+        for line in _lines(frame, result):
             _write(printable(line) + "\n")
 
     def close(self) -> None:
         """See `Report`."""
 
 
-def _lines(shot: Frame, result: Result) -> Iterator[str]:
+def _lines(frame: Frame, result: Result) -> Iterator[str]:
     if not result.faces:
-        yield f"{shot.label}: no face"
+        yield f"{frame.label}: no face"
     for number, face in enumerate(result.faces, start=1):
         age, interval, gender, *_ = _cells(face)
-        yield f"{shot.label}: face {number}, {age} ({interval}) {gender}"
+        yield f"{frame.label}: face {number}, {age} ({interval}) {gender}"
 
 
 def _cells(face: Face) -> list[str]:
@@ -156,8 +156,8 @@ def _cells(face: Face) -> list[str]:
     ]
 
 
-def _told(face: dict[str, Any]) -> list[Any]:
-    """Age and sex of one of the answer's details, in the order of `CSV_COLUMNS`."""
+def _attributes(face: dict[str, Any]) -> list[Any]:
+    """Attributes of one entry of ``details``, in the order of `CSV_COLUMNS`."""
     return [
         *(face["age"], *face["age_interval"], face["gender"], face["gender_probability"]),
         str(face["reliable"]).lower(),
@@ -165,9 +165,9 @@ def _told(face: dict[str, Any]) -> list[Any]:
 
 
 def _write(text: str) -> None:
-    """Write and flush, so that nothing is lost whatever happens next.
+    """Write and flush, so that nothing is lost if the program is killed.
 
-    File names may hold bytes that are no UTF-8; they go out as they came in.
+    File names that are not UTF-8 are written byte for byte.
     """
     try:
         sys.stdout.buffer.write(text.encode(errors="surrogateescape"))

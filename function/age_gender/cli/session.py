@@ -1,4 +1,4 @@
-"""One run over pictures: each is judged, told, and copied; a broken one does not stop the rest."""
+"""Runs the pipeline on one frame after another, and writes reports, copies and contact sheet."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from age_gender.batch.folder_store import FolderStore
 from age_gender.cli import sheet_html, sheet_png
 from age_gender.cli.copies import Copies
 from age_gender.cli.frames import Frame, camera_frames, frames_of
-from age_gender.cli.gather import Entry
+from age_gender.cli.inputs import InputFile
 from age_gender.cli.reports import Report
 from age_gender.cli.streams import Interrupts
 from age_gender.cli.text import plural, printable
@@ -30,161 +30,165 @@ from age_gender.errors import AgeGenderError, ModelUnavailable
 from age_gender.runtime import Runtime, response_of
 from age_gender.vision.pipeline import Options, rendered
 
-SHEETS = {".html": sheet_html.page, ".png": sheet_png.picture}
-"""What makes a contact sheet, by the ending of its file."""
+SHEETS = {".html": sheet_html.render_html, ".png": sheet_png.render_png}
+"""Renders a contact sheet, by the suffix of its file."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What is to become of each picture.
+    """What to do with each frame.
 
     Attributes:
-        options: how faces are found and judged; what is rendered follows from the rest.
-        report: tells the results.
-        drawn: takes copies with boxes and labels, if there are to be any.
-        blurred: takes copies without recognisable faces, if there are to be any.
-        sheet: file of the contact sheet, if there is to be one; its ending is in `SHEETS`.
-        every: seconds between the moments of videos and cameras that are looked at; 0: all.
-        most: moments looked at in each video or camera, None for all.
+        pipeline: the pipeline's options.
+        report: prints the results.
+        drawn: takes copies with boxes and labels, if any.
+        blurred: takes copies with blurred faces, if any.
+        sheet: file of the contact sheet, if any; its suffix is in `SHEETS`.
+        every: seconds between the frames of a video or camera; 0 for all frames.
+        max_frames: maximum frames from each video or camera; None for all.
     """
 
-    options: Options
+    pipeline: Options
     report: Report
     drawn: Copies | None = None
     blurred: Copies | None = None
     sheet: Path | None = None
     every: float = 1.0
-    most: int | None = None
+    max_frames: int | None = None
 
 
 @dataclass
 class Session:
-    """A run. Its numbers are right at any moment, also after a `Stopped`.
+    """One run. Its counts are correct at any time, also after a `Stopped`.
 
     Attributes:
         runtime: the models.
-        wants: see `RunOptions`.
-        interrupts: holds back signals while the results of one picture are written.
-        notes: for what is to be said beside the results.
-        pictures: judged so far.
-        faces: found so far.
+        options: what to do with each frame.
+        interrupts: delays signals while one frame's results are written.
+        notes: console for everything but results.
+        frames: frames processed so far, still images included.
+        faces: faces detected so far.
         failed: files that could not be read so far.
     """
 
     runtime: Runtime
-    wants: RunOptions
+    options: RunOptions
     interrupts: Interrupts
     notes: Console
-    pictures: int = 0
+    frames: int = 0
     faces: int = 0
     failed: int = 0
     _tiles: list[Tile] = field(default_factory=list)
 
-    def read_files(self, entries: Sequence[Entry], *, show_progress: bool) -> None:
-        """Judge files, one after the other."""
+    def read_files(self, files: Sequence[InputFile], *, show_progress: bool) -> None:
+        """Process files, one after the other."""
         with _progress(self.notes, shown=show_progress) as bar:
-            overall = bar.add_task("", total=len(entries))
-            for entry in entries:
-                name = printable(entry.name)
+            overall = bar.add_task("", total=len(files))
+            for file in files:
+                name = printable(file.name)
                 bar.update(overall, description=escape(name[-40:]))
-                with self._failures_told(name), _part(bar) as part:
-                    length = _Length(bar, part)
-                    shots = frames_of(entry, self.runtime.settings, self.wants.every, length.tell)
-                    for shot in islice(shots, self.wants.most if entry.is_video else None):
-                        self._judge(shot)
-                        length.at(shot)
+                with self._reported_failures(name), _subtask(bar) as subtask:
+                    position = _Position(bar, subtask)
+                    frames = frames_of(
+                        file, self.runtime.settings, self.options.every, position.set_length
+                    )
+                    max_frames = self.options.max_frames if file.is_video else None
+                    for frame in islice(frames, max_frames):
+                        self._process(frame)
+                        position.advance_to(frame)
                 bar.advance(overall)
 
     def read_camera(self, number: int) -> None:
-        """Judge what a camera shows, until something stops it."""
-        with self._failures_told(f"camera {number}"):
-            shots = camera_frames(number, self.runtime.settings, self.wants.every)
-            for shot in islice(shots, self.wants.most):
-                self._judge(shot)
+        """Process a camera's frames until something stops it."""
+        with self._reported_failures(f"camera {number}"):
+            frames = camera_frames(number, self.runtime.settings, self.options.every)
+            for frame in islice(frames, self.options.max_frames):
+                self._process(frame)
 
-    def complain(self, name: str, problem: str) -> None:
-        """Count and tell a failure."""
+    def report_failure(self, name: str, problem: str) -> None:
+        """Count and print a failure."""
         self.failed += 1
-        self._say(f"[red]{escape(printable(name))}[/]: {escape(problem)}")
+        self._print(f"[red]{escape(printable(name))}[/]: {escape(problem)}")
 
-    def note(self, words: str) -> None:
-        """Tell something beside the results."""
-        self._say(escape(words))
+    def note(self, text: str) -> None:
+        """Print a remark, apart from the results."""
+        self._print(escape(text))
 
     def write_sheet(self) -> None:
-        """Write the contact sheet, if one is wanted, of what was found so far.
+        """Write the contact sheet, if requested, of the faces so far.
 
         Raises:
             StorageUnavailable: it cannot be written.
         """
-        path = self.wants.sheet
+        path = self.options.sheet
         if path is None:
             return
-        content = SHEETS[path.suffix.lower()](Sheet(self._tiles, self.pictures, self.failed))
+        content = SHEETS[path.suffix.lower()](Sheet(self._tiles, self.frames, self.failed))
         with FolderStore(path.parent).replacing(path.name, "") as file:
             file.write(content)
 
     @property
     def summary(self) -> str:
-        """The numbers in words."""
-        words = f"{plural(self.faces, 'face')} in {plural(self.pictures, 'picture')}"
-        return f"{words}, {self.failed} failed" if self.failed else words
+        """The counts as text."""
+        text = f"{plural(self.faces, 'face')} in {plural(self.frames, 'picture')}"
+        return f"{text}, {self.failed} failed" if self.failed else text
 
-    def _say(self, markup: str) -> None:
+    def _print(self, markup: str) -> None:
         self.notes.print(markup, highlight=False, soft_wrap=True)
 
-    def _judge(self, shot: Frame) -> None:
-        wants = self.wants
-        result = self.runtime.pipeline.run_decoded(shot.image, wants.options)
+    def _process(self, frame: Frame) -> None:
+        options = self.options
+        result = self.runtime.pipeline.run_decoded(frame.image, options.pipeline)
         with self.interrupts.held():
-            self.pictures += 1
+            self.frames += 1
             self.faces += len(result.faces)
-            if wants.sheet:
-                self._tiles += tiles_of(shot, result.faces)
-            body = response_of(self.runtime, result, wants.options)
-            wants.report.add(shot, result, body)
-            if wants.drawn:
-                wants.drawn.write(shot.stem, rendered(shot.image, result.faces, None, draw=True))
-            if wants.blurred and result.jpeg:
-                wants.blurred.write(shot.stem, result.jpeg)
+            if options.sheet:
+                self._tiles += tiles_of(frame, result.faces)
+            body = response_of(self.runtime, result, options.pipeline)
+            options.report.add(frame, result, body)
+            if options.drawn:
+                jpeg = rendered(frame.image, result.faces, None, draw=True)
+                options.drawn.write(frame.stem, jpeg)
+            if options.blurred and result.jpeg:
+                options.blurred.write(frame.stem, result.jpeg)
 
     @contextmanager
-    def _failures_told(self, name: str) -> Iterator[None]:
-        """Tell what is wrong with one file, and go on."""
+    def _reported_failures(self, name: str) -> Iterator[None]:
+        """Report what is wrong with one file, and continue."""
         try:
             yield
-        except ModelUnavailable:  # which no file is to blame for
+        except ModelUnavailable:  # not the file's fault
             raise
         except (AgeGenderError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else None
-            self.complain(name, reason or str(error))
+            self.report_failure(name, reason or str(error))
 
 
-class _Length:
-    """The progress within one video."""
+class _Position:
+    """Progress within one video."""
 
-    def __init__(self, bar: Progress, part: TaskID):
+    def __init__(self, bar: Progress, task: TaskID):
         self._bar = bar
-        self._part = part
+        self._task = task
 
-    def tell(self, seconds: float | None) -> None:
-        self._bar.update(self._part, total=seconds, visible=True)
+    def set_length(self, seconds: float | None) -> None:
+        self._bar.update(self._task, total=seconds, visible=True)
 
-    def at(self, shot: Frame) -> None:
-        self._bar.update(self._part, completed=shot.seconds)
+    def advance_to(self, frame: Frame) -> None:
+        self._bar.update(self._task, completed=frame.seconds)
 
 
 @contextmanager
-def _part(bar: Progress) -> Iterator[TaskID]:
-    part = bar.add_task("  video", total=None, visible=False)
+def _subtask(bar: Progress) -> Iterator[TaskID]:
+    task = bar.add_task("  video", total=None, visible=False)
     try:
-        yield part
+        yield task
     finally:
-        bar.remove_task(part)
+        bar.remove_task(task)
 
 
 def _progress(notes: Console, *, shown: bool) -> Progress:
-    # Standard output stays what it is: rich would send it the bar's way, past files and pipes.
+    # Otherwise rich redirects standard output through the bar, past files and pipes.
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,17 +1,17 @@
-"""A contact sheet as one HTML file that needs nothing else: no script, no request."""
+"""A contact sheet as one self-contained HTML file: no scripts, no requests."""
 
 import base64
 from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from age_gender.cli.text import plural
 from age_gender.cli.tiles import Sheet, histogram
 from age_gender.vision.render import COLOURS
 
 
-def page(sheet: Sheet) -> bytes:
-    """Build the file. Names go in escaped, pictures as ``data:`` addresses."""
+def render_html(sheet: Sheet) -> bytes:
+    """Build the file. Names are escaped, thumbnails are ``data:`` URLs. Needs the extra `cli`."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -25,7 +25,7 @@ def page(sheet: Sheet) -> bytes:
         failed=f"{plural(sheet.failed, 'file')} could not be read." if sheet.failed else "",
         colours={gender: f"rgb{colour}" for gender, colour in COLOURS.items()},
         bars=bars,
-        most=max(1, *(bar.women + bar.men for bar in bars)),
+        max_count=max(1, *(bar.women + bar.men for bar in bars)),
         women=sum(bar.women for bar in bars),
         men=sum(bar.men for bar in bars),
         tiles=sheet.tiles,

@@ -1,4 +1,4 @@
-"""A contact sheet as one PNG picture."""
+"""A contact sheet as one PNG file."""
 
 import math
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from age_gender.vision.geometry import Image
 from age_gender.vision.render import COLOURS
 
 MAX_TILES = 1000
-"""Faces shown; more would make a picture that hardly any program opens."""
-FEWEST_COLUMNS = 6
+"""Faces shown; few programs open larger images."""
+MIN_COLUMNS = 6
 GAP = 16
 CAPTION = 52
-"""Pixels below a thumbnail for its two lines of text."""
+"""Height in pixels of the two lines below a thumbnail."""
 HEADER = 240
 BARS_HEIGHT = 120
 
@@ -31,18 +31,18 @@ GROUND, INK, MUTED, LINE, WARN = (
 Colour = tuple[int, int, int]
 
 
-def picture(sheet: Sheet) -> bytes:
-    """Draw the picture; of more than `MAX_TILES` faces, the first ones."""
+def render_png(sheet: Sheet) -> bytes:
+    """Draw the first `MAX_TILES` faces; return a PNG file."""
     shown = sheet.tiles[:MAX_TILES]
-    columns = max(FEWEST_COLUMNS, math.ceil(math.sqrt(len(shown))))
+    columns = max(MIN_COLUMNS, math.ceil(math.sqrt(len(shown))))
     rows = math.ceil(len(shown) / columns)
     width = columns * (SIDE + GAP) + GAP
     canvas = np.full((HEADER + rows * (SIDE + CAPTION + GAP), width, 3), GROUND, np.uint8)
     pen = _Pen(canvas)
     pen.write(sheet.summary, GAP, 34, 24, INK)
-    left_out = len(sheet.tiles) - len(shown)
+    omitted = len(sheet.tiles) - len(shown)
     notes = [f"{plural(sheet.failed, 'file')} could not be read"] if sheet.failed else []
-    notes += [f"{plural(left_out, 'face')} not shown: take .html"] if left_out else []
+    notes += [f"{plural(omitted, 'face')} not shown: use .html"] if omitted else []
     pen.write("; ".join(notes), GAP, 56, 14, MUTED)
     _draw_histogram(pen, histogram(sheet.tiles), 80)
     for index, tile in enumerate(shown):
@@ -53,7 +53,7 @@ def picture(sheet: Sheet) -> bytes:
 
 
 class _Pen:
-    """Writes and fills on a picture, uint8 ``[H, W, 3]``, RGB."""
+    """Draws text and rectangles on an image, uint8 ``[H, W, 3]``, RGB."""
 
     def __init__(self, canvas: Image):
         self.canvas = canvas
@@ -64,7 +64,7 @@ class _Pen:
         return int(cv2.getTextSize((width, height), text, (0, 0), self._font, size, 400)[2])
 
     def write(self, text: str, left: int, base: int, size: int, colour: Colour) -> None:
-        """Write on the base line, ``size`` pixels high."""
+        """Draw text ``size`` pixels high on the base line ``base``."""
         cv2.putText(self.canvas, text, (left, base), colour, self._font, size, 400)
 
     def fill(self, left: int, top: int, right: int, bottom: int, colour: Colour) -> None:
@@ -72,21 +72,21 @@ class _Pen:
 
 
 def _draw_histogram(pen: _Pen, bars: Sequence[Bar], top: int) -> None:
-    """One column a decade, women below men, with the number above and the ages below."""
-    most = max(1, *(bar.women + bar.men for bar in bars))
+    """Draw one column per decade: women below men, the count above, the ages below."""
+    max_count = max(1, *(bar.women + bar.men for bar in bars))
     step, base = 88, top + BARS_HEIGHT
     for index, bar in enumerate(bars):
         left, bottom = GAP + index * step, base
         for count, gender in ((bar.women, "F"), (bar.men, "M")):
-            height = round(count / most * (BARS_HEIGHT - 20))
+            height = round(count / max_count * (BARS_HEIGHT - 20))
             pen.fill(left, bottom - height, left + step - 10, bottom, COLOURS[gender])
             bottom -= height
         if bar.women + bar.men:
             pen.write(str(bar.women + bar.men), left, bottom - 5, 13, INK)
         pen.write(bar.label, left, base + 18, 13, MUTED)
     pen.fill(GAP, base, GAP + len(bars) * step - 10, base + 1, LINE)
-    for gender, place in (("F", 0), ("M", 1)):
-        left = GAP + len(bars) * step + place * 60
+    for index, gender in enumerate(("F", "M")):
+        left = GAP + len(bars) * step + index * 60
         pen.fill(left, top, left + 12, top + 12, COLOURS[gender])
         pen.write(gender, left + 18, top + 12, 14, INK)
 
@@ -96,14 +96,14 @@ def _draw_tile(pen: _Pen, tile: Tile, left: int, top: int) -> None:
     pen.canvas[top : top + SIDE, left : left + SIDE] = np.asarray(chip, np.uint8)
     pen.fill(left, top + SIDE, left + SIDE, top + SIDE + 4, COLOURS[tile.gender])
     low, high = tile.interval
-    doubt = "" if tile.reliable else " ?"
-    told = f"{tile.age:.0f} {tile.gender}  {low:.0f}-{high:.0f}{doubt}"
-    pen.write(told, left, top + SIDE + 25, 18, INK if tile.reliable else WARN)
+    mark = "" if tile.reliable else " ?"
+    caption = f"{tile.age:.0f} {tile.gender}  {low:.0f}-{high:.0f}{mark}"
+    pen.write(caption, left, top + SIDE + 25, 18, INK if tile.reliable else WARN)
     pen.write(_fitted(pen, tile.source), left, top + SIDE + 43, 12, MUTED)
 
 
 def _fitted(pen: _Pen, text: str) -> str:
-    """Cut the beginning of a name until it fits under its thumbnail."""
+    """Shorten a name from the left until it fits under its thumbnail."""
     cut = text
     while pen.width_of(cut, 12) > SIDE:
         text = text[max(1, len(text) // 12) :]

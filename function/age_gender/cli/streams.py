@@ -1,4 +1,4 @@
-"""Standard streams that may be closed, and signals that must not tear a result apart."""
+"""Standard streams that may be closed, and signals that wait for a result to be complete."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(KeyboardInterrupt):
-    """Somebody wants the program to end; ``code`` is its exit status then, as shells give it."""
+    """A signal asks the program to end; ``code`` is the exit status for it, as in shells."""
 
     def __init__(self, number: int):
         super().__init__(f"stopped by {signal.Signals(number).name}")
@@ -19,7 +19,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class Interrupts:
-    """Turns Ctrl-C and polite kills into `Stopped`, at once or after what must not be torn."""
+    """Turns SIGINT and SIGTERM into `Stopped`, at once or after a block that must complete."""
 
     def __init__(self) -> None:
         self._held = False
@@ -27,9 +27,9 @@ class Interrupts:
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """Handle the signals while the block runs; those that are to be ignored stay so."""
-        heard = [n for n in SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, self._arrived) for number in heard}
+        """Handle the signals while the block runs, except those that the process ignores."""
+        handled = [n for n in SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._arrived) for number in handled}
         try:
             yield
         finally:
@@ -38,7 +38,7 @@ class Interrupts:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Let the block finish first; what arrived meanwhile is raised after it."""
+        """Delay signals until the block ends."""
         self._held = True
         try:
             yield
@@ -55,9 +55,9 @@ class Interrupts:
 
 
 def open_missing() -> None:
-    """Put the null device where standard streams were closed before the start (``>&-``).
+    """Open the null device in place of standard streams that are closed (``>&-``).
 
-    Otherwise Python has None there, and the first file opened takes the stream's number.
+    Python has None for those, and the next file opened would take the stream's number.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
@@ -69,7 +69,7 @@ def open_missing() -> None:
 
 
 def abandon_stdout() -> None:
-    """Send the rest of standard output nowhere: its reader has gone (``| head``)."""
+    """Discard further output: the reader has closed the pipe (``| head``)."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)

@@ -13,9 +13,9 @@ from age_gender.vision.geometry import Image, chip_transforms, warp_chips
 from age_gender.vision.pipeline import Face
 
 SIDE = 160
-"""Pixels of a thumbnail."""
+"""Width and height of a thumbnail in pixels."""
 MARGIN = 1.3
-"""Side of what a thumbnail shows, in lengths of the box's longer side."""
+"""Side of the area in a thumbnail, relative to the longer side of the face's box."""
 DECADES = 10
 
 
@@ -25,12 +25,12 @@ class Tile:
 
     Attributes:
         jpeg: thumbnail of `SIDE` x `SIDE` pixels.
-        source: the picture's name, printable.
+        source: name of the image, printable.
         age: years.
         interval: years.
         gender: ``"M"`` or ``"F"``.
-        probability: of that gender.
-        reliable: whether age and gender can be relied on.
+        probability: of that gender, 0.5 to 1.
+        reliable: whether the image is good enough for age and gender.
     """
 
     jpeg: bytes
@@ -44,12 +44,12 @@ class Tile:
 
 @dataclass(frozen=True)
 class Sheet:
-    """All that a contact sheet shows.
+    """The content of a contact sheet.
 
     Attributes:
-        tiles: faces in the order in which they were found.
-        pictures: how many pictures were looked at.
-        failed: how many could not be read.
+        tiles: faces in input order.
+        pictures: number of images and frames read.
+        failed: number of files that could not be read.
     """
 
     tiles: Sequence[Tile]
@@ -64,22 +64,22 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Bar:
-    """Faces of one decade of age; the last one has no end."""
+    """Faces in one decade of age; the last bar is open-ended."""
 
     label: str
     women: int
     men: int
 
 
-def tiles_of(shot: Frame, faces: Sequence[Face]) -> list[Tile]:
-    """Cut the faces, which have been judged, out of their picture, upright."""
+def tiles_of(frame: Frame, faces: Sequence[Face]) -> list[Tile]:
+    """Cut out faces, which have attributes, as upright thumbnails."""
     if not faces:
         return []
     boxes = np.array([face.box for face in faces], np.float32)
     points = [face.landmarks for face in faces]
     landmarks = None if points[0] is None else np.array(points, np.float32)
-    chips = warp_chips(shot.image, chip_transforms(boxes, landmarks, MARGIN, SIDE), SIDE)
-    return [_tile(shot, face, chip) for face, chip in zip(faces, chips, strict=True)]
+    chips = warp_chips(frame.image, chip_transforms(boxes, landmarks, MARGIN, SIDE), SIDE)
+    return [_tile(frame, face, chip) for face, chip in zip(faces, chips, strict=True)]
 
 
 def histogram(tiles: Sequence[Tile]) -> list[Bar]:
@@ -91,13 +91,13 @@ def histogram(tiles: Sequence[Tile]) -> list[Bar]:
     return [Bar(*bar) for bar in zip(labels, counts["F"], counts["M"], strict=True)]
 
 
-def _tile(shot: Frame, face: Face, chip: Image) -> Tile:
+def _tile(frame: Frame, face: Face, chip: Image) -> Tile:
     assert face.age is not None
     assert face.age_interval is not None
     assert face.gender is not None
     return Tile(
         jpeg=render.encode_jpeg(chip),
-        source=printable(shot.label),
+        source=printable(frame.label),
         age=face.age,
         interval=face.age_interval,
         gender=face.gender,

@@ -1,4 +1,4 @@
-"""Videos and cameras as pictures at regular moments, read by OpenCV."""
+"""Videos and cameras, sampled at regular times with OpenCV."""
 
 import math
 import os
@@ -14,13 +14,13 @@ import numpy as np
 from age_gender.errors import ImageError, ImageTooLarge
 from age_gender.vision.geometry import Image
 
-# FFmpeg's remarks on damaged files would go to standard error, past every console.
+# FFmpeg would write its complaints about damaged files straight to standard error.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
-USUAL_RATE = 25.0
-"""Frames a second of a video that does not say."""
+DEFAULT_RATE = 25.0
+"""Frames per second of a video that does not state it."""
 ROUNDING = 1e-3
-"""Seconds by which the times in many containers are rounded."""
+"""Seconds; many containers round their timestamps to it."""
 
 
 class CameraError(ImageError):
@@ -30,11 +30,11 @@ class CameraError(ImageError):
 
 
 @dataclass(frozen=True)
-class Moment:
-    """One picture of a video.
+class Sample:
+    """One image of a video or camera.
 
     Attributes:
-        seconds: since its beginning.
+        seconds: since its start.
         image: uint8 ``[H, W, 3]``, RGB, upright.
     """
 
@@ -47,17 +47,17 @@ def opened_video(path: Path) -> Iterator[cv2.VideoCapture]:
     """Open a video file.
 
     Raises:
-        OSError: it is not there or may not be read.
-        ImageError: it is no video that can be read.
+        OSError: it is missing or not readable.
+        ImageError: it is not a readable video.
     """
-    with path.open("rb"):  # whose errors say why
+    with path.open("rb"):  # its errors say why
         pass
     if not path.is_file():
-        raise ImageError("a video has to be a file: save it first")
-    # Absolute and by FFmpeg alone: a name is never taken for an address or a numbered series.
+        raise ImageError("a video has to be a regular file: save it first")
+    # Absolute, and by FFmpeg alone: so a name is never taken for a URL or a numbered series.
     with _released(cv2.VideoCapture(os.path.abspath(path), cv2.CAP_FFMPEG)) as capture:
         if not capture.isOpened():
-            raise ImageError("this is not a video that can be read, or it is damaged")
+            raise ImageError("this is not a readable video, or it is damaged")
         yield capture
 
 
@@ -66,7 +66,7 @@ def opened_camera(number: int) -> Iterator[cv2.VideoCapture]:
     """Open a camera by its number.
 
     Raises:
-        CameraError: it is not there, in use, or forbidden.
+        CameraError: it is missing, in use, or not permitted.
     """
     with _released(cv2.VideoCapture(number)) as capture:
         if not capture.isOpened():
@@ -75,60 +75,60 @@ def opened_camera(number: int) -> Iterator[cv2.VideoCapture]:
 
 
 def duration(capture: cv2.VideoCapture) -> float | None:
-    """Seconds that a video takes, if its file says so."""
+    """Length of a video in seconds, if its file states it."""
     frames, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
     return frames / rate if frames > 0 and rate > 0 else None
 
 
-def video_moments(capture: cv2.VideoCapture, every: float, *, max_pixels: int) -> Iterator[Moment]:
-    """Give a video's pictures at ``0``, ``every``, ``2 * every`` ... seconds; all of them for 0.
+def sample_video(capture: cv2.VideoCapture, every: float, *, max_pixels: int) -> Iterator[Sample]:
+    """Yield the frames at ``0``, ``every``, ``2 * every`` ... seconds; all frames for 0.
 
     Raises:
-        ImageError: there is no picture in it, or it breaks off: then, after what there is.
-        ImageTooLarge: its pictures have more than ``max_pixels``.
+        ImageError: it has no frame, or it is cut off (raised after its last frame).
+        ImageTooLarge: its frames have more than ``max_pixels``.
     """
-    rate = capture.get(cv2.CAP_PROP_FPS) or USUAL_RATE
+    rate = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_RATE
     number, now = -1, 0.0
 
     def clock() -> float:
         nonlocal number, now
         number += 1
-        # Some containers have no times: all frames would be at 0.
+        # Some containers have no timestamps: every frame would be at 0.
         now = max(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, 0.0) or number / rate
         return now
 
     length = duration(capture) or 0.0
-    yield from _sampled(capture, clock, every, max_pixels)
+    yield from _sample(capture, clock, every, max_pixels)
     if number < 0:
-        raise ImageError("the video has no picture that can be read")
-    # Sound may go on for a bit after the last picture.
+        raise ImageError("the video has no readable frame")
+    # Sound may be a little longer than the frames.
     if now + 1 / rate < length - max(1.0, 0.05 * length):
         raise ImageError(f"the video breaks off after {now:.1f} of {length:.1f} seconds")
 
 
-def camera_moments(capture: cv2.VideoCapture, every: float, *, max_pixels: int) -> Iterator[Moment]:
-    """Give the present picture of a camera each ``every`` seconds, without end.
+def sample_camera(capture: cv2.VideoCapture, every: float, *, max_pixels: int) -> Iterator[Sample]:
+    """Yield a camera's current frame every ``every`` seconds, without end.
 
-    The pictures between are taken and dropped, so that none comes late from the driver's queue.
+    Frames in between are read and dropped, so that the driver's queue holds no old ones.
 
     Raises:
-        CameraError: the camera gives no more.
+        CameraError: the camera stopped.
     """
     start = time.monotonic()
-    yield from _sampled(capture, lambda: time.monotonic() - start, every, max_pixels)
-    raise CameraError("the camera gives no more pictures: was it unplugged?")
+    yield from _sample(capture, lambda: time.monotonic() - start, every, max_pixels)
+    raise CameraError("the camera stopped sending frames: was it unplugged?")
 
 
-def _sampled(
+def _sample(
     capture: cv2.VideoCapture, clock: Callable[[], float], every: float, max_pixels: int
-) -> Iterator[Moment]:
-    due = 0.0
+) -> Iterator[Sample]:
+    next_time = 0.0
     while capture.grab():
         now = clock()
-        if now < due - ROUNDING:
+        if now < next_time - ROUNDING:
             continue
         if every:
-            due = (math.floor((now + ROUNDING) / every) + 1) * every
+            next_time = (math.floor((now + ROUNDING) / every) + 1) * every
         read, frame = capture.retrieve()
         if not read:
             continue
@@ -137,7 +137,7 @@ def _sampled(
             raise ImageTooLarge(
                 f"the video has {width} x {height} pixels; at most {max_pixels:,} are accepted"
             )
-        yield Moment(now, np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8))
+        yield Sample(now, np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8))
 
 
 @contextmanager
@@ -152,9 +152,9 @@ def _why_no_camera(number: int) -> str:
     device = Path(f"/dev/video{number}")
     devices = sorted(str(path) for path in device.parent.glob("video[0-9]*"))
     if devices and not device.exists():
-        return f"there is no such camera; there are: {', '.join(devices)}"
+        return f"there is no such camera; available: {', '.join(devices)}"
     if device.exists() and not os.access(device, os.R_OK | os.W_OK):
-        return f"it may not be used by this account, which needs access to {device}"
+        return f"this account has no permission to use {device}"
     if device.exists():
         return "it cannot be opened: another program may be using it"
-    return "it cannot be opened: none is connected, or it may not be used"
+    return "it cannot be opened: none is connected, or this account has no permission"

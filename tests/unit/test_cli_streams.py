@@ -1,27 +1,28 @@
-"""Signals that wait for what must not be torn, and names that cannot do harm."""
+"""Signals that wait for results to be complete, and text that is safe to print."""
 
 import os
 import signal
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from age_gender.cli.predict import predict_all
+from age_gender.cli.run import run_all
 from age_gender.cli.streams import Interrupts, Stopped
 from age_gender.cli.text import plural, printable
 
 
 @pytest.fixture(autouse=True)
-def _heard() -> Iterator[None]:
-    """Whoever started the tests may have them ignore Ctrl-C, as shells do in the background."""
+def _interruptible() -> Iterator[None]:
+    """Handle Ctrl-C, which shells have background jobs ignore."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_what_is_going_on(number: signal.Signals) -> None:
+def test_a_signal_ends_the_block(number: signal.Signals) -> None:
     done: list[str] = []
 
     def work() -> None:
@@ -36,7 +37,7 @@ def test_a_signal_ends_what_is_going_on(number: signal.Signals) -> None:
     assert isinstance(stopped.value, KeyboardInterrupt)
 
 
-def test_what_is_held_is_finished_first() -> None:
+def test_a_held_block_is_finished_first() -> None:
     interrupts = Interrupts()
     done: list[str] = []
 
@@ -54,48 +55,48 @@ def test_what_is_held_is_finished_first() -> None:
 
 
 def test_a_signal_at_the_very_end_loses_no_summary() -> None:
-    """It arrives while the report is written, which is finished, and the numbers are told."""
+    """It arrives while the report is written: that is finished, and the counts are printed."""
     interrupts = Interrupts()
-    said: list[str] = []
+    printed: list[str] = []
     report = SimpleNamespace(close=lambda: os.kill(os.getpid(), signal.SIGTERM))
-    run = SimpleNamespace(
+    session: Any = SimpleNamespace(
         runtime=SimpleNamespace(estimator=lambda: None),
         interrupts=interrupts,
-        wants=SimpleNamespace(report=report),
+        options=SimpleNamespace(report=report),
         read_files=lambda *_, **__: None,
         write_sheet=lambda: None,
-        note=said.append,
-        pictures=2,
+        note=printed.append,
+        frames=2,
         failed=0,
         summary="3 faces in 2 pictures",
     )
-    found = SimpleNamespace(entries=[], problems=[], empty=[], copies=[], videos=[])
+    inputs: Any = SimpleNamespace(files=[], problems=[], empty=[], copies=[], videos=[])
     with interrupts.caught():
-        status = predict_all(run, found, None, streaming=False)
-    assert said == ["3 faces in 2 pictures"]
+        status = run_all(session, inputs, None, streaming=False)
+    assert printed == ["3 faces in 2 pictures"]
     assert status == 143
 
 
-def test_a_failure_within_is_not_hidden_by_the_signal() -> None:
+def test_a_failure_in_a_held_block_is_not_hidden_by_the_signal() -> None:
     interrupts = Interrupts()
 
     def work() -> None:
         with interrupts.caught(), interrupts.held():
             os.kill(os.getpid(), signal.SIGINT)
-            raise ValueError("mine")
+            raise ValueError("own failure")
 
-    with pytest.raises(ValueError, match="mine"):
+    with pytest.raises(ValueError, match="own failure"):
         work()
 
 
-def test_the_handlers_are_put_back() -> None:
+def test_the_handlers_are_restored() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with Interrupts().caught():
         assert signal.getsignal(signal.SIGINT) != before[0]
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-def test_what_is_to_be_ignored_is_ignored() -> None:
+def test_ignored_signals_stay_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with Interrupts().caught():

@@ -1,4 +1,4 @@
-"""Contact sheets: HTML that needs nothing else, and PNG."""
+"""Contact sheets: self-contained HTML, and PNG."""
 
 import base64
 import re
@@ -64,7 +64,7 @@ def test_decades() -> None:
     assert len(bars) == 10
 
 
-def test_a_thumbnail_shows_the_face_in_its_middle() -> None:
+def test_a_thumbnail_is_centred_on_the_face() -> None:
     image = noise(200, 150)
     image[40:80, 100:130] = (250, 10, 20)
     face = Face((100, 40, 130, 80), 1, None, 30.0, (20.0, 40.0), "M", 0.9, None, False)
@@ -73,14 +73,18 @@ def test_a_thumbnail_shows_the_face_in_its_middle() -> None:
     assert thumbnail.shape == (SIDE, SIDE, 3)
     assert abs(thumbnail[70:90, 70:90] - (250, 10, 20)).max() < 30
     assert made.source == r"x\ny.mp4 @ 2.50 s"
-    assert (made.gender, made.reliable, made.interval) == ("M", False, (20.0, 40.0))
+    assert (made.gender, made.reliable, made.interval) == (
+        "M",
+        False,
+        (20.0, 40.0),
+    )
     assert tiles_of(Frame("x", Path("x"), image), []) == []
 
 
 class TestHtml:
     def test_faces_ages_and_counts(self) -> None:
         tiles = [tile(), tile(71.6, "M", reliable=False, source="b.png"), tile(35)]
-        read = Read(sheet_html.page(Sheet(tiles, pictures=1204, failed=2)))
+        read = Read(sheet_html.render_html(Sheet(tiles, pictures=1204, failed=2)))
         assert "3 faces in 1,204 pictures" in read.text
         assert "2 files could not be read." in read.text
         assert "F 96 % 32 25–41 a.jpg" in read.text  # noqa: RUF001
@@ -89,8 +93,8 @@ class TestHtml:
         assert heights == ["height:140.0px", "height:70.0px"]
         assert "F 2 M 1" in read.text
 
-    def test_it_needs_nothing_else(self) -> None:
-        read = Read(sheet_html.page(Sheet([tile(), tile()], 2, 0)))
+    def test_it_is_self_contained(self) -> None:
+        read = Read(sheet_html.render_html(Sheet([tile(), tile()], 2, 0)))
         images = [attributes["src"] or "" for tag, attributes in read.elements if tag == "img"]
         prefix = "data:image/jpeg;base64,"
         assert len(images) == 2
@@ -104,41 +108,41 @@ class TestHtml:
 
     def test_names_are_text(self) -> None:
         name = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;{{7*7}}"
-        read = Read(sheet_html.page(Sheet([tile(source=name)], 1, 0)))
+        read = Read(sheet_html.render_html(Sheet([tile(source=name)], 1, 0)))
         assert name.replace(" ", "") in "".join(read.words)
         assert [tag for tag, _ in read.elements].count("img") == 1
         assert "script" not in {tag for tag, _ in read.elements}
 
-    def test_nobody(self) -> None:
-        read = Read(sheet_html.page(Sheet([], 3, 0)))
+    def test_no_faces(self) -> None:
+        read = Read(sheet_html.render_html(Sheet([], 3, 0)))
         assert "0 faces in 3 pictures" in read.text
 
 
 class TestPng:
     def test_faces_and_histogram(self) -> None:
         tiles = [tile(32), tile(32), tile(71, "M"), tile(32, source="long name " * 30)]
-        image = decoded(sheet_png.picture(Sheet(tiles, 4, 1)))
+        image = decoded(sheet_png.render_png(Sheet(tiles, 4, 1)))
         thumbnails = (abs(image.astype(int) - (30, 200, 90)).max(axis=-1) < 12).sum()
         assert thumbnails == pytest.approx(4 * SIDE * SIDE, rel=0.02)
         bars = image[80:200]
         women = (bars == COLOURS["F"]).all(axis=-1)
         men = (bars[:, :870] == COLOURS["M"]).all(axis=-1)
         assert women[:, :870].sum() == pytest.approx(3 * men.sum(), rel=0.05)
-        assert re.match(b"\x89PNG", sheet_png.picture(Sheet(tiles, 4, 1)))
+        assert re.match(b"\x89PNG", sheet_png.render_png(Sheet(tiles, 4, 1)))
 
     def test_it_stays_within_bounds(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sheet_png, "MAX_TILES", 6)
-        full = decoded(sheet_png.picture(Sheet([tile()] * 6, 1, 0)))
-        more = decoded(sheet_png.picture(Sheet([tile()] * 7, 1, 0)))
+        full = decoded(sheet_png.render_png(Sheet([tile()] * 6, 1, 0)))
+        more = decoded(sheet_png.render_png(Sheet([tile()] * 7, 1, 0)))
         assert full.shape == more.shape
         assert (full[:70] != more[:70]).any(), "it says that faces are missing"
 
     def test_rows_and_columns_grow_together(self) -> None:
-        image = decoded(sheet_png.picture(Sheet([tile()] * 100, 1, 0)))
+        image = decoded(sheet_png.render_png(Sheet([tile()] * 100, 1, 0)))
         height, width = image.shape[:2]
         assert 0.5 < height / width < 2
 
-    def test_nobody(self) -> None:
-        image = decoded(sheet_png.picture(Sheet([], 3, 0)))
+    def test_no_faces(self) -> None:
+        image = decoded(sheet_png.render_png(Sheet([], 3, 0)))
         assert image.size
         assert not (image == COLOURS["F"]).all(axis=-1)[:, :800].any()

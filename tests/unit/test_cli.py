@@ -1,26 +1,27 @@
-"""The command line, without a process of its own: exit codes, lines of JSON, copies."""
+"""The command line within the test process: exit codes, JSON Lines, copies."""
 
 import csv
 import io
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import Result
 from numpy.typing import NDArray
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
-import local_runner
+from age_gender import __version__
+from age_gender.cli.main import app
 from age_gender.settings import Settings
 from tests.unit.models import model
 from tests.unit.pictures import Pixels, decoded, encoded, portrait
 
 
 def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(local_runner.app, [str(a) for a in arguments])
+    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def photo(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(photo: Path) -> Path:
-    """Two pictures of one name, one without a face, one that is none, and something else."""
+    """Two images of one name, one without a face, a folder named like an image, and a text."""
     inner = photo.parent / "inner"
     inner.mkdir()
     (inner / "one.PNG").write_bytes(encoded(portrait(), "PNG"))
@@ -50,12 +51,24 @@ def files_in(folder: Path) -> list[str]:
 
 
 def changed(image: Pixels) -> NDArray[np.bool_]:
-    """Where a picture differs from the portrait by more than encoding does."""
+    """Mask of pixels that differ from the portrait by more than compression noise."""
     return np.asarray(abs(image.astype(int) - portrait()).max(axis=-1) > 100)
 
 
 def rows(result: Result) -> list[dict[str, Any]]:
     return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_version() -> None:
+    result = run("--version")
+    assert (result.exit_code, result.stdout) == (0, f"age-gender {__version__}\n")
+
+
+def test_help_lists_the_commands() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    for command in ("serve", "predict", "annotate", "models", "doctor"):
+        assert command in result.stdout
 
 
 class TestPredict:
@@ -110,32 +123,32 @@ class TestPredict:
         (row,) = rows(run("predict", blurred / "one.blurred.jpg", "--json"))
         assert row["faces"] == []
 
-    def test_pictures_of_one_name_do_not_overwrite_each_other(
+    def test_copies_of_the_same_name_do_not_overwrite_each_other(
         self, folder: Path, tmp_path: Path
     ) -> None:
         out = tmp_path / "out"
         sources = [folder / "one.jpg", folder / "inner" / "one.PNG", folder / "inner" / "none.png"]
         assert run("predict", *sources, "--draw", out).exit_code == 0
         assert files_in(out) == ["none.drawn.jpg", "one.2.drawn.jpg", "one.drawn.jpg"]
-        # Again: the same names, and none besides.
+        # A second run: the same names and no others.
         assert run("predict", *sources, "--draw", out).exit_code == 0
         assert files_in(out) == ["none.drawn.jpg", "one.2.drawn.jpg", "one.drawn.jpg"]
 
-    def test_a_copy_never_replaces_what_is_read(self, photo: Path) -> None:
-        mine = photo.with_name("one.drawn.jpg")
-        mine.write_bytes(photo.read_bytes())
-        assert run("predict", photo, mine, "--draw", photo.parent).exit_code == 0
-        assert mine.read_bytes() == photo.read_bytes()
+    def test_a_copy_never_replaces_an_input(self, photo: Path) -> None:
+        own = photo.with_name("one.drawn.jpg")
+        own.write_bytes(photo.read_bytes())
+        assert run("predict", photo, own, "--draw", photo.parent).exit_code == 0
+        assert own.read_bytes() == photo.read_bytes()
         assert files_in(photo.parent) == [
             *("one.2.drawn.jpg", "one.drawn.drawn.jpg", "one.drawn.jpg", "one.jpg"),
         ]
 
-    def test_a_sheet_never_replaces_what_is_read(self, photo: Path) -> None:
-        picture = photo.with_suffix(".png")
-        picture.write_bytes(photo.read_bytes())
-        result = run("predict", photo, picture, "--sheet", photo.parent / "." / picture.name)
+    def test_a_sheet_never_replaces_an_input(self, photo: Path) -> None:
+        png = photo.with_suffix(".png")
+        png.write_bytes(photo.read_bytes())
+        result = run("predict", photo, png, "--sheet", photo.parent / "." / png.name)
         assert result.exit_code == 2
-        assert picture.read_bytes() == photo.read_bytes()
+        assert png.read_bytes() == photo.read_bytes()
 
     def test_copies_within_the_folder_are_not_read_again(self, folder: Path) -> None:
         first = run(
@@ -145,10 +158,10 @@ class TestPredict:
             "predict", folder, "--json", "--draw", folder / "out", "--sheet", folder / "s.png"
         )
         assert len(rows(again)) == len(rows(first)) == 3
-        assert "left out 3 copies" in again.stderr
-        assert "left out" not in first.stderr
+        assert "skipped 3 copies" in again.stderr
+        assert "skipped" not in first.stderr
 
-    def test_a_copy_that_cannot_be_written_is_told_beside_the_result(
+    def test_a_copy_that_cannot_be_written_is_reported_and_the_result_printed(
         self, photo: Path, tmp_path: Path
     ) -> None:
         (tmp_path / "out" / "one.drawn.jpg").mkdir(parents=True)
@@ -189,29 +202,31 @@ class TestPredict:
         deep.write_bytes(photo.read_bytes())
         assert str(deep) in run("predict", deep).stdout
 
-    def test_bad_files_are_told_and_the_rest_is_done(self, photo: Path, tmp_path: Path) -> None:
+    def test_bad_files_are_reported_and_the_rest_is_processed(
+        self, photo: Path, tmp_path: Path
+    ) -> None:
         bad, missing = tmp_path / "bad.jpg", tmp_path / "missing.jpg"
         bad.write_bytes(b"<html>")
         result = run("predict", bad, missing, photo, "--json")
         assert result.exit_code == 1
         assert [row["file"] for row in rows(result)] == [str(photo)]
-        said = " ".join(result.stderr.split())
-        assert "bad.jpg" in said
-        assert "missing.jpg" in said
+        stderr = " ".join(result.stderr.split())
+        assert "bad.jpg" in stderr
+        assert "missing.jpg" in stderr
         assert "Traceback" not in result.output
 
-    def test_links_that_lead_nowhere_are_told(self, photo: Path) -> None:
+    def test_dangling_links_are_reported(self, photo: Path) -> None:
         (photo.parent / "gone.jpg").symlink_to("deleted.jpg")
         (photo.parent / "loop.jpg").symlink_to("loop.jpg")
         result = run("predict", photo.parent, "--json")
         assert result.exit_code == 1
         assert len(rows(result)) == 1
-        said = " ".join(result.stderr.split())
-        assert "gone.jpg: No such file or directory" in said
-        assert "loop.jpg: Too many levels of symbolic links" in said
-        assert "1 face in 1 picture, 2 failed" in said
+        stderr = " ".join(result.stderr.split())
+        assert "gone.jpg: No such file or directory" in stderr
+        assert "loop.jpg: Too many levels of symbolic links" in stderr
+        assert "1 face in 1 picture, 2 failed" in stderr
 
-    def test_an_empty_folder_is_no_failure(self, photo: Path, tmp_path: Path) -> None:
+    def test_an_empty_folder_is_not_a_failure(self, photo: Path, tmp_path: Path) -> None:
         empty = tmp_path / "empty"
         empty.mkdir()
         result = run("predict", empty, "--json")
@@ -244,6 +259,14 @@ class TestPredict:
         assert result.exit_code == 2
         assert "Traceback" not in result.output
 
+    def test_a_sheet_without_its_extra(
+        self, photo: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "jinja2", None)
+        result = run("predict", photo, "--sheet", tmp_path / "s.html")
+        assert result.exit_code == 1
+        assert "age-gender-estimation[cli]" in " ".join(result.stderr.split())
+
     def test_wrong_setting(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PORT", "high")
         result = run("predict", "x.jpg")
@@ -251,13 +274,13 @@ class TestPredict:
         assert "PORT" in result.stderr
         assert "Traceback" not in result.output
 
-    def test_models_are_not_there(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_missing_models(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MODELS_DIR", str(tmp_path))
         result = run("predict", "x.jpg")
         assert result.exit_code == 1
         assert "make models" in result.stderr
 
-    def test_a_missing_model_is_told(
+    def test_a_missing_attribute_model_is_reported(
         self, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name in ("manifest.json", "specs/faceres.json"):
@@ -273,12 +296,12 @@ class TestPredict:
 
 
 class TestModels:
-    def test_check_of_what_is_there(self) -> None:
+    def test_check_of_built_models(self) -> None:
         model("manifest.json")
         result = run("models", "--check")
         assert (result.exit_code, result.stdout) == (0, "")
 
-    def test_check_of_what_is_not(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_check_of_missing_models(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MODELS_DIR", str(tmp_path))
         result = run("models", "--check")
         assert result.exit_code == 1
@@ -286,11 +309,17 @@ class TestModels:
         assert "faceres" in result.stdout
         assert os.listdir(tmp_path) == []
 
+    def test_without_a_checkout(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "modelbuild", None)
+        result = run("models", "--check")
+        assert result.exit_code == 1
+        assert "checkout" in result.stderr
+
 
 class TestServe:
     @pytest.fixture
     def executed(self, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-        """What would have taken this process's place."""
+        """Commands passed to `os.execv`."""
         commands: list[list[str]] = []
         monkeypatch.setattr(os, "execv", lambda _, command: commands.append(command))
         monkeypatch.setattr(os, "chdir", lambda _: None)
@@ -323,29 +352,29 @@ class TestServe:
         assert "--target=predict" in command
 
     @pytest.mark.parametrize(
-        ("environment", "said", "kept"),
+        ("environment", "shown", "hidden"),
         [
             ({}, "User name sugar, password kubes", "your password"),
             ({"BASIC_AUTH_PASSWORD": "s3cret"}, "User name sugar, your password", "s3cret"),
             ({"AUTH": "off"}, "Serving", "User name"),
         ],
     )
-    def test_who_may_come_in(
+    def test_the_credentials_are_shown(
         self,
         executed: list[list[str]],
         monkeypatch: pytest.MonkeyPatch,
         environment: dict[str, str],
-        said: str,
-        kept: str,
+        shown: str,
+        hidden: str,
     ) -> None:
         model("manifest.json")
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         result = run("serve")
-        assert said in result.stderr
-        assert kept not in result.stderr
+        assert shown in result.stderr
+        assert hidden not in result.stderr
 
-    def test_not_without_models(
+    def test_it_needs_the_models(
         self, executed: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("MODELS_DIR", str(tmp_path))

@@ -12,20 +12,20 @@ from age_gender.cli import video
 from age_gender.settings import Settings
 from tests.unit.models import model
 from tests.unit.pictures import decoded, noise, portrait
-from tests.unit.test_local_runner import rows, run
+from tests.unit.test_cli import rows, run
 
 RATE = 10.0
 KINDS = {".mp4": "mp4v", ".avi": "MJPG", ".mov": "mp4v", ".mkv": "mp4v", ".mjpg": "MJPG"}
 
 
-def film(path: Path, *shots: tuple[NDArray[np.uint8], float]) -> Path:
-    """Write a video that shows each picture for some seconds."""
+def film(path: Path, *scenes: tuple[NDArray[np.uint8], float]) -> Path:
+    """Write a video that shows each image for some seconds."""
     kind = KINDS[path.suffix.lower()]
-    height, width = shots[0][0].shape[:2]
+    height, width = scenes[0][0].shape[:2]
     code = cv2.VideoWriter.fourcc(*kind)
     writer = cv2.VideoWriter(str(path), code, RATE, (width, height))
     assert writer.isOpened()
-    for image, seconds in shots:
+    for image, seconds in scenes:
         for _ in range(round(seconds * RATE)):
             writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     writer.release()
@@ -40,17 +40,17 @@ def _models() -> None:
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    """Somebody for a bit more than two seconds, then nobody for one."""
+    """A portrait for a little over two seconds, then black for one."""
     return film(tmp_path / "clip.mp4", (portrait(), 2.1), (portrait() * 0, 1.0))
 
 
-def test_a_picture_each_second(clip: Path) -> None:
+def test_a_frame_each_second(clip: Path) -> None:
     result = run("predict", clip, "--json")
     assert result.exit_code == 0, result.output
-    told = rows(result)
-    assert [row["seconds"] for row in told] == [0, 1, 2, 3]
-    assert [len(row["faces"]) for row in told] == [1, 1, 1, 0]
-    assert {row["file"] for row in told} == {str(clip)}
+    results = rows(result)
+    assert [row["seconds"] for row in results] == [0, 1, 2, 3]
+    assert [len(row["faces"]) for row in results] == [1, 1, 1, 0]
+    assert {row["file"] for row in results} == {str(clip)}
     assert "4 pictures" in result.stderr
 
 
@@ -66,38 +66,39 @@ def test_a_picture_each_second(clip: Path) -> None:
         ("1h", [0]),
     ],
 )
-def test_moments(clip: Path, every: str, seconds: list[float]) -> None:
+def test_sampling(clip: Path, every: str, seconds: list[float]) -> None:
     with video.opened_video(clip) as capture:
         assert video.duration(capture) == pytest.approx(3.1)
         parsed = {"1500ms": 1.5, "1h": 3600.0}.get(every) or float(every.rstrip("s"))
-        moments = list(video.video_moments(capture, parsed, max_pixels=10**6))
-    assert [moment.seconds for moment in moments] == pytest.approx(seconds)
-    first = moments[0].image
-    assert (first.shape, first.dtype) == (portrait().shape, np.uint8)
+        samples = list(video.sample_video(capture, parsed, max_pixels=10**6))
+    assert [sample.seconds for sample in samples] == pytest.approx(seconds)
+    first = samples[0].image
+    assert first.shape == portrait().shape
+    assert first.dtype == np.uint8
     assert abs(first.astype(int) - portrait()).mean() < 8, "upright, and red is red"
 
 
 def test_times_are_read_from_the_command_line(clip: Path) -> None:
-    told = rows(run("predict", clip, "--json", "--every", "1500ms", "--frames", "2"))
-    assert [row["seconds"] for row in told] == [0, 1.5]
+    results = rows(run("predict", clip, "--json", "--every", "1500ms", "--frames", "2"))
+    assert [row["seconds"] for row in results] == [0, 1.5]
 
 
 @pytest.mark.parametrize("suffix", [s for s in KINDS if s != ".mp4"])
 def test_other_containers(tmp_path: Path, suffix: str) -> None:
     path = film(tmp_path / f"Clip 1 %03d{suffix.upper()}", (portrait(), 2.5))
-    told = rows(run("predict", path, "--json", "--frames", "1"))
-    assert [len(row["faces"]) for row in told] == [1]
+    results = rows(run("predict", path, "--json", "--frames", "1"))
+    assert [len(row["faces"]) for row in results] == [1]
 
 
-def test_a_container_without_times_goes_by_its_usual_rate(tmp_path: Path) -> None:
+def test_a_container_without_timestamps_uses_the_default_rate(tmp_path: Path) -> None:
     path = film(tmp_path / "raw.mjpg", (portrait(), 2.5))
     with video.opened_video(path) as capture:
         assert video.duration(capture) is None
-        moments = list(video.video_moments(capture, 0.4, max_pixels=10**6))
-    assert [moment.seconds for moment in moments] == pytest.approx([0, 0.4, 0.8])
+        samples = list(video.sample_video(capture, 0.4, max_pixels=10**6))
+    assert [sample.seconds for sample in samples] == pytest.approx([0, 0.4, 0.8])
 
 
-def test_copies_of_moments_have_names_of_their_own(clip: Path, tmp_path: Path) -> None:
+def test_copies_of_frames_have_names_of_their_own(clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = run("predict", clip, "--every", "2s", "--draw", out, "--sheet", tmp_path / "s.html")
     assert result.exit_code == 0, result.output
@@ -108,7 +109,7 @@ def test_copies_of_moments_have_names_of_their_own(clip: Path, tmp_path: Path) -
     assert "clip.mp4 @ 0.00 s" in result.stdout
 
 
-def test_what_is_no_video_is_told_and_the_rest_is_done(clip: Path, tmp_path: Path) -> None:
+def test_unreadable_videos_do_not_stop_the_rest(clip: Path, tmp_path: Path) -> None:
     text, empty, cut = (tmp_path / f"{name}.mp4" for name in ("text", "empty", "cut"))
     text.write_text("not a video " * 100)
     empty.touch()
@@ -116,14 +117,14 @@ def test_what_is_no_video_is_told_and_the_rest_is_done(clip: Path, tmp_path: Pat
     result = run("predict", text, empty, cut, tmp_path / "no.mp4", clip, "--json", "--frames", "1")
     assert result.exit_code == 1
     assert [row["file"] for row in rows(result)] == [str(clip)]
-    said = " ".join(result.stderr.split())
+    stderr = " ".join(result.stderr.split())
     for path in (text, empty, cut):
-        assert f"{path}: this is not a video that can be read, or it is damaged" in said
-    assert "no.mp4: there is no such file" in said
-    assert "4 failed" in said
+        assert f"{path}: this is not a readable video, or it is damaged" in stderr
+    assert "no.mp4: there is no such file" in stderr
+    assert "4 failed" in stderr
 
 
-def test_a_video_that_breaks_off_is_told_after_what_there_is(tmp_path: Path) -> None:
+def test_a_truncated_video_is_reported_after_its_frames(tmp_path: Path) -> None:
     whole = film(tmp_path / "whole.avi", (portrait(), 4.0))
     cut = tmp_path / "cut.avi"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
@@ -143,7 +144,7 @@ def test_a_video_is_bounded_in_pixels(
     assert "300 x 300" in result.stderr
 
 
-def test_a_camera_that_is_not_there() -> None:
+def test_a_missing_camera() -> None:
     result = run("predict", "--camera", "97")
     assert result.exit_code == 1
     assert "camera 97: " in result.stderr
@@ -151,7 +152,7 @@ def test_a_camera_that_is_not_there() -> None:
 
 
 class TestCamera:
-    """With a video file in the place of the device, which machines that run tests lack."""
+    """With a video file in place of a device, which test machines lack."""
 
     @pytest.fixture(autouse=True)
     def _film_as_camera(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +160,7 @@ class TestCamera:
         real = cv2.VideoCapture
         monkeypatch.setattr(cv2, "VideoCapture", lambda number: real(str(path)))
 
-    def test_lines_as_it_goes(self) -> None:
+    def test_a_line_per_frame(self) -> None:
         result = run("predict", "--camera", "0", "--frames", "2", "--every", "0")
         assert result.exit_code == 0, result.output
         lines = result.stdout.splitlines()
@@ -168,7 +169,7 @@ class TestCamera:
         assert "face 1, " in lines[0]
         assert "2 faces in 2 pictures" in result.stderr
 
-    def test_copies_of_two_sessions_do_not_meet(
+    def test_copies_of_two_sessions_do_not_collide(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         out = tmp_path / "out"
@@ -180,9 +181,7 @@ class TestCamera:
         assert name.startswith("camera-2-20")
         assert name.endswith("s.blurred.jpg")
 
-    def test_a_camera_that_ends_is_a_failure_and_what_was_seen_is_kept(
-        self, tmp_path: Path
-    ) -> None:
+    def test_a_camera_that_stops_is_a_failure_and_its_frames_are_kept(self, tmp_path: Path) -> None:
         sheet = tmp_path / "s.html"
         result = run("predict", "--camera", "0", "--every", "0", "--json", "--sheet", sheet)
         assert result.exit_code == 1

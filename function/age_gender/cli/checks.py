@@ -1,7 +1,6 @@
-"""What is installed, whether it works, how fast this machine is, and what to fix.
+"""The checks of ``doctor``: what is installed, whether it works, how fast, and what to fix.
 
-Each check stands alone and imports what it is about itself, so that one broken part does not
-hide the others.
+Each check imports what it examines itself, so that one broken part does not hide the others.
 """
 
 import importlib
@@ -18,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from age_gender.cli import machine
-from age_gender.errors import AgeGenderError
+from age_gender.cli.console import REBUILD_MODELS, REINSTALL
+from age_gender.errors import AgeGenderError, ModelUnavailable
+from age_gender.networks.model_files import verified
 from age_gender.settings import FUNCTION_DIR, Settings
 
 if TYPE_CHECKING:
@@ -30,16 +31,13 @@ SAMPLE_SIZE = (640, 480)
 ROUNDS = 5
 NEEDED_MEMORY = 512 * 1024 * 1024
 
-REINSTALL = "run `make models`, which installs what is pinned"
-REBUILD = "run `make models`"
-
 NATIVE = {
     "numpy": "numpy",
     "opencv-python-headless": "cv2",
     "dlib-bin": "dlib",
     "ai-edge-litert": "ai_edge_litert.interpreter",
 }
-"""Packages with native code, and the module of each whose import shows whether it works."""
+"""Packages with native code, and the module whose import shows that it loads."""
 
 
 class Status(StrEnum):
@@ -52,13 +50,13 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One finding.
+    """The result of one check.
 
     Attributes:
-        name: what was looked at.
+        name: what was checked.
         status: `Status.FAILED` where something cannot work.
-        found: what there is.
-        fix: what to do about it, empty if all is well.
+        found: what was found.
+        fix: what to do about it; empty if all is well.
     """
 
     name: str
@@ -71,18 +69,18 @@ class Check:
         return {name: str(value) for name, value in asdict(self).items()}
 
 
-def examine(
-    settings: Settings, requirements: Sequence[Path], model_problems: Callable[[Path], list[str]]
+def run_checks(
+    settings: Settings, locks: Sequence[Path], model_problems: Callable[[Path], list[str]]
 ) -> Iterator[Check]:
-    """Look at everything, one finding after the other.
+    """Run every check, the slow ones last.
 
     Args:
-        settings: as the service would have them.
-        requirements: files of pinned packages that have to be installed.
-        model_problems: checks the models of a folder against their checksums, a line each.
+        settings: as the service would use them.
+        locks: requirements files whose pinned packages have to be installed.
+        model_problems: compares a folder's models with their checksums; one line per problem.
     """
     yield _python()
-    yield from _packages(requirements)
+    yield from _packages(locks)
     yield from _native_code()
     yield _engine(settings)
     yield from _models(settings, model_problems)
@@ -93,8 +91,20 @@ def examine(
     yield from _speeds(settings)
 
 
+def installed_model_problems(models_dir: Path, names: Sequence[str]) -> list[str]:
+    """Compare an installed package's models with the manifest that came along; see `run_checks`."""
+    problems = []
+    for name in names:
+        try:
+            if not verified(models_dir, f"{name}.tflite").is_file():
+                problems.append(f"{name}: {name}.tflite is missing")
+        except ModelUnavailable as error:
+            problems.append(f"{name}: {error}")
+    return problems
+
+
 def wrong_settings(error: AgeGenderError) -> Check:
-    """Give the finding for settings that cannot be used, which end the examination."""
+    """Report settings that cannot be used; no other check can run then."""
     return Check("settings", Status.FAILED, str(error), "change that setting")
 
 
@@ -102,23 +112,23 @@ def _python() -> Check:
     return Check("Python", Status.OK, f"{platform.python_version()} ({sys.executable})")
 
 
-def _packages(requirements: Sequence[Path]) -> Iterator[Check]:
+def _packages(locks: Sequence[Path]) -> Iterator[Check]:
     pinned: dict[str, str] = {}
-    for path in requirements:
+    for path in locks:
         lines = re.findall(r"^([\w.-]+)==(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
         pinned |= dict(lines)
-    others = []
-    for name, wanted in pinned.items():
+    unpinned = []
+    for name, expected in pinned.items():
         try:
-            found = version(name)
+            installed = version(name)
         except PackageNotFoundError:
-            yield Check(name, Status.FAILED, f"missing ({wanted} is pinned)", REINSTALL)
+            yield Check(name, Status.FAILED, f"missing ({expected} is pinned)", REINSTALL)
             continue
-        if found != wanted:
-            others.append(f"{name} {found} (not {wanted})")
-    if others:
-        yield Check("other versions", Status.WARNING, ", ".join(others), REINSTALL)
-    else:
+        if installed != expected:
+            unpinned.append(f"{name} {installed} (not {expected})")
+    if unpinned:
+        yield Check("other versions", Status.WARNING, ", ".join(unpinned), REINSTALL)
+    elif pinned:
         yield Check("packages", Status.OK, f"{len(pinned)} as pinned")
 
 
@@ -126,13 +136,13 @@ def _native_code() -> Iterator[Check]:
     for package, module in NATIVE.items():
         try:
             importlib.import_module(module)
-        except Exception as error:  # whatever a broken build raises is the finding
+        except Exception as error:  # a broken build may raise anything
             found = f"does not load: {type(error).__name__}: {error}"
             yield Check(package, Status.FAILED, found, REINSTALL)
             continue
         try:
             yield Check(package, Status.OK, version(package))
-        except PackageNotFoundError:  # told above
+        except PackageNotFoundError:  # reported by `_packages`
             continue
 
 
@@ -152,23 +162,23 @@ def _engine(settings: Settings) -> Check:
     found += f", TensorFlow {tensorflow.__version__}"
     if settings.gpu and not tensorflow.config.list_physical_devices("GPU"):
         fix = "install the GPU's driver and function/requirements-gpu.txt, or unset GPU"
-        return Check("engine", Status.WARNING, f"{found}, which finds no GPU", fix)
+        return Check("engine", Status.WARNING, f"{found}, which sees no GPU", fix)
     return Check("engine", Status.OK, found)
 
 
 def _models(settings: Settings, model_problems: Callable[[Path], list[str]]) -> Iterator[Check]:
     try:
         problems = model_problems(settings.models_dir)
-    except Exception as error:  # a damaged catalogue is a finding, too
-        yield Check("models", Status.FAILED, str(error), "restore models.toml")
+    except Exception as error:  # a damaged catalogue
+        yield Check("models", Status.FAILED, str(error), REBUILD_MODELS)
         return
     needed = {"retinaface", settings.attribute_model}
     for problem in problems:
         status = Status.FAILED if problem.split(":")[0] in needed else Status.WARNING
-        yield Check("models", status, problem, REBUILD)
+        yield Check("models", status, problem, REBUILD_MODELS)
     if not problems:
         size = sum(p.stat().st_size for p in settings.models_dir.glob("*.tflite")) / 1e6
-        found = f"all there, checksums match ({size:.0f} MB); ages by {settings.attribute_model}"
+        found = f"complete, checksums match ({size:.0f} MB); attributes: {settings.attribute_model}"
         yield Check("models", Status.OK, found)
 
 
@@ -177,18 +187,18 @@ def _processor() -> Iterator[Check]:
 
     cpus, load = usable_cpus(), machine.load()
     flags, architecture = machine.cpu_flags(), platform.machine()
-    wanted = machine.FAST.get(architecture, ())
-    name = f"{machine.cpu_model()}, {cpus} to use"
+    required = machine.FAST.get(architecture, ())
+    name = f"{machine.cpu_model()}, {cpus} usable CPUs"
     if flags is None:
         yield Check("processor", Status.OK, name)
-    elif missing := [flag for flag in wanted if flag not in flags]:
-        fix = "use another machine: the networks run several times slower on this one"
+    elif missing := [flag for flag in required if flag not in flags]:
+        fix = "use another machine: the networks are several times slower on this one"
         yield Check("processor", Status.WARNING, f"{name}, without {', '.join(missing)}", fix)
     else:
-        has = [*wanted, *(flag for flag in machine.FASTER if flag in flags)]
+        has = [*required, *(flag for flag in machine.FASTER if flag in flags)]
         yield Check("processor", Status.OK, f"{name}; {', '.join(has)}")
     if load > 0.7 * cpus:
-        fix = "what else runs here makes the speeds below too low"
+        fix = "stop other work: it makes the speeds below too low"
         yield Check("load", Status.WARNING, f"{load:.1f} processes on {cpus} CPUs", fix)
 
 
@@ -207,7 +217,7 @@ def _video() -> Check:
     try:
         registry = importlib.import_module("cv2").videoio_registry
         names = {registry.getBackendName(backend) for backend in registry.getStreamBackends()}
-    except Exception as error:  # told above; it must not hide the rest
+    except Exception as error:  # reported by `_native_code`; must not hide the rest
         return Check("video", Status.FAILED, f"OpenCV does not load: {error}", REINSTALL)
     cameras = len(list(Path("/dev").glob("video[0-9]*")))
     if "FFMPEG" not in names:
@@ -222,46 +232,46 @@ def _port(settings: Settings) -> Check:
         try:
             probe.bind((settings.host, settings.port))
         except OSError as error:
-            fix = "serve on another one: PORT=8081, or end what uses it"
+            fix = "use another port (PORT=8081), or stop the program that uses this one"
             return Check("port", Status.WARNING, f"{settings.port}: {error.strerror}", fix)
     return Check("port", Status.OK, f"{settings.port} is free")
 
 
 def _speeds(settings: Settings) -> Iterator[Check]:
-    """Find the one face of the sample, several times with each detector."""
+    """Time each detector on the sample, which shows one face."""
     try:
         from age_gender.runtime import Runtime
 
         runtime = Runtime(settings)
         for detector in ("accurate", "fast"):
             yield _speed(runtime, detector)
-    except Exception as error:  # whatever fails here, the others stay told
+    except Exception as error:  # must not hide the other checks
         reason = str(error) or type(error).__name__
-        yield Check("prediction", Status.FAILED, reason, "mend what is told above")
+        yield Check("prediction", Status.FAILED, reason, "fix the problems above first")
 
 
 def _speed(runtime: "Runtime", detector: Any) -> Check:
-    from age_gender.vision import decode as picture
+    from age_gender.vision.decode import decode
     from age_gender.vision.geometry import resize
     from age_gender.vision.pipeline import Options
 
     data = SAMPLE.read_bytes()
     settings = runtime.settings
-    image = picture.decode(
-        data, max_bytes=settings.max_picture_bytes, max_pixels=settings.max_pixels
-    )
+    image = decode(data, max_bytes=settings.max_picture_bytes, max_pixels=settings.max_pixels)
     image = resize(image, *SAMPLE_SIZE)
     options = Options(face_detector=detector, return_image=False)
     results = [runtime.pipeline.run_decoded(image, options) for _ in range(ROUNDS + 2)][2:]
     name, size = f"speed, {detector}", "x".join(map(str, SAMPLE_SIZE))
     faces = len(results[0].faces)
     if faces != 1:
-        found = f"{faces} faces found in a portrait of one person"
-        return Check(name, Status.FAILED, found, "build all anew: `make clean models`")
-    detect, judge = (
+        found = f"{faces} faces in a portrait of one person"
+        return Check(name, Status.FAILED, found, REBUILD_MODELS)
+    detect, attributes = (
         statistics.median(result.stages[stage] for result in results)
         for stage in ("detect", "attributes")
     )
     return Check(
-        name, Status.OK, f"{size}: detector {detect:.1f} ms, attributes {judge:.1f} ms a face"
+        name,
+        Status.OK,
+        f"{size}: detector {detect:.1f} ms, attributes {attributes:.1f} ms per face",
     )

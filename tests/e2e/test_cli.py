@@ -31,14 +31,14 @@ def start(*arguments: str | Path, **more: Any) -> "subprocess.Popen[bytes]":
     options = {
         "stdout": subprocess.PIPE,
         "stderr": subprocess.PIPE,
-        "preexec_fn": hear_ctrl_c,
+        "preexec_fn": handle_ctrl_c,
         **more,
     }
     return subprocess.Popen([*PREDICT, *map(str, arguments)], **options)
 
 
-def hear_ctrl_c() -> None:
-    """In the new process: whoever started the tests may have them ignore it."""
+def handle_ctrl_c() -> None:
+    """Undo an inherited SIG_IGN, which shells set for background jobs."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -51,7 +51,7 @@ def portrait(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def many(portrait: Path, tmp_path: Path) -> Path:
-    """More pictures than are done before a test has had its way."""
+    """More images than are processed before a test interrupts."""
     folder = tmp_path / "many"
     folder.mkdir()
     for number in range(MANY):
@@ -60,7 +60,7 @@ def many(portrait: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopping_loses_nothing_and_leaves_nothing_half_done(
+def test_stopping_keeps_results_and_leaves_none_incomplete(
     many: Path, tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
     out, sheet = tmp_path / "out", tmp_path / "sheet.html"
@@ -68,17 +68,17 @@ def test_stopping_loses_nothing_and_leaves_nothing_half_done(
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(3)]
     process.send_signal(number)
-    rest, said = process.communicate(timeout=60)
-    assert process.returncode == status, said
-    told = [json.loads(line) for line in [*lines, *rest.splitlines()]]
-    assert 3 <= len(told) < MANY
-    assert b"stopped; what was done is kept" in said
-    assert b"Traceback" not in said
+    rest, stderr = process.communicate(timeout=60)
+    assert process.returncode == status, stderr
+    results = [json.loads(line) for line in [*lines, *rest.splitlines()]]
+    assert 3 <= len(results) < MANY
+    assert b"stopped; finished results are kept" in stderr
+    assert b"Traceback" not in stderr
     names = sorted(path.name for path in out.iterdir())
-    stems = [Path(row["file"]).stem for row in told]
+    stems = [Path(row["file"]).stem for row in results]
     assert names == sorted(f"{s}.{kind}.jpg" for s in stems for kind in ("blurred", "drawn"))
     assert all(cv2.imread(str(out / name)) is not None for name in names)
-    assert sheet.read_text(encoding="utf-8").count("<img ") == len(told)
+    assert sheet.read_text(encoding="utf-8").count("<img ") == len(results)
 
 
 def test_a_stopped_table_is_printed(many: Path) -> None:
@@ -86,37 +86,37 @@ def test_a_stopped_table_is_printed(many: Path) -> None:
     first = many.parent / "out" / "000.drawn.jpg"
     wait_for(lambda: first.exists(), "the first copy", process)
     process.send_signal(signal.SIGINT)
-    table, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
+    table, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
     assert b"000.png" in table
     assert table.count(b".png") == len(list(first.parent.iterdir()))
 
 
-def test_a_reader_that_has_seen_enough(many: Path, tmp_path: Path) -> None:
+def test_a_reader_that_closes_the_pipe(many: Path, tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.html"
     process = start(many, "--json", "--sheet", sheet)
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["file"].endswith("000.png")
     process.stdout.close()
     assert process.stderr is not None
-    said = process.stderr.read().decode()
+    stderr = process.stderr.read().decode()
     assert process.wait(timeout=60) == 141
-    assert "Traceback" not in said
-    assert "BrokenPipe" not in said
+    assert "Traceback" not in stderr
+    assert "BrokenPipe" not in stderr
     assert sheet.exists()
 
 
-def test_stopping_before_it_has_begun(portrait: Path, tmp_path: Path) -> None:
-    """In the middle of the imports, before and after the command line is read."""
+def test_stopping_during_the_imports(portrait: Path, tmp_path: Path) -> None:
+    """Before and after the command line is parsed."""
     for module in ("typer", "cv2"):
         folder = tmp_path / module
         folder.mkdir()
         code = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nraise ImportError\n"
         (folder / f"{module}.py").write_text(code)
         process = start(portrait, env={**os.environ, "PYTHONPATH": str(folder)})
-        _, said = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=60)
         assert process.returncode in (-signal.SIGINT, 130)
-        assert said == b""
+        assert stderr == b""
 
 
 @pytest.mark.parametrize("closed", [">&-", "<&- >&-", "<&- >&- 2>&-"])
@@ -137,40 +137,40 @@ def test_closed_streams(portrait: Path, tmp_path: Path, closed: str) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="NOT TESTED: there is no /dev/full")
 @pytest.mark.parametrize("kind", [[], ["--json"], ["--csv"]])
-def test_a_full_disk_is_told(portrait: Path, kind: list[str]) -> None:
+def test_a_full_disk_is_reported(portrait: Path, kind: list[str]) -> None:
     with open("/dev/full", "wb") as full:
         process = start(portrait, *kind, stdout=full)
-        _, said = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert b"No space left on device" in said
-    assert b"Traceback" not in said
+    assert b"No space left on device" in stderr
+    assert b"Traceback" not in stderr
 
 
 def test_a_picture_on_standard_input(portrait: Path, tmp_path: Path) -> None:
     with portrait.open("rb") as file:
         process = start("-", "--json", "--draw", tmp_path, stdin=file)
-        told, said = process.communicate(timeout=60)
-    assert process.returncode == 0, said
-    row = json.loads(told)
+        stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    row = json.loads(stdout)
     assert (row["file"], len(row["faces"])) == ("-", 1)
     assert (tmp_path / "stdin.drawn.jpg").exists()
 
 
 def test_nothing_on_standard_input(portrait: Path) -> None:
     process = start("-", portrait, "--json", stdin=subprocess.DEVNULL)
-    told, said = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert len(told.splitlines()) == 1
-    assert b"-: the picture is empty" in said
+    assert len(stdout.splitlines()) == 1
+    assert b"-: the picture is empty" in stderr
 
 
 def test_standard_input_that_never_ends(portrait: Path) -> None:
     with open("/dev/zero", "rb") as zeros:
         process = start("-", portrait, "--json", stdin=zeros)
-        told, said = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert len(told.splitlines()) == 1
-    assert b"MAX_PICTURE_BYTES" in said
+    assert len(stdout.splitlines()) == 1
+    assert b"MAX_PICTURE_BYTES" in stderr
 
 
 def in_a_terminal(arguments: list[str], results: Path | None) -> str:
@@ -231,17 +231,19 @@ def test_names_of_any_bytes_come_out_as_they_are(portrait: Path, tmp_path: Path)
         os.link(os.fsencode(portrait), os.fsencode(folder) + b"/" + name)
     out = tmp_path / "out"
     process = start(folder, "--csv", "--draw", out)
-    told, said = process.communicate(timeout=60)
-    assert process.returncode == 0, said
-    table = csv.DictReader(io.StringIO(told.decode(errors="surrogateescape")))
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    table = csv.DictReader(io.StringIO(stdout.decode(errors="surrogateescape")))
     assert {os.fsencode(Path(row["file"]).name) for row in table} == set(names)
     assert len(list(out.iterdir())) == len(names)
-    table_text, said = start(folder, env={**os.environ, "PYTHONUTF8": "1"}).communicate(timeout=60)
-    assert rb"\udcff\udcfe.png" in table_text, said
+    table_text, stderr = start(folder, env={**os.environ, "PYTHONUTF8": "1"}).communicate(
+        timeout=60
+    )
+    assert rb"\udcff\udcfe.png" in table_text, stderr
     assert rb"new\nline" in table_text
 
 
-def test_another_python_is_told_what_to_do(portrait: Path) -> None:
+def test_a_python_without_the_packages(portrait: Path) -> None:
     command = [sys.executable, "-I", "-S", str(RUNNER), "predict", str(portrait)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
@@ -280,7 +282,7 @@ def wait_for(
 
 @pytest.fixture
 def own_checkout(tmp_path: Path) -> Path:
-    """A copy of what `serve` needs, that may be changed."""
+    """A copy of what `serve` needs, to change."""
     copy = tmp_path / "a checkout"
     models = ROOT / "function" / "age_gender" / "models"
     shutil.copytree(
@@ -293,7 +295,7 @@ def own_checkout(tmp_path: Path) -> Path:
     return copy
 
 
-def test_serving_starts_anew_when_a_file_changes(own_checkout: Path, tmp_path: Path) -> None:
+def test_serving_restarts_when_a_file_changes(own_checkout: Path, tmp_path: Path) -> None:
     port = free_port()
     package = own_checkout / "function" / "age_gender" / "__init__.py"
     text = package.read_text(encoding="utf-8")
@@ -311,11 +313,11 @@ def test_serving_starts_anew_when_a_file_changes(own_checkout: Path, tmp_path: P
     command = [sys.executable, "local_runner.py", "serve", "--reload", "--port", str(port)]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=own_checkout, stdout=log, stderr=log, preexec_fn=hear_ctrl_c
+            command, cwd=own_checkout, stdout=log, stderr=log, preexec_fn=handle_ctrl_c
         )
     try:
         wait_for(version, "first answer", process)
-        time.sleep(1)  # the watching begins after the start
+        time.sleep(1)  # watching starts a little later
         change('__version__ = "7.7.7"')
         wait_for(lambda: version() == "7.7.7", "new version", process)
         change("__version__ = (")
@@ -326,4 +328,4 @@ def test_serving_starts_anew_when_a_file_changes(own_checkout: Path, tmp_path: P
         process.send_signal(signal.SIGINT)
         process.wait(timeout=30)
     assert version() == "", "nothing is left running"
-    assert "__init__.py: starting anew" in (tmp_path / "log").read_text()
+    assert "__init__.py changed: restarting" in (tmp_path / "log").read_text()

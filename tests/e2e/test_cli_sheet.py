@@ -1,8 +1,9 @@
-"""A contact sheet, made by the command line and opened from the disk in a real browser."""
+"""A contact sheet from the command line, opened from disk in a real browser."""
 
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -28,16 +29,16 @@ def sheet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_shows_and_asks_nobody(sheet: Path, scheme: str) -> None:
+def test_it_renders_without_requests(sheet: Path, scheme: Literal["light", "dark"]) -> None:
     executable = find_chromium()
     if executable is None:
         pytest.skip("the contact sheet is NOT tested: there is no Chromium")
     with chromium(executable) as browser:
         page = browser.new_page(color_scheme=scheme, bypass_csp=False)
-        said: list[str] = []
-        asked: list[str] = []
-        page.on("console", lambda message: said.append(message.text))
-        page.on("request", lambda request: asked.append(request.url))
+        messages: list[str] = []
+        requests: list[str] = []
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("request", lambda request: requests.append(request.url))
         page.goto(sheet.as_uri())
         assert page.locator("h1").inner_text() == "5 faces in 3 pictures"
         images = page.locator("li img")
@@ -53,8 +54,8 @@ def test_it_shows_and_asks_nobody(sheet: Path, scheme: str) -> None:
         assert sum(
             bar["height"] for i in range(bars.count()) if (bar := bars.nth(i).bounding_box())
         )
-        assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
-        assert said == []
+        assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+        assert messages == []
         assert_no_violations(page)
         page.set_viewport_size({"width": 360, "height": 700})
         assert_fits(page)

@@ -1,0 +1,108 @@
+"""The Python API: faces with age and gender in an image, without a server."""
+
+import os
+from pathlib import Path
+
+from age_gender.runtime import Runtime
+from age_gender.settings import Settings
+from age_gender.vision.geometry import Image
+from age_gender.vision.pipeline import DetectorName, Face, Options
+
+
+class FaceAnalyzer:
+    """Detects faces and estimates age and gender.
+
+    Networks are loaded at the first use and shared by all calls. Safe to share by threads.
+
+    >>> from age_gender import FaceAnalyzer
+    >>> analyzer = FaceAnalyzer()
+    >>> (face,) = analyzer.analyze("photo.jpg")
+    >>> face.gender, face.reliable
+    ('F', True)
+    >>> low, high = face.age_interval
+    >>> low < face.age < high
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        attribute_model: str = "agn-v1",
+        models_dir: str | os.PathLike[str] | None = None,
+        threads: int = 0,
+        max_pixels: int = 50_000_000,
+    ):
+        """Load nothing yet.
+
+        Neither environment variables nor ``config.json`` change an analyzer.
+
+        Args:
+            attribute_model: ``agn-v1``, or ``agn-v1-ccby`` for commercial use.
+            models_dir: folder of the networks, if not those of the package.
+            threads: maximum threads per inference; 0 for the number of usable CPUs.
+            max_pixels: maximum size of an encoded image.
+
+        Raises:
+            pydantic.ValidationError: an argument is out of range.
+        """
+        values = {
+            "attribute_model": attribute_model,
+            "inference_threads": threads,
+            "max_pixels": max_pixels,
+        }
+        if models_dir is not None:
+            values["models_dir"] = Path(models_dir)
+        self._runtime = Runtime(Settings.model_validate(values))
+
+    def analyze(
+        self,
+        image: str | os.PathLike[str] | bytes | Image,
+        *,
+        detector: DetectorName = "accurate",
+        confidence: float = 0.5,
+        nms: float = 0.5,
+        min_face: int | None = None,
+        max_faces: int | None = None,
+        attributes: bool = True,
+    ) -> list[Face]:
+        """Detect the faces in an image and estimate their age and gender.
+
+        Args:
+            image: path of a file (JPEG, PNG, WebP, GIF, BMP), its bytes, or pixels: uint8
+                ``[H, W, 3]``, RGB, upright.
+            detector: ``accurate`` (RetinaFace) or ``fast`` (dlib's HOG).
+            confidence: minimum score of a face, 0 to 1.
+            nms: IoU above which the lower-scoring of two overlapping boxes is dropped.
+            min_face: side of the smallest face to detect, in pixels.
+            max_faces: return only the largest faces, at most this many.
+            attributes: whether to estimate age and gender.
+
+        Returns:
+            The faces, most confident first.
+
+        Raises:
+            OSError: the file cannot be read.
+            ImageError: it is not a supported image, or damaged.
+            ImageTooLarge: it exceeds ``max_pixels`` or 20 MiB.
+            ModelUnavailable: a network is missing or damaged.
+            TypeError: an array of another shape or dtype.
+        """
+        options = Options(
+            confidence=confidence,
+            nms=nms,
+            face_detector=detector,
+            min_face=min_face,
+            max_faces=max_faces,
+            get_attributes=attributes,
+            return_image=False,
+        )
+        pipeline = self._runtime.pipeline
+        if isinstance(image, str | os.PathLike):
+            image = Path(image).read_bytes()
+        if isinstance(image, bytes):
+            return pipeline.run(image, options).faces
+        if image.dtype != "uint8" or image.ndim != 3 or image.shape[2] != 3:
+            raise TypeError(
+                f"an image array must be uint8 [H, W, 3] in RGB, not {image.dtype} {image.shape}"
+            )
+        return pipeline.run_decoded(image, options).faces

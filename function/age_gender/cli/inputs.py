@@ -1,0 +1,167 @@
+"""Command-line arguments to input files: folders, patterns, links, duplicates."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+STDIN = "-"
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp"})
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mjpg", ".mjpeg", ".mpg", ".mpeg"}
+    | {".mts", ".m2ts", ".wmv", ".flv", ".3gp"}
+)
+COPY_SUFFIXES = (".drawn.jpg", ".blurred.jpg")
+"""Ends of our own output files, which are skipped when a folder is read."""
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file to read.
+
+    Attributes:
+        name: as given or listed; `STDIN` for standard input.
+        relative: path of its copy, relative to the folder of copies.
+    """
+
+    name: str
+    relative: Path
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it is a video, by its suffix."""
+        return _suffix(self.name) in VIDEO_SUFFIXES
+
+
+@dataclass
+class Inputs:
+    """The files to read, and what to report about the rest.
+
+    Attributes:
+        files: each file once, in the order given; within folders by name.
+        problems: ``(name, what is wrong)``.
+        copies: copies of earlier runs, skipped.
+        videos: videos in folders, skipped: they take long, so they have to be named.
+        empty: folders without images.
+    """
+
+    files: list[InputFile] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    copies: set[str] = field(default_factory=set)
+    videos: set[str] = field(default_factory=set)
+    empty: list[str] = field(default_factory=list)
+
+
+def collect(arguments: Sequence[str], outputs: Sequence[Path] = ()) -> Inputs:
+    """Resolve the arguments to files.
+
+    Folders are searched recursively, without hidden files. Links are followed, and each folder and
+    file is read once. Patterns (``*``, ``?``, ``[``, ``**``) that the shell did not expand are
+    expanded.
+
+    Args:
+        arguments: files, folders, patterns, or `STDIN`.
+        outputs: files that this run writes; skipped in folders.
+    """
+    return _Collector(outputs).run(arguments)
+
+
+class _Collector:
+    def __init__(self, outputs: Sequence[Path]):
+        self._inputs = Inputs()
+        self._seen = {os.path.realpath(path) for path in outputs}
+
+    def run(self, arguments: Sequence[str]) -> Inputs:
+        for argument in arguments:
+            if argument == STDIN:
+                self._add(argument, Path("stdin"))
+            elif os.path.isdir(argument):
+                self._add_folder(Path(argument))
+            elif os.path.lexists(argument):
+                self._add(argument, Path(Path(argument).name))
+            elif re.match(r"\w+://", argument):
+                self._report(
+                    argument, "URLs are not fetched: pipe the picture in and read it from -"
+                )
+            elif re.search(r"[*?\[]", argument):
+                self._add_pattern(argument)
+            else:
+                self._report(argument, "there is no such file")
+        return self._inputs
+
+    def _add(self, name: str, relative: Path) -> None:
+        real = name if name == STDIN else os.path.realpath(name)
+        if real not in self._seen:
+            self._seen.add(real)
+            self._inputs.files.append(InputFile(name, relative))
+
+    def _add_folder(self, folder: Path) -> None:
+        problems = len(self._inputs.problems)
+        kept = [self._add_listed(path, path.relative_to(folder)) for path in self._walk(folder)]
+        if not any(kept) and len(self._inputs.problems) == problems:
+            self._inputs.empty.append(str(folder))
+
+    def _add_listed(self, path: Path, relative: Path) -> bool:
+        """Add a listed file if it is an image; return whether it is an image, video or copy."""
+        suffix = _suffix(path.name)
+        if path.name.endswith(COPY_SUFFIXES):
+            self._inputs.copies.add(os.path.realpath(path))
+        elif suffix in VIDEO_SUFFIXES:
+            self._inputs.videos.add(os.path.realpath(path))
+        # Sockets and pipes are skipped; a dangling link is reported when it is read.
+        elif suffix in IMAGE_SUFFIXES and (path.is_file() or not os.path.exists(path)):
+            self._add(str(path), relative)
+        else:
+            return False
+        return True
+
+    def _add_pattern(self, pattern: str) -> None:
+        base, rest = _split(pattern)
+        before = len(self._inputs.files)
+        # `glob` does not follow links to folders, so it ends.
+        for path in sorted(base.glob(rest)):
+            relative = path.relative_to(base)
+            hidden = any(part.startswith(".") for part in relative.parts)
+            if os.path.isdir(path) or (hidden and not re.search(r"(^|/)\.", rest)):
+                continue
+            if _suffix(pattern) in VIDEO_SUFFIXES:
+                self._add(str(path), relative)
+            else:
+                self._add_listed(path, relative)
+        if len(self._inputs.files) == before:
+            self._report(pattern, "no picture matches this pattern")
+
+    def _walk(self, folder: Path) -> Iterator[Path]:
+        """Yield the files below a folder by name, following each link once."""
+        visited: set[tuple[int, int]] = set()
+        stack = [folder]  # no recursion: trees may be deeper than Python's stack
+        while stack:
+            path = stack.pop()
+            if not os.path.isdir(path):
+                yield path
+                continue
+            try:
+                status = os.stat(path)
+                if (status.st_dev, status.st_ino) in visited:  # a link to a parent
+                    continue
+                visited.add((status.st_dev, status.st_ino))
+                names = sorted(os.listdir(path), reverse=True)
+            except OSError as error:
+                self._report(str(path), str(error.strerror))
+                continue
+            stack += [path / name for name in names if not name.startswith(".")]
+
+    def _report(self, name: str, problem: str) -> None:
+        self._inputs.problems.append((name, problem))
+
+
+def _split(pattern: str) -> tuple[Path, str]:
+    """Split a pattern into the folder before the first wildcard and the rest."""
+    parts = Path(pattern).parts
+    first = next(i for i, part in enumerate(parts) if re.search(r"[*?\[]", part))
+    return Path(*parts[:first]), str(Path(*parts[first:]))
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()

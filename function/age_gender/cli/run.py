@@ -1,0 +1,91 @@
+"""A whole run of ``predict``: from the collected inputs to the exit status."""
+
+import sys
+
+from age_gender.cli.inputs import Inputs
+from age_gender.cli.reports import OutputLost
+from age_gender.cli.session import Session
+from age_gender.cli.streams import Stopped, abandon_stdout
+from age_gender.cli.text import plural, printable
+from age_gender.errors import AgeGenderError
+
+READER_GONE = 141
+"""Exit status when the reader of standard output closes it, as shells report SIGPIPE."""
+
+
+def run_all(session: Session, inputs: Inputs, camera: int | None, *, streaming: bool) -> int:
+    """Process every input; however the run ends, keep what is done.
+
+    Args:
+        session: processes the frames.
+        inputs: the files, and what to report about the rest.
+        camera: number of the camera to read instead, if any.
+        streaming: whether results are printed line by line, at once.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        ModelUnavailable: a model cannot be loaded.
+    """
+    _report_skipped(session, inputs)
+    session.runtime.estimator()
+    takes_long = len(inputs.files) > 2 or any(file.is_video for file in inputs.files)
+    # Lines that scroll in a terminal show the progress already.
+    show_progress = takes_long and not (streaming and sys.stdout.isatty())
+    status = 0
+    try:
+        if camera is None:
+            session.read_files(inputs.files, show_progress=show_progress)
+        else:
+            session.read_camera(camera)
+    except Stopped as stopped:
+        session.note("stopped; finished results are kept")
+        status = stopped.code
+    except OutputLost as lost:
+        status = _handle_lost(session, lost)
+    try:
+        with session.interrupts.held():
+            status = _finish(session, status)
+            if session.frames > 1 or session.failed:
+                session.note(session.summary)
+    except Stopped as stopped:  # raised once everything is finished
+        status = stopped.code
+    return status or (1 if session.failed else 0)
+
+
+def _finish(session: Session, status: int) -> int:
+    """Write what was kept back, and return the exit status."""
+    try:
+        session.write_sheet()
+    except AgeGenderError as error:
+        session.report_failure(str(session.options.sheet), str(error))
+    if status == READER_GONE:
+        return status
+    try:
+        session.options.report.close()
+    except OutputLost as lost:
+        return status or _handle_lost(session, lost)
+    return status
+
+
+def _handle_lost(session: Session, lost: OutputLost) -> int:
+    """Give up on standard output, and return the exit status for it."""
+    abandon_stdout()
+    if lost.reader_gone:
+        return READER_GONE
+    session.report_failure("standard output", str(lost))
+    return 1
+
+
+def _report_skipped(session: Session, inputs: Inputs) -> None:
+    for name, problem in inputs.problems:
+        session.report_failure(name, problem)
+    for folder in inputs.empty:
+        session.note(f"no pictures in {printable(folder)}")
+    for skipped, noun, nouns in (
+        (inputs.copies, "copy", "copies"),
+        (inputs.videos, "video", "videos"),
+    ):
+        if skipped:
+            session.note(f"skipped {plural(len(skipped), noun, nouns)}: name them to read them")
