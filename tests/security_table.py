@@ -33,7 +33,7 @@ def with_proofs(text: str, proofs: dict[str, list[str]]) -> str:
 
 
 def collect(folder: Path = TESTS) -> dict[str, list[str]]:
-    """Return Markdown links to the marked tests below a folder, by id, in order of file and line."""
+    """Return Markdown links to the marked tests below a folder, by id, in order of file."""
     proofs: dict[str, list[str]] = {}
     for path in sorted(folder.rglob("test_*.py")):
         target = f"../tests/{path.relative_to(folder).as_posix()}"
