@@ -61,6 +61,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 class TestGate:
+    @pytest.mark.defends("overload")
     def test_width_at_once_and_no_more(self) -> None:
         gate = Gate(3, 0, LONG)
         visitors = Visitors(gate)
@@ -86,6 +87,7 @@ class TestGate:
         waiting.await_entries(2)
         waiting.dismiss()
 
+    @pytest.mark.defends("overload")
     def test_patience_ends(self) -> None:
         gate = Gate(1, 1, 0.01)
         with gate.enter():
@@ -141,6 +143,7 @@ class TestGate:
 
 
 class TestRoom:
+    @pytest.mark.defends("concurrent-pixels")
     def test_sizes_add_up_to_no_more_than_the_room(self) -> None:
         gate = Gate(10, 0, 0.01, room=100)
         with gate.enter(60):
@@ -191,6 +194,7 @@ class TestClientsThatHangUp:
         with gate.enter():
             pass
 
+    @pytest.mark.defends("hang-up")
     def test_leave_the_queue(self) -> None:
         gate = Gate(1, 1, LONG)
         there = threading.Event()
@@ -224,6 +228,7 @@ class TestShutdown:
         with gate.enter():
             pass
 
+    @pytest.mark.defends("shutdown")
     def test_those_that_wait_already_get_their_answer(self) -> None:
         shutdown = Shutdown()
         gate = Gate(1, 5, LONG, shutdown=shutdown, shutdown_timeout=0.1)

@@ -66,6 +66,7 @@ def test_announced_as_too_large_is_not_even_read() -> None:
     assert stream.taken == 0
 
 
+@pytest.mark.defends("large-body")
 def test_endless_without_announcement_is_cut() -> None:
     stream = Stream(bytes(50 * LIMIT))
     with pytest.raises(Problem) as caught:
@@ -191,6 +192,7 @@ class TestConnection:
         client.sendall(b"the next request")
         assert server.recv(100) == b"the next request"
 
+    @pytest.mark.defends("slow-body")
     def test_a_client_that_dribbles_is_given_up_long_before_the_longest_time(
         self, ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -11,6 +11,7 @@ KILLED_AFTER = 10.0
 """Seconds after the signal to end, on Cloud Run and with ``docker stop``."""
 
 
+@pytest.mark.defends("shutdown")
 def test_an_instance_can_end_in_time() -> None:
     """What is fetched comes to its end, and what waits is told, before the process is killed."""
     assert server.DRAIN_SECONDS < KILLED_AFTER
