@@ -39,7 +39,7 @@ def test_portraits(service: Service, photo: photos.Photo, detector: str) -> None
     (person,) = photo.people
     probability = answer["details"][index]["gender_probability"]
     # Where a model is known to err, it must at least not be sure of it.
-    assert gender == person.gender or (person.misjudged and probability < 0.97)
+    assert gender == person.gender or (person.misclassified and probability < 0.97)
     low, high = person.ages
     assert low - AGE_TOLERANCE <= age <= high + AGE_TOLERANCE
 

@@ -1,8 +1,7 @@
-"""The image itself: built by real tools, run as Cloud Run would run it.
+"""The image itself: built by real tools and run as on Cloud Run.
 
-A build takes minutes, so this is for `make check-infra` only, and that does the default image.
-CHECK_CONTAINER="cpu tensorflow gpu" has it do the others, too, which take gigabytes. docker or
-podman does it where one runs.
+A build takes minutes, so only `make check-infra` does it, for the default image, with docker or
+podman. Set CHECK_CONTAINER="cpu tensorflow gpu" to check the others too, which take gigabytes.
 """
 
 import base64
@@ -24,14 +23,14 @@ from testing.service import CREDENTIALS, free_port
 from tests.infra.containers import engine
 from tests.infra.tools import ROOT, program, run
 
-WANTED = os.environ.get("CHECK_CONTAINER", "").split()
+TARGETS = os.environ.get("CHECK_CONTAINER", "").split()
 MAX_BYTES = 400e6
 
 
 def built(target: str) -> str:
-    """Tag of the image of a target, or the test is skipped."""
-    if target not in WANTED:
-        pytest.skip(f'NOT CHECKED: the image "{target}"; `make check-infra` does "cpu"')
+    """Build the image of a target and return its tag, or skip the test."""
+    if target not in TARGETS:
+        pytest.skip(f'NOT CHECKED: the image "{target}"; `make check-infra` checks "cpu"')
     tag = f"localhost/age-gender-test:{target}"
     status, output = engine().build(ROOT, tag, "--target", target)
     assert status == 0, output[-3000:]
@@ -47,7 +46,7 @@ def image() -> str:
 def running(
     image: str, log: Path, *options: str, memory: str = "512m"
 ) -> Iterator[tuple[str, str]]:
-    """Address and name of a container with 512 MB, a read-only root and no privileges."""
+    """Run a container with 512 MB, a read-only root and no privileges; yield URL and name."""
     port = free_port()
     name = f"age-gender-test-{port}"
     options = ("--name", name, "-e", f"PORT={port}", *options)
@@ -81,24 +80,24 @@ def inside(name: str, *command: str) -> tuple[int, str]:
     return engine().execute(name, *command)
 
 
-def ask(url: str, detector: str) -> dict[str, Any]:
-    body = {
+def predict(url: str, detector: str) -> dict[str, Any]:
+    request = {
         "b64": base64.b64encode(photo("astronaut").data).decode(),
         "face_detector": detector,
         "return_image": False,
     }
-    answer = requests.post(f"{url}/predict", json=body, auth=CREDENTIALS, timeout=120)
+    answer = requests.post(f"{url}/predict", json=request, auth=CREDENTIALS, timeout=120)
     assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    assert len(found["faces"]) >= 1
-    return found
+    body: dict[str, Any] = answer.json()
+    assert len(body["faces"]) >= 1
+    return body
 
 
 @pytest.mark.parametrize("detector", ["accurate", "fast"])
-def test_answers_with_512_megabytes_and_nothing_to_write_to(
+def test_answers_with_512_megabytes_and_a_read_only_root(
     container: tuple[str, str], detector: str
 ) -> None:
-    assert ask(container[0], detector)["model"]["engine"] == "litert"
+    assert predict(container[0], detector)["model"]["engine"] == "litert"
 
 
 def test_the_back_fill_job_runs_in_it(image: str) -> None:
@@ -126,7 +125,7 @@ def test_the_trigger_starts_in_it(image: str, tmp_path: Path) -> None:
 def test_the_images_with_tensorflow_answer(target: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with running(built(target), log, memory="2g") as (url, _):
-        assert ask(url, "accurate")["model"]["engine"] == "tensorflow"
+        assert predict(url, "accurate")["model"]["engine"] == "tensorflow"
     without_a_gpu = "TensorFlow finds no GPU: going on with the CPU" in log.read_text()
     assert without_a_gpu == (target == "gpu")
 
@@ -182,8 +181,8 @@ def test_has_no(container: tuple[str, str], module: str) -> None:
 
 
 def test_has_neither_compiler_nor_installer(container: tuple[str, str]) -> None:
-    found = "for p in cc gcc apt-get bash mount perl pip pip3 strip; do command -v $p; done; true"
-    assert inside(container[1], "sh", "-c", found) == (0, "")
+    script = "for p in cc gcc apt-get bash mount perl pip pip3 strip; do command -v $p; done; true"
+    assert inside(container[1], "sh", "-c", script) == (0, "")
 
 
 def test_only_temporary_folders_can_be_written(container: tuple[str, str]) -> None:
@@ -191,7 +190,7 @@ def test_only_temporary_folders_can_be_written(container: tuple[str, str]) -> No
     assert set(inside(container[1], "sh", "-c", find)[1].split()) <= {"/tmp", "/var/tmp"}
 
 
-def test_nothing_big_is_compiled_at_each_start(container: tuple[str, str]) -> None:
+def test_little_is_compiled_at_each_start(container: tuple[str, str]) -> None:
     program = (
         "import sys; sys.argv = ['x']; import main; "
         "from importlib.util import cache_from_source as at; import os; "
@@ -205,7 +204,7 @@ def test_nothing_big_is_compiled_at_each_start(container: tuple[str, str]) -> No
     assert uncompiled < 300_000  # bytes of source
 
 
-def test_the_published_password_is_refused_where_it_must_be(image: str, tmp_path: Path) -> None:
+def test_the_published_password_is_refused_if_so_configured(image: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with (
         pytest.raises(AssertionError),

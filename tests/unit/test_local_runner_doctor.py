@@ -59,7 +59,7 @@ def test_a_damaged_model_is_named_and_the_rest_is_examined(own_models: Path) -> 
     result = run("doctor", "--json")
     assert result.exit_code == 1
     found = findings(result)
-    assert "retinaface.tflite is not as it was built" in found["models"]["found"]
+    assert "retinaface.tflite has changed since it was built" in found["models"]["found"]
     assert "make models" in found["models"]["fix"]
     assert found["prediction"]["status"] == "failed"
     assert found["processor"]["found"]
