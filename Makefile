@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --require-has
 MODELS := function/age_gender/models/.built
 
 .DEFAULT_GOAL := help
-.PHONY: help serve models test lint check-infra bench bench-check evaluate train lock audit clean
+.PHONY: help serve models test lint coverage check-infra bench bench-check evaluate train lock audit clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,10 +25,12 @@ lint: $(VENV)/.dev ## Lint, formatting and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy function
-	@$(BIN)/mypy training modelbuild testing benchmarks container tests/soak local_runner.py
+	@$(BIN)/mypy training modelbuild testing benchmarks tests container local_runner.py
 
-check-infra: $(VENV)/.dev $(VENV)/.infra $(MODELS) ## Check image, Terraform, manifests, Cloud Build file and docs (uses ../shared/cloud)
-	@test -d ../shared/cloud || echo "WARNING: no ../shared/cloud: Terraform and the image are NOT CHECKED"
+coverage: $(VENV)/.dev models ## Run the tests and say which lines and branches of the product they reach
+	@$(BIN)/python -m pytest tests/unit tests/contract tests/e2e -n 2 --dist loadfile --cov --cov-report=term
+
+check-infra: $(VENV)/.dev $(VENV)/.infra $(MODELS) ## Check image, Terraform, manifests, Cloud Build file and docs (with Terraform, docker or podman, gcloud where they are)
 	@CHECK_CONTAINER="$${CHECK_CONTAINER:-cpu}" $(BIN)/python -m pytest tests/infra -rs -n 2 --dist loadfile
 
 bench: $(VENV)/.dev $(MODELS) ## Benchmark this service and other libraries; writes docs/benchmarks.md (BENCH_PEERS=folder to install them in, BENCH_CONTAINER=command that starts the image)

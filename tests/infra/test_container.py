@@ -1,13 +1,12 @@
 """The image itself: built by real tools and run as on Cloud Run.
 
-A build takes minutes, so only `make check-infra` does it, for the default image. Set
-CHECK_CONTAINER="cpu tensorflow gpu" to check the others too, which take gigabytes.
+A build takes minutes, so only `make check-infra` does it, for the default image, with docker or
+podman. Set CHECK_CONTAINER="cpu tensorflow gpu" to check the others too, which take gigabytes.
 """
 
 import base64
 import json
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -21,7 +20,8 @@ import requests
 from container.sbom import missing
 from testing.photos import photo
 from testing.service import CREDENTIALS, free_port
-from tests.infra.tools import ROOT, program, run, shared_tool
+from tests.infra.containers import engine
+from tests.infra.tools import ROOT, program, run
 
 TARGETS = os.environ.get("CHECK_CONTAINER", "").split()
 MAX_BYTES = 400e6
@@ -31,12 +31,8 @@ def built(target: str) -> str:
     """Build the image of a target and return its tag, or skip the test."""
     if target not in TARGETS:
         pytest.skip(f'NOT CHECKED: the image "{target}"; `make check-infra` checks "cpu"')
-    build = shared_tool("container/build")
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        pytest.skip("NOT CHECKED: building the image needs root and apt-get")
     tag = f"localhost/age-gender-test:{target}"
-    # Layers are kept: a second run takes seconds.
-    status, output = run(build, ROOT, tag, "--layers", "--target", target, timeout=3600)
+    status, output = engine().build(ROOT, tag, "--target", target)
     assert status == 0, output[-3000:]
     return tag
 
@@ -53,12 +49,10 @@ def running(
     """Run a container with 512 MB, a read-only root and no privileges; yield URL and name."""
     port = free_port()
     name = f"age-gender-test-{port}"
-    command: list[str | Path] = [shared_tool("container/run"), image, "--name", name]
-    command += ["-e", f"PORT={port}", *options]
+    options = ("--name", name, "-e", f"PORT={port}", *options)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command,
-            env={**os.environ, "MEMORY": memory},
+            engine().command(image, *options, memory=memory, port=port),
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -72,7 +66,7 @@ def running(
                 time.sleep(0.1)
         yield f"http://127.0.0.1:{port}", name
     finally:
-        run("podman", "stop", "--time", "5", name)
+        run(engine().cli, "stop", "-t", "5", name)
         process.wait(timeout=30)
 
 
@@ -83,7 +77,7 @@ def container(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def inside(name: str, *command: str) -> tuple[int, str]:
-    return run("podman", "exec", name, *command)
+    return engine().execute(name, *command)
 
 
 def predict(url: str, detector: str) -> dict[str, Any]:
@@ -107,10 +101,9 @@ def test_answers_with_512_megabytes_and_a_read_only_root(
 
 
 def test_the_back_fill_job_runs_in_it(image: str) -> None:
-    status, output = run(
-        *(shared_tool("container/run"), image, "--", "python", "-m", "age_gender.batch.backfill"),
-        *("--source", "/app/age_gender/edge/web", "--out", "/tmp/results"),
-    )
+    command = ("python", "-m", "age_gender.batch.backfill")
+    arguments = (*command, "--source", "/app/age_gender/edge/web", "--out", "/tmp/results")
+    status, output = run(*engine().command(image, arguments=arguments))
     assert status == 0, output
     assert '"annotated": 1' in output or '"status": "annotated"' in output, output
 
@@ -139,33 +132,45 @@ def test_the_images_with_tensorflow_answer(target: str, tmp_path: Path) -> None:
 
 def test_scanners_find_everything_that_was_installed(image: str, tmp_path: Path) -> None:
     syft = program("syft")
-    status, output = run("podman", "image", "mount", image)
+    archive, sbom = tmp_path / "image.tar", tmp_path / "sbom.json"
+    status, output = run(engine().cli, "save", "--output", archive, image)
     assert status == 0, output
-    try:
-        sbom = tmp_path / "sbom.json"
-        folder = output.strip().splitlines()[-1]
-        status, output = run(syft, "scan", f"dir:{folder}", "--quiet", "-o", f"spdx-json={sbom}")
-        assert status == 0, output
-    finally:
-        run("podman", "image", "unmount", image)
+    status, output = run(
+        *(syft, "scan", f"docker-archive:{archive}", "--quiet", "-o", f"spdx-json={sbom}")
+    )
+    assert status == 0, output
     requirements = (ROOT / "function" / "requirements.txt").read_text(encoding="utf-8")
     components = json.loads(sbom.read_text(encoding="utf-8"))
     assert missing(components, requirements) == []
     assert not [p["name"] for p in components["packages"] if "tensorflow" in p["name"]]
 
 
+def inspected(image: str) -> dict[str, Any]:
+    status, output = run(engine().cli, "image", "inspect", image)
+    assert status == 0, output
+    (described,) = json.loads(output[output.index("[") :])
+    return dict(described)
+
+
+def health_check(image: str) -> list[str]:
+    """The command of the image's health check; docker and podman keep it in different places."""
+    described = inspected(image)
+    check = described["Config"].get("Healthcheck") or described["Healthcheck"]
+    kind, *command = map(str, check["Test"])
+    assert kind == "CMD"
+    return command
+
+
 def test_is_small(image: str) -> None:
-    status, output = run("podman", "image", "inspect", image)
-    assert status == 0
-    (config,) = json.loads(output[output.index("[") :])
-    assert config["Size"] <= MAX_BYTES
-    assert config["Config"]["User"] == "10001:10001"
-    assert config["Config"]["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
-    assert config["Healthcheck"]["Test"][0] == "CMD"
+    described = inspected(image)
+    assert described["Size"] <= MAX_BYTES
+    assert described["Config"]["User"] == "10001:10001"
+    assert described["Config"]["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
 
 
-def test_health_check_of_the_image_passes(container: tuple[str, str]) -> None:
-    assert run("podman", "healthcheck", "run", container[1])[0] == 0
+def test_health_check_of_the_image_passes(image: str, container: tuple[str, str]) -> None:
+    status, output = inside(container[1], *health_check(image))
+    assert status == 0, output
 
 
 @pytest.mark.parametrize("module", ["pip", "setuptools", "tensorflow", "age_gender.cli"])

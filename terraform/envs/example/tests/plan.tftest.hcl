@@ -1,3 +1,8 @@
+# No account is needed: the providers' schemas are enough.
+mock_provider "google" {}
+mock_provider "google-beta" {}
+mock_provider "random" {}
+
 variables {
   project_id = "example-project"
 }

@@ -1,3 +1,7 @@
+# No account is needed: the providers' schemas are enough.
+mock_provider "google" {}
+mock_provider "random" {}
+
 variables {
   project_id = "example-project"
   region     = "europe-west1"
