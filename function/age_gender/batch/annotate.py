@@ -16,7 +16,8 @@ from age_gender.batch.bucket_store import BucketStore
 from age_gender.batch.location import Location, refuse_loop
 from age_gender.batch.storage import MARK, ObjectGone, Store, StoredObject
 from age_gender.errors import ImageError, ImageTooLarge, SettingsError
-from age_gender.runtime import Runtime, response_of
+from age_gender.runtime import Runtime
+from age_gender.schema import response_body
 from age_gender.settings import Settings
 from age_gender.vision.pipeline import Options, Result, Stopwatch
 
@@ -115,8 +116,8 @@ class Annotator:
 
 def predict_with(runtime: Runtime, data: bytes, options: Options) -> tuple[Result, dict[str, Any]]:
     """Do what `Predictor` says with the models of ``runtime``."""
-    result = runtime.pipeline.run(data, options)
-    return result, response_of(runtime, result, options)
+    result = runtime.pipeline.run(runtime.open_image(data), options)
+    return result, response_body(result)
 
 
 def options_of(settings: Settings) -> Options:

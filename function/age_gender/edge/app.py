@@ -16,7 +16,7 @@ from flask import Request, Response
 from age_gender import __version__
 from age_gender.edge import auth, body, inputs
 from age_gender.edge.problems import Problem
-from age_gender.errors import AgeGenderError, ImageTooLarge
+from age_gender.errors import AgeGenderError
 from age_gender.limits.admission import Budget, Gate, Shutdown
 from age_gender.limits.capacity import (
     CLOSE_LOOK_PIXELS,
@@ -25,9 +25,10 @@ from age_gender.limits.capacity import (
     pixel_capacity,
 )
 from age_gender.limits.cpus import usable_cpus
-from age_gender.runtime import Runtime, get_runtime, response_of
+from age_gender.runtime import Runtime, get_runtime
+from age_gender.schema import response_body
 from age_gender.settings import Settings
-from age_gender.vision.decode import read_header
+from age_gender.vision.decode import EncodedImage
 from age_gender.vision.model_spec import load_spec
 from age_gender.vision.pipeline import Stopwatch
 
@@ -179,13 +180,14 @@ class Edge:
             options = fields.options
             del data, fields  # they hold the picture as text, too
             held.resize(len(picture))
-            size = self._pixels(picture)
+            image = self._image(picture)
+            size = image.header.pixels
             if options.min_face is not None:
                 size += CLOSE_LOOK_PIXELS
             runtime = self._runtime()
             with self._gate.enter(size, awaited):
-                result = runtime.pipeline.run(picture, options)
-            answer = response_of(runtime, result, options)
+                result = runtime.pipeline.run(image, options)
+            answer = response_body(result)
             if result.jpeg is not None:
                 answer["image"] = base64.b64encode(result.jpeg).decode("ascii")
             response = _json(answer)
@@ -202,18 +204,15 @@ class Edge:
             response.call_on_close(stack.pop_all().close)
         return response
 
-    def _pixels(self, picture: bytes) -> int:
-        """How many a picture has, before it takes a worker's time.
+    def _image(self, data: bytes) -> EncodedImage:
+        """Read the header, before the picture takes a worker's time.
 
         Raises:
             ImageError: none that we read.
-            ImageTooLarge: more than there is memory for.
+            ImageTooLarge: over a limit, or more than there is memory for.
         """
-        header = read_header(picture)
-        pixels = header.width * header.height
-        if pixels > self._room:
-            raise ImageTooLarge.of_pixels(header.width, header.height, self._room)
-        return pixels
+        max_pixels = min(self._settings.max_pixels, self._room)
+        return EncodedImage(data, max_bytes=self._settings.max_picture_bytes, max_pixels=max_pixels)
 
 
 ROUTES: dict[str, dict[str, Handler]] = {
