@@ -35,9 +35,9 @@ from age_gender.errors import (
     SourceError,
     SourceTimeout,
 )
-from age_gender.fetch import net_guard
-from age_gender.fetch import urls as sources
-from age_gender.fetch.urls import from_base64, from_url
+from age_gender.fetch import net_guard, objects
+from age_gender.fetch.base64 import from_base64
+from age_gender.fetch.urls import from_url
 from age_gender.settings import Settings
 
 PICTURE = bytes(range(256)) * 8
@@ -1322,10 +1322,10 @@ def storage(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", serve(fake.talk).url)
     # The client asks for the bucket's location in the background, to name it in traces.
     monkeypatch.setenv("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
-    sources._storage_client.cache_clear()
+    objects._storage_client.cache_clear()
     yield fake
-    sources._storage_client()._http.close()
-    sources._storage_client.cache_clear()
+    objects._storage_client()._http.close()
+    objects._storage_client.cache_clear()
 
 
 BUCKET_URL = "gs://pictures/a b/c.jpg"
