@@ -16,8 +16,11 @@ from age_gender.batch.bucket_store import BucketStore
 from age_gender.batch.location import Location, refuse_loop
 from age_gender.batch.storage import MARK, ObjectGone, Store, StoredObject
 from age_gender.errors import ImageError, ImageTooLarge, SettingsError
+from age_gender.limits.capacity import prediction_pixels
+from age_gender.limits.limiter import PredictionLimiter
 from age_gender.runtime import Runtime, response_of
 from age_gender.settings import Settings
+from age_gender.vision.decode import EncodedImage
 from age_gender.vision.pipeline import Options, Result, Stopwatch
 
 Predictor = Callable[[bytes, Options], tuple[Result, dict[str, Any]]]
@@ -113,10 +116,15 @@ class Annotator:
         return self._out.store.create(name, data, content_type, metadata)
 
 
-def predict_with(runtime: Runtime, data: bytes, options: Options) -> tuple[Result, dict[str, Any]]:
-    """Do what `Predictor` says with the models of ``runtime``."""
-    result = runtime.pipeline.run(data, options)
-    return result, response_of(runtime, result, options)
+def predict_with(
+    runtime: Runtime, limiter: PredictionLimiter, data: bytes, options: Options
+) -> tuple[Result, dict[str, Any]]:
+    """Do what `Predictor` says with the models of ``runtime``, within the bounds of ``limiter``."""
+    limit = runtime.settings.max_picture_bytes
+    header = EncodedImage(data, max_bytes=limit, max_pixels=limiter.max_pixels).header
+    with limiter.predict(prediction_pixels(header.width, header.height, options.min_face)):
+        result = runtime.pipeline.run(data, options)
+        return result, response_of(runtime, result, options)
 
 
 def options_of(settings: Settings) -> Options:
