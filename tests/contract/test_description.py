@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from age_gender.fetch import urls as sources
+from age_gender.fetch import urls
 from tests.contract.conftest import AUTHORIZATION, Serve
 from tests.contract.test_predict import PICTURE
 from tests.unit.profile import examples
@@ -43,7 +43,7 @@ REQUESTS = [
 
 @pytest.fixture
 def described(app: Flask, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Described:
-    monkeypatch.setattr(sources, "from_url", lambda *_: PICTURE)
+    monkeypatch.setattr(urls, "from_url", lambda *_: PICTURE)
     serve()
     served = schemathesis.openapi.from_wsgi("/openapi.json", app)
     return {operation.ok().label: operation.ok() for operation in served.get_all_operations()}

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from age_gender.errors import Busy, SourceError, SourceTimeout
-from age_gender.fetch import urls as sources
+from age_gender.fetch import urls
 from age_gender.runtime import Runtime
 from age_gender.settings import Settings
 from tests.contract.conftest import AUTHORIZATION, Client, FakeRuntime, Serve, validate
@@ -376,7 +376,7 @@ class TestRefused:
         def fail(*_: Any) -> bytes:
             raise error
 
-        monkeypatch.setattr(sources, "from_url", fail)
+        monkeypatch.setattr(urls, "from_url", fail)
         response = client.post(json={"url": "https://a.example/"})
         assert response.status_code == status
         assert response.headers.get("Retry-After") == retry
@@ -468,7 +468,7 @@ class TestAnything:
 
     @pytest.fixture(autouse=True)
     def _no_network(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sources, "from_url", lambda *_: PICTURE)
+        monkeypatch.setattr(urls, "from_url", lambda *_: PICTURE)
 
     @examples(250)
     @given(
