@@ -1,8 +1,8 @@
 """Shapes of the answers that are neither predictions (`schema`) nor problems (`problems`)."""
 
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from age_gender import __version__
 
@@ -10,12 +10,16 @@ from age_gender import __version__
 class HealthBody(BaseModel):
     """That the service is up."""
 
-    status: Literal["ok"] = Field(description="Always `ok`.", examples=["ok"])
+    model_config = ConfigDict(title="Health")
+
+    status: str = Field(description="Always `ok`.", examples=["ok"])
     version: str = Field(description="The service's version.", examples=[__version__])
 
 
 class ModelBody(BaseModel):
-    """The specification of the age and gender model: the fields of `ModelSpec`."""
+    """The specification of the age and gender model."""
+
+    model_config = ConfigDict(title="Model")
 
     name: str = Field(description="As `ATTRIBUTE_MODEL` selects it.", examples=["agn-v1"])
     version: str = Field(description="Of the weights and their calibration.", examples=["1.1.0"])

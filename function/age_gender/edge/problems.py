@@ -1,4 +1,4 @@
-"""Errors as ``application/problem+json`` (RFC 9457), with one table from codes to statuses."""
+"""Errors as ``application/problem+json`` (RFC 9457), and the table from codes to statuses."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from flask import Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from age_gender.errors import AgeGenderError
 
@@ -47,6 +47,8 @@ class FieldError(BaseModel):
 
 class ProblemBody(BaseModel):
     """RFC 9457; `code` is stable, `detail` says what to change."""
+
+    model_config = ConfigDict(title="Problem")
 
     type: str = Field(
         description="The code as a URN.", examples=["urn:age-gender:problem:invalid-field"]

@@ -2,15 +2,31 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Self
+from typing import Protocol, Self
 
 from age_gender.limits.admission import Budget, Gate, Reservation, Shutdown
 from age_gender.limits.capacity import holdable_bytes, memory_limit, pixel_capacity
 from age_gender.limits.cpus import usable_cpus
-from age_gender.settings import Settings
 
 SHUTDOWN_SECONDS = 7.0
 """Seconds after SIGTERM during which queued predictions still start; Google kills after ten."""
+
+
+class LimiterSettings(Protocol):
+    """The settings that bound predictions; `Settings` has them, but imports what imports this."""
+
+    @property
+    def max_in_flight(self) -> int: ...  # noqa: D102
+    @property
+    def max_queue(self) -> int: ...  # noqa: D102
+    @property
+    def queue_timeout(self) -> float: ...  # noqa: D102
+    @property
+    def max_pixels(self) -> int: ...  # noqa: D102
+    @property
+    def max_held_bytes(self) -> int: ...  # noqa: D102
+    @property
+    def max_body_bytes(self) -> int: ...  # noqa: D102
 
 
 class PredictionLimiter:
@@ -61,7 +77,7 @@ class PredictionLimiter:
     @classmethod
     def from_settings(
         cls,
-        settings: Settings,
+        settings: LimiterSettings,
         *,
         intake: int,
         in_flight: int | None = None,
