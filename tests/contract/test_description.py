@@ -49,6 +49,7 @@ def described(app: Flask, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Desc
     return {operation.ok().label: operation.ok() for operation in served.get_all_operations()}
 
 
+@pytest.mark.defends("fuzzing")
 @pytest.mark.parametrize(("label", "mode", "count"), REQUESTS)
 def test_answers_are_as_described(
     described: Described, label: str, mode: GenerationMode, count: int

@@ -197,6 +197,7 @@ class TestAuthorization:
         assert response.headers["WWW-Authenticate"].startswith("Basic ")
         assert runtime.detector.asked == []
 
+    @pytest.mark.defends("no-credentials")
     def test_comes_before_anything_else(self, client: Client) -> None:
         response = client.post(data=b"{", headers={"Authorization": None})
         assert response.status_code == 401
@@ -255,6 +256,7 @@ class TestRefused:
         )
         assert (response.status_code, code(response)) == (400, "incomplete-body")
 
+    @pytest.mark.defends("compressed-body")
     @pytest.mark.parametrize("kind", ["application/json", "image/png"])
     def test_415_compressed_body(self, client: Client, kind: str) -> None:
         response = client.post(
@@ -265,6 +267,7 @@ class TestRefused:
         assert (response.status_code, code(response)) == (415, "unsupported-media-type")
         assert "Content-Encoding" in response.get_json()["detail"]
 
+    @pytest.mark.defends("many-bodies")
     def test_429_too_much_held(self, serve: Serve) -> None:
         client = serve(max_held_bytes=1024)
         response = client.post(data=bytes(1025), content_type="image/png")
@@ -272,6 +275,7 @@ class TestRefused:
         assert int(response.headers["Retry-After"]) > 0
         assert client.post(data=PICTURE, content_type="image/png").status_code == 200
 
+    @pytest.mark.defends("many-responses")
     def test_held_until_the_answer_is_taken(self, app: Flask, serve: Serve) -> None:
         serve(max_held_bytes=4096)
         arguments: dict[str, Any] = {
@@ -381,6 +385,7 @@ class TestRefused:
         assert response.status_code == status
         assert response.headers.get("Retry-After") == retry
 
+    @pytest.mark.defends("overload")
     def test_429(self, serve: Serve) -> None:
         working, finish = threading.Event(), threading.Event()
 
@@ -405,6 +410,7 @@ class TestRefused:
             assert first.result().status_code == 200
         assert client.post(json={"b64": B64}).status_code == 200
 
+    @pytest.mark.defends("leaked-trace")
     def test_500_tells_nothing_but_where_to_look(
         self, serve: Serve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -62,6 +62,7 @@ class TestIndex:
         assert response.status_code == 200
         assert response.mimetype == kind
 
+    @pytest.mark.defends("page-injection")
     @pytest.mark.parametrize("path", ["/", "/docs"])
     def test_pages_are_fenced_in(self, client: Client, path: str) -> None:
         response = client.get(path, headers={"Accept": BROWSER})
@@ -80,6 +81,7 @@ class TestIndex:
             target = "/" + address.removeprefix("./")
             assert client.get(target).status_code == 200, address
 
+    @pytest.mark.defends("page-injection")
     @pytest.mark.parametrize("path", ["/", "/docs"])
     def test_nothing_is_inline_that_the_policy_forbids(self, client: Client, path: str) -> None:
         page = client.get(path, headers={"Accept": BROWSER}).text
@@ -97,6 +99,7 @@ class TestIndex:
 
 
 class TestElsewhere:
+    @pytest.mark.defends("odd-path")
     @pytest.mark.parametrize(
         "path",
         [
@@ -150,6 +153,7 @@ class TestRequestId:
         response = client.get(path, headers={"X-Request-Id": given})
         assert response.headers["X-Request-Id"] == given
 
+    @pytest.mark.defends("log-injection")
     @pytest.mark.parametrize("given", ["", "x" * 65, "a b", "<script>", "ü", "a/b", "a;b", "a\tb"])
     def test_others_are_replaced(self, client: Client, given: str) -> None:
         response = client.get("/health", headers={"X-Request-Id": given})

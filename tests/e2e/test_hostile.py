@@ -84,6 +84,7 @@ def large_picture(side: int) -> bytes:
 
 
 class TestRequestsThatAreNone:
+    @pytest.mark.defends("request-smuggling")
     @pytest.mark.parametrize(
         "data",
         [
@@ -110,6 +111,7 @@ class TestRequestsThatAreNone:
         assert not answer or status(answer) in {400, 401, 411, 414, 431, 501, 505}
         assert service.get("/health").status_code == 200
 
+    @pytest.mark.defends("endless-request-line")
     def test_first_line_without_end(self, service: Service) -> None:
         """It would be kept in memory for as long as the client goes on."""
         sent = 0
@@ -125,6 +127,7 @@ class TestRequestsThatAreNone:
 
 
 class TestBodies:
+    @pytest.mark.defends("broken-chunks")
     @pytest.mark.parametrize(
         "chunks", [b"5\r\nab", b"ffffffff\r\nabc", b"zz\r\n", b"5\r\nabcdefgh\r\n0\r\n\r\n", b""]
     )
@@ -141,10 +144,12 @@ class TestBodies:
         answer = service.post(data=pieces, headers={"Content-Type": "image/jpeg"})
         assert answer.status_code == 200
 
+    @pytest.mark.defends("large-body")
     def test_40_megabytes(self, service: Service) -> None:
         answer = service.post(data=bytes(40_000_000), headers={"Content-Type": "image/jpeg"})
         assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
 
+    @pytest.mark.defends("many-bodies")
     def test_many_large_ones_at_once_are_not_all_kept(self, tmp_path: Path) -> None:
         with Service(tmp_path / "log") as service, ExitStack() as stack:
             worker = psutil.Process(service.process.pid).children()[0]
@@ -171,6 +176,7 @@ class TestBodies:
 
 
 class TestSlowClients:
+    @pytest.mark.defends("slow-headers")
     def test_do_not_keep_the_threads(self, tmp_path: Path) -> None:
         """More than there are threads, each of which sends a header that does not end."""
         with Service(tmp_path / "log") as service, ExitStack() as stack:
@@ -198,6 +204,7 @@ class TestSlowClients:
                 thread.join()
             assert answer.status_code == 200
 
+    @pytest.mark.defends("unread-response")
     def test_that_never_read_their_answer_are_given_up(self, service: Service) -> None:
         noise = np.random.default_rng(0).integers(0, 256, (2500, 2500, 3), np.uint8)
         picture = photos.encoded(noise)
@@ -219,6 +226,7 @@ class TestSlowClients:
                 time.sleep(0.2)
             assert len(everything(made)) < expected
 
+    @pytest.mark.defends("hang-up")
     def test_that_hang_up_cost_no_prediction(self, tmp_path: Path, portrait: bytes) -> None:
         log = tmp_path / "log"
         with (
@@ -241,6 +249,7 @@ class TestSlowClients:
 
 
 class TestEnd:
+    @pytest.mark.defends("shutdown")
     def test_what_was_accepted_is_answered(self, tmp_path: Path, portrait: bytes) -> None:
         """A picture whose server is slow, and one that never comes."""
         asked, release = threading.Semaphore(0), threading.Event()
@@ -281,6 +290,7 @@ class TestEnd:
             assert late.result(TIMEOUT).status_code == 504
             assert service.process.wait(TIMEOUT) == 0
 
+    @pytest.mark.defends("shutdown-stuck")
     def test_a_client_that_never_ends_does_not_keep_it(self, tmp_path: Path) -> None:
         with Service(tmp_path / "log") as service, connection(service) as made:
             made.sendall(head(1000) + b"begun")
@@ -290,6 +300,7 @@ class TestEnd:
 
 
 class TestFaults:
+    @pytest.mark.defends("decoder-crash")
     def test_a_worker_that_dies_is_replaced(self, tmp_path: Path, portrait: bytes) -> None:
         """What a decoder that crashes comes to."""
         with Service(tmp_path / "log") as service:
@@ -305,6 +316,7 @@ class TestFaults:
                     time.sleep(0.1)
         assert after["faces"] == before["faces"]
 
+    @pytest.mark.defends("damaged-model")
     def test_a_damaged_model_is_a_clear_503_and_no_loop(
         self, tmp_path: Path, portrait: bytes
     ) -> None:
@@ -327,6 +339,7 @@ class TestFaults:
             assert service.get("/health").status_code == 200
             assert psutil.Process(service.process.pid).children() == [worker]
 
+    @pytest.mark.defends("damaged-model")
     def test_a_damaged_model_ends_the_command_with_a_code(
         self, tmp_path: Path, portrait: bytes
     ) -> None:
@@ -344,6 +357,7 @@ class TestFaults:
         assert "make models" in done.stderr
         assert "Traceback" not in done.stderr
 
+    @pytest.mark.defends("open-files")
     def test_no_file_left_to_open(self, tmp_path: Path, portrait: bytes) -> None:
         with Service(tmp_path / "log") as service, ExitStack() as stack:
             service.predict(portrait)
@@ -358,6 +372,7 @@ class TestFaults:
 
 
 class TestLog:
+    @pytest.mark.defends("decoder-log")
     def test_every_line_is_json_whatever_the_decoders_say(
         self, tmp_path: Path, portrait: bytes
     ) -> None:
@@ -376,6 +391,7 @@ class TestLog:
         assert any(line["logger"] == "stderr" for line in told)
         assert all(line["severity"] and line["message"] for line in told)
 
+    @pytest.mark.defends("leaked-secret")
     def test_no_secret_in_it_nor_in_any_answer(self, tmp_path: Path, portrait: bytes) -> None:
         password = "correct-horse-battery"
         right, wrong = ("someone", password), ("someone", "wrong-" + password)

@@ -209,6 +209,7 @@ def test_a_wrong_password_is_named_and_can_be_mended(open_page: OpenPage, portra
     expect(page.locator("#problem")).to_be_hidden()
 
 
+@pytest.mark.defends("stored-credentials")
 def test_credentials_stay_in_the_tab(open_page: OpenPage, portrait: Path) -> None:
     page = open_page()
     sign_in(page)

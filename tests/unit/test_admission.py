@@ -73,6 +73,7 @@ def refusal(gate: Gate, size: float = 0.0) -> Busy:
 
 
 class TestGate:
+    @pytest.mark.defends("overload")
     def test_admits_its_width_and_no_more(self) -> None:
         gate = Gate(3, 0, LONG)
         callers = Callers(gate)
@@ -96,6 +97,7 @@ class TestGate:
         waiting.await_entries(2)
         waiting.join()
 
+    @pytest.mark.defends("overload")
     def test_timeout(self) -> None:
         gate = Gate(1, 1, 0.01)
         with gate.enter():
@@ -153,6 +155,7 @@ class TestGate:
 
 
 class TestCapacity:
+    @pytest.mark.defends("concurrent-pixels")
     def test_sizes_add_up_to_no_more_than_the_capacity(self) -> None:
         gate = Gate(10, 0, 0.01, capacity=100)
         with gate.enter(60):
@@ -189,6 +192,7 @@ class TestClientsThatHangUp:
         with gate.enter():
             pass
 
+    @pytest.mark.defends("hang-up")
     def test_leave_the_queue(self) -> None:
         gate = Gate(1, 1, LONG)
         queued, gone = threading.Event(), threading.Event()
@@ -229,6 +233,7 @@ class TestShutdown:
         with gate.enter():
             pass
 
+    @pytest.mark.defends("shutdown")
     def test_callers_that_wait_already_are_refused(self) -> None:
         shutdown = Shutdown()
         gate = Gate(1, 5, LONG, shutdown=shutdown, shutdown_timeout=0.1)

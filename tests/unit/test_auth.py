@@ -70,6 +70,7 @@ def test_default_credentials() -> None:
     auth.check(basic("sugar:kubes"), Settings())
 
 
+@pytest.mark.defends("timing")
 def test_comparison_is_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[tuple[bytes, bytes]] = []
 
@@ -90,6 +91,7 @@ def test_off(header: str | None) -> None:
     auth.check(header, Settings(auth="off"))
 
 
+@pytest.mark.defends("published-password")
 @pytest.mark.parametrize(
     ("settings", "warning"),
     [

@@ -70,6 +70,7 @@ def test_a_body_announced_as_too_large_is_not_read() -> None:
     assert stream.taken == 0
 
 
+@pytest.mark.defends("large-body")
 def test_an_endless_body_is_cut_off() -> None:
     stream = Stream(bytes(50 * LIMIT))
     with pytest.raises(Problem) as caught:
@@ -195,6 +196,7 @@ class TestConnection:
         client.sendall(b"the next request")
         assert server.recv(100) == b"the next request"
 
+    @pytest.mark.defends("slow-body")
     def test_a_client_that_dribbles_times_out_early(
         self, ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
     ) -> None:

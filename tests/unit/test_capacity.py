@@ -33,6 +33,7 @@ class TestMemoryLimit:
         assert memory_limit([tmp_path / "nothing"]) is None
 
 
+@pytest.mark.defends("concurrent-pixels")
 @pytest.mark.parametrize(
     ("limit", "capacity"),
     [
@@ -66,6 +67,7 @@ def test_networks(cpus: int, limit: int | None, pixels: int) -> None:
     assert network_pixels(cpus, limit) == pixels
 
 
+@pytest.mark.defends("many-bodies")
 @pytest.mark.parametrize(
     ("limit", "max_held", "held"),
     [

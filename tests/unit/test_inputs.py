@@ -199,6 +199,7 @@ class TestRefused:
     def test_two_pictures(self) -> None:
         refused("two-pictures", json.dumps({"b64": B64, "url": "https://a.example/"}).encode())
 
+    @pytest.mark.defends("ambiguous-form", "hostile-form")
     @pytest.mark.parametrize(
         ("parts", "code"),
         [
@@ -220,6 +221,7 @@ class TestRefused:
             read_form(*parts)
         assert caught.value.code == code
 
+    @pytest.mark.defends("ambiguous-form")
     def test_a_picture_in_a_form_needs_a_file_name(self) -> None:
         with pytest.raises(Problem, match="no-picture") as caught:
             read_form(('name="image"', PICTURE))
@@ -237,6 +239,7 @@ class TestRefused:
     def test_bodies_that_are_not(self, headers: dict[str, str]) -> None:
         inputs.refuse_compressed(Request(EnvironBuilder(headers=headers).get_environ()))
 
+    @pytest.mark.defends("hostile-form")
     @pytest.mark.parametrize(
         ("data", "kind"),
         [
@@ -263,6 +266,7 @@ class TestRefused:
         problem = refused("unsupported-media-type", b"{}", kind)
         assert "application/json" in problem.detail
 
+    @pytest.mark.defends("hostile-json")
     @pytest.mark.parametrize(
         "data",
         [
@@ -283,6 +287,7 @@ class TestRefused:
     def test_not_json(self, data: bytes) -> None:
         refused("malformed-json", data)
 
+    @pytest.mark.defends("hostile-json")
     @pytest.mark.parametrize(
         ("field", "value"),
         [
@@ -364,6 +369,7 @@ class TestAnything:
     def test_bytes(self, data: bytes, kind: str | None) -> None:
         read_or_refused(data, kind)
 
+    @pytest.mark.defends("fuzzing")
     @examples(800)
     @given(st.dictionaries(FIELD_NAMES, JSON_VALUES, max_size=5))
     def test_fields(self, fields: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ KILLED_AFTER = 10.0
 """Seconds after SIGTERM, on Cloud Run and with ``docker stop``."""
 
 
+@pytest.mark.defends("shutdown")
 def test_an_instance_can_stop_in_time() -> None:
     """Fetches end, and waiting callers are refused, before the process is killed."""
     assert server.DRAIN_SECONDS < KILLED_AFTER

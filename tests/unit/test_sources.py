@@ -380,6 +380,7 @@ PUBLIC_ADDRESSES = [
 ]
 
 
+@pytest.mark.defends("private-address")
 @pytest.mark.parametrize("address", FORBIDDEN_ADDRESSES)
 def test_forbidden_addresses(address: str) -> None:
     assert not net_guard.is_public_address(ip_address(address))
@@ -459,6 +460,7 @@ def test_public_host(serve: Serve, internet: Internet) -> None:
     assert internet.connected == [(PUBLIC, 80)]
 
 
+@pytest.mark.defends("private-address")
 @pytest.mark.parametrize("address", FORBIDDEN_ADDRESSES)
 def test_no_connection_to_a_forbidden_address(address: str, internet: Internet) -> None:
     internet.names["pictures.test"] = [[address]]
@@ -468,6 +470,7 @@ def test_no_connection_to_a_forbidden_address(address: str, internet: Internet) 
     assert internet.connected == []
 
 
+@pytest.mark.defends("internal-name")
 @pytest.mark.parametrize(
     ("name", "address"),
     [
@@ -488,6 +491,7 @@ def test_names_of_things_inside(name: str, address: str, internet: Internet) -> 
     assert internet.connected == []
 
 
+@pytest.mark.defends("mixed-addresses")
 @pytest.mark.parametrize("addresses", [[PUBLIC, "10.0.0.1"], ["::1", PUBLIC]])
 def test_one_forbidden_address_condemns_the_name(addresses: list[str], internet: Internet) -> None:
     internet.names["mixed.test"] = [addresses]
@@ -495,6 +499,7 @@ def test_one_forbidden_address_condemns_the_name(addresses: list[str], internet:
     assert internet.connected == []
 
 
+@pytest.mark.defends("dns-rebinding")
 def test_rebinding_name_is_resolved_once_and_connected_where_checked(
     serve: Serve, internet: Internet
 ) -> None:
@@ -513,6 +518,7 @@ def test_rebinding_between_redirects_is_refused(serve: Serve, internet: Internet
     assert internet.connected == [(PUBLIC, 80)]
 
 
+@pytest.mark.defends("name-probing")
 def test_unknown_and_internal_names_get_the_same_answer(internet: Internet) -> None:
     internet.names["database.internal"] = [["10.1.2.3"]]
     internal = refused("http://database.internal/")
@@ -549,6 +555,7 @@ def test_few_addresses_are_tried(internet: Internet) -> None:
     assert len(internet.connected) == net_guard.MAX_ADDRESSES
 
 
+@pytest.mark.defends("odd-spelling")
 @pytest.mark.parametrize("port", [1, 22, 25, 81, 3306, 5432, 6379, 8081, 11211, 65535])
 def test_other_ports_than_those_of_web_servers(port: int, internet: Internet) -> None:
     refused(f"http://{PUBLIC}:{port}/")
@@ -565,6 +572,7 @@ def test_ports_of_web_servers(port: int, internet: Internet) -> None:
 # --- URLs with more than one reading -----------------------------------------------------------
 
 
+@pytest.mark.defends("odd-spelling")
 @pytest.mark.parametrize("settings", [public_settings(), local_settings()])
 @pytest.mark.parametrize(
     "url",
@@ -747,6 +755,7 @@ def test_status_other_than_200_is_no_picture(status: str, serve: Serve) -> None:
         from_url(serve(answer(b"", status)).url, local_settings())
 
 
+@pytest.mark.defends("web-page")
 @pytest.mark.parametrize("kind", ["text/html", "Text/HTML; charset=utf-8", "application/xhtml+xml"])
 def test_web_page_instead_of_a_picture(kind: str, serve: Serve) -> None:
     with pytest.raises(ImageError, match="web page"):
@@ -842,6 +851,7 @@ def test_redirects_are_followed(status: str, serve: Serve) -> None:
     assert from_url(f"{serve(routed(routes)).url}/a/x", local_settings()) == PICTURE
 
 
+@pytest.mark.defends("redirect")
 @pytest.mark.parametrize(("allowed", "needed"), [(0, 1), (3, 4)])
 def test_redirects_are_limited(allowed: int, needed: int, serve: Serve) -> None:
     routes = {f"/{i}": redirect(f"/{i - 1}") for i in range(1, needed + 1)} | {"/0": answer()}
@@ -853,6 +863,7 @@ def test_redirects_are_limited(allowed: int, needed: int, serve: Serve) -> None:
     assert caught.value.code == "fetch-failed"
 
 
+@pytest.mark.defends("redirect")
 @pytest.mark.parametrize(
     "target",
     [
@@ -994,6 +1005,7 @@ def test_tls_is_verified_for_private_hosts_as_well(serve: Serve, authority: Auth
         from_url(server.url, local_settings())
 
 
+@pytest.mark.defends("redirect")
 def test_redirect_from_http_to_https_but_not_back(
     serve: Serve, internet: Internet, trusted: Authority
 ) -> None:
@@ -1036,6 +1048,7 @@ def test_declared_length_is_believed_without_waiting_for_the_body(serve: Serve) 
         from_url(serve(handler).url, local_settings())
 
 
+@pytest.mark.defends("endless-upstream")
 @pytest.mark.parametrize(
     "handler",
     [
@@ -1053,6 +1066,7 @@ def test_endless_bodies_stop_at_the_size_limit(handler: Handler, serve: Serve) -
     assert seconds_since(start) < ENDED
 
 
+@pytest.mark.defends("endless-upstream")
 @pytest.mark.parametrize(
     "handler",
     [
@@ -1073,6 +1087,7 @@ def test_endless_framing_stops(handler: Handler, serve: Serve) -> None:
     assert seconds_since(start) < ENDED
 
 
+@pytest.mark.defends("compressed-upstream")
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip", "deflate", "br", "zstd", "a, gzip"])
 def test_compressed_body_is_refused_whatever_it_would_unpack_to(
     encoding: str, serve: Serve
@@ -1095,6 +1110,7 @@ def assert_times_out(url: str, settings: Settings) -> None:
     assert seconds_since(start) < ENDED
 
 
+@pytest.mark.defends("slow-upstream")
 @pytest.mark.parametrize(
     "handler",
     [
@@ -1132,6 +1148,7 @@ def test_slow_server(
     assert_times_out(f"{scheme}://slow.test/", public_settings(url_timeout=SHORT))
 
 
+@pytest.mark.defends("slow-upstream")
 @pytest.mark.parametrize("drip", [b"", b"\x16\x03\x03\x40\x00" + bytes(1000)])
 def test_slow_tls_handshake(drip: bytes, serve: Serve) -> None:
     def handler(connection: socket.socket) -> None:
@@ -1145,6 +1162,7 @@ def test_slow_tls_handshake(drip: bytes, serve: Serve) -> None:
     assert_times_out(url, local_settings(url_timeout=SHORT))
 
 
+@pytest.mark.defends("slow-upstream")
 def test_one_deadline_for_all_redirects(serve: Serve) -> None:
     server = serve(saying(b"", redirect("/again"), pause=0.05))
     assert_times_out(server.url, local_settings(url_timeout=SHORT, url_max_redirects=20))
@@ -1170,11 +1188,13 @@ def hanging_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             thread.join()
 
 
+@pytest.mark.defends("slow-resolver")
 def test_slow_resolver(hanging_resolver: list[str]) -> None:
     assert_times_out("http://slow.test/", public_settings(url_timeout=SHORT))
     assert hanging_resolver == ["slow.test"]
 
 
+@pytest.mark.defends("slow-resolver")
 def test_look_ups_left_to_themselves_are_bounded(hanging_resolver: list[str]) -> None:
     for _ in range(4):
         assert_times_out("http://slow.test/", public_settings(url_timeout=SHORT))
