@@ -1,4 +1,4 @@
-"""Bodies are read within limits, whatever the client does."""
+"""Bodies are read within limits, for any client."""
 
 import io
 import socket
@@ -36,7 +36,7 @@ class Stream:
 
 
 class Gone(Stream):
-    """The connection of a client that is no longer there."""
+    """The connection of a client that is gone."""
 
     def read(self, size: int = -1) -> bytes:
         raise ConnectionResetError

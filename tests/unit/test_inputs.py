@@ -9,6 +9,7 @@ import pytest
 from flask import Request
 from hypothesis import given
 from hypothesis import strategies as st
+from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 
 from age_gender.edge import inputs
@@ -229,7 +230,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "deflate", "br", "gzip, identity"])
     def test_compressed_bodies(self, encoding: str) -> None:
-        got = Request(EnvironBuilder(headers={"Content-Encoding": encoding}).get_environ())
+        got = Request(EnvironBuilder(headers=Headers({"Content-Encoding": encoding})).get_environ())
         with pytest.raises(Problem) as caught:
             inputs.refuse_compressed(got)
         assert caught.value.status == 415
@@ -237,7 +238,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("headers", [{}, {"Content-Encoding": "identity"}])
     def test_bodies_that_are_not(self, headers: dict[str, str]) -> None:
-        inputs.refuse_compressed(Request(EnvironBuilder(headers=headers).get_environ()))
+        inputs.refuse_compressed(Request(EnvironBuilder(headers=Headers(headers)).get_environ()))
 
     @pytest.mark.defends("hostile-form")
     @pytest.mark.parametrize(
@@ -345,7 +346,7 @@ JSON_VALUES = st.recursive(
 
 
 def read_or_refused(data: bytes, kind: str | None, query: str = "") -> None:
-    """Whatever is sent, the result is a picture or a client error."""
+    """Any input results in a picture or a client error."""
     status = 200
     try:
         fields, picture = read(data, kind, query)

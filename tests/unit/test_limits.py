@@ -26,8 +26,9 @@ def installed(monkeypatch: pytest.MonkeyPatch, max_wait: float = 1.0) -> server.
     """The server that the framework starts after `install`."""
     monkeypatch.setattr(framework, "GunicornApplication", None)
     server.install(max_wait, Shutdown())
-    application = create_server(Flask("predict"), debug=False).server_class
-    made = application(Flask("predict"), "127.0.0.1", 8080, False)
+    flask = Flask("predict")
+    served = create_server(flask, debug=False)  # type: ignore[no-untyped-call]
+    made = served.server_class(flask, "127.0.0.1", 8080, False)
     assert isinstance(made, server.Application)
     return made
 
@@ -35,8 +36,8 @@ def installed(monkeypatch: pytest.MonkeyPatch, max_wait: float = 1.0) -> server.
 def test_a_request_has_time_for_all_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(queue_timeout=300)
     waits = app.BODY_SECONDS + 2 * settings.queue_timeout + settings.url_timeout
-    server_of = installed(monkeypatch, app.Edge(settings).max_wait)
-    assert server_of.request_seconds > waits
+    application = installed(monkeypatch, app.Edge(settings).max_wait)
+    assert application.request_seconds > waits
 
 
 def test_the_framework_starts_our_server(monkeypatch: pytest.MonkeyPatch) -> None:
