@@ -161,11 +161,11 @@ class Edge:
             options = fields.options
             del data, fields  # they contain the picture as text
             reservation.resize(len(encoded))
-            image = EncodedImage(
+            header = EncodedImage(
                 encoded, max_bytes=settings.max_picture_bytes, max_pixels=limiter.max_pixels
-            )
+            ).header
             runtime = self._runtime()
-            pixels = prediction_pixels(image.header.width, image.header.height, options.min_face)
+            pixels = prediction_pixels(header.width, header.height, options.min_face)
             with limiter.predict(pixels, wanted):
                 result = runtime.pipeline.run(encoded, options)
             answer = response_of(runtime, result, options)
