@@ -17,7 +17,6 @@ import logging
 import os
 import re
 import shlex
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -35,6 +34,7 @@ try:
     from age_gender.cli import streams
     from age_gender.errors import AgeGenderError, ModelUnavailable
     from age_gender.settings import Settings, load_settings
+    from age_gender.vision.detectors.registry import DETECTORS, DetectorName
 except ModuleNotFoundError as error:
     sys.exit(
         f"error: {sys.executable} has no package {error.name}: run `make models` once, then "
@@ -57,13 +57,6 @@ console = Console()
 notes = Console(stderr=True)
 
 UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-
-
-class DetectorChoice(StrEnum):
-    """Detectors by name."""
-
-    fast = "fast"
-    accurate = "accurate"
 
 
 def _seconds(text: str) -> float:
@@ -126,8 +119,8 @@ def predict(
         int | None, typer.Option(min=0, help="Look at this camera instead; the first is 0.")
     ] = None,
     detector: Annotated[
-        DetectorChoice, typer.Option(help="`accurate` finds far more.", rich_help_panel="Faces")
-    ] = DetectorChoice.accurate,
+        DetectorName, typer.Option(help="`accurate` finds far more.", rich_help_panel="Faces")
+    ] = "accurate",
     confidence: Annotated[
         float, typer.Option(min=0, max=1, help="Least score of a face.", rich_help_panel="Faces")
     ] = 0.5,
@@ -222,7 +215,7 @@ def predict(
         options=Options(
             confidence=confidence,
             nms=nms,
-            face_detector=detector.value,
+            face_detector=detector,
             min_face=min_face,
             return_image=blur is not None,
             draw=False,
@@ -395,8 +388,8 @@ def _settings() -> Settings:
 
 
 def _require_models(settings: Settings) -> None:
-    needed = ("retinaface.tflite", f"{settings.attribute_model}.tflite")
-    if not all((settings.models_dir / name).is_file() for name in needed):
+    needed = {settings.attribute_model, *(n for d in DETECTORS.values() for n in d.networks)}
+    if not all((settings.models_dir / f"{name}.tflite").is_file() for name in needed):
         _fail("the models are not there yet: run `make models` (or local_runner.py models)")
 
 

@@ -42,7 +42,7 @@ def measure(rounds: int = ROUNDS) -> dict[str, Any]:
     """Medians over interleaved rounds, so that a busy moment touches all cases alike."""
     from age_gender.settings import load_settings
 
-    pipeline = Runtime(load_settings()).pipeline
+    runtime = Runtime(load_settings())
     pictures = [picture(PEOPLE[people], *size) for _, people, size, _ in CASES]
     options = [Options(return_image=False, **given) for *_, given in CASES]
     times: list[list[float]] = [[] for _ in CASES]
@@ -53,7 +53,8 @@ def measure(rounds: int = ROUNDS) -> dict[str, Any]:
     for round_number in range(rounds + 2):
         for index in range(len(CASES)):
             before = time.process_time()
-            result = pipeline.run(pictures[index], options[index])
+            image = runtime.open_image(pictures[index])
+            result = runtime.pipeline.run(image, options[index])
             used = time.process_time() - before
             if round_number >= 2:  # the first ones prepare interpreters
                 times[index].append(result.inference_ms)

@@ -21,7 +21,7 @@ So N = 2 (H W / 64 + H W / 256 + H W / 1024). With an anchor (cx, cy, a) in pixe
     point  = (cx, cy) + 0.1 * landmark * a
 
 The cut is made before this decoding: the graph would decode all N anchors, and the caller needs
-only the few above its threshold. That is done in `age_gender.vision.detectors.accurate`.
+only the few above its threshold. That is done in `age_gender.vision.detectors.retinaface`.
 
 The LiteRT file is made for speed on a CPU. No shape is computed in its graph, so that XNNPACK
 takes all of it and a change of the input's size costs milliseconds. The backbone and the pyramid

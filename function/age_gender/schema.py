@@ -1,4 +1,4 @@
-"""The request's and the response's shape: the interface is the schema."""
+"""The shape of requests and responses."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,8 +6,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticUseDefault
 
 from age_gender import __version__
-from age_gender.vision.model_spec import ModelSpec
-from age_gender.vision.pipeline import Face, Options, Result
+from age_gender.vision.detectors.registry import DETECTORS, DetectorName
+from age_gender.vision.face import Face, FaceAttributes
+from age_gender.vision.pipeline import Options, Result
+
+_DEFAULT_MIN_FACES = " or ".join(
+    f"{info.default_min_face} (`{name}`)" for name, info in DETECTORS.items()
+)
+_LABELS = " or ".join(f"`{info.label}`" for info in DETECTORS.values())
 
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
@@ -33,8 +39,9 @@ class PredictRequest(BaseModel):
         0.5, description="IoU above which the worse of two overlapping boxes is dropped."
     )
     draw: bool = Field(True, description="Draw boxes and labels on the returned image.")
-    face_detector: Literal["fast", "accurate"] = Field(
-        "fast", description="`fast`: dlib HOG. `accurate`: RetinaFace, which finds far more faces."
+    face_detector: DetectorName = Field(
+        "fast",
+        description=" ".join(f"`{name}`: {info.summary}." for name, info in DETECTORS.items()),
     )
     get_attributes: bool = Field(True, description="Tell age and gender of each face.")
     return_image: bool = Field(True, description="Send the picture back as base64 JPEG.")
@@ -58,7 +65,7 @@ class PredictRequest(BaseModel):
         ge=1,
         le=100_000,
         description="Side of the smallest face wanted, in pixels of the picture; larger is "
-        "faster. By default 40 (`fast`) or 16 (`accurate`), more on very large pictures.",
+        f"faster. By default {_DEFAULT_MIN_FACES}, more on very large pictures.",
         examples=[32],
     )
 
@@ -131,7 +138,7 @@ class ModelBody(BaseModel):
 
     version: str = Field(description="The service's version.", examples=["0.1.0"])
     detector: str = Field(
-        description="What found the faces: `dlib-hog` or `retinaface-mobilenetv2`.",
+        description=f"What found the faces: {_LABELS}.",
         examples=["retinaface-mobilenetv2"],
     )
     attributes: str | None = Field(
@@ -166,37 +173,32 @@ class PredictResponse(BaseModel):
     )
 
 
-def response_body(
-    result: Result, options: Options, spec: ModelSpec | None, engine: str
-) -> dict[str, Any]:
-    """Build the answer's JSON object (without ``image``).
+def response_body(result: Result) -> dict[str, Any]:
+    """Build the response's JSON object, without ``image``.
 
-    Plain dicts: validating our own output against `PredictResponse` at every request would cost
-    more than building it; a test holds the two together.
+    It is built as plain dicts, since validating our own output on every request would cost more. A
+    test compares it with `PredictResponse`.
     """
     return {
-        "confidence": options.confidence,
+        "confidence": result.confidence,
         "faces": [_row(face) for face in result.faces],
         "image_size": list(result.size),
         "inference_time": round(result.inference_ms, 2),
         "details": [_details(face) for face in result.faces],
         "model": {
             "version": __version__,
-            "detector": DETECTOR_NAMES[options.face_detector],
-            "attributes": None if spec is None else f"{spec.name} {spec.version}",
-            "engine": engine,
+            "detector": result.models.detector,
+            "attributes": result.models.attributes,
+            "engine": result.models.engine,
         },
     }
-
-
-DETECTOR_NAMES = {"fast": "dlib-hog", "accurate": "retinaface-mobilenetv2"}
 
 
 def _row(face: Face) -> list[int | float | str]:
     x1, y1, x2, y2 = face.box
     row: list[int | float | str] = [*face.box, x2 - x1, y2 - y1, round(face.confidence, 4)]
-    if face.age is not None and face.gender is not None:
-        row += [round(face.age), face.gender]
+    if face.attributes is not None:
+        row += [round(face.attributes.age), face.attributes.gender]
     return row
 
 
@@ -206,19 +208,21 @@ def _details(face: Face) -> dict[str, Any]:
         "confidence": round(face.confidence, 4),
         "landmarks": face.landmarks and [[round(x, 1), round(y, 1)] for x, y in face.landmarks],
     }
-    if face.age is None or face.age_interval is None or face.quality is None:
-        return details
-    quality = face.quality
-    return details | {
-        "age": round(face.age, 1),
-        "age_interval": [round(years, 1) for years in face.age_interval],
-        "gender": face.gender,
-        "gender_probability": round(face.gender_probability or 0.0, 4),
+    return details if face.attributes is None else details | _attributes(face.attributes)
+
+
+def _attributes(attributes: FaceAttributes) -> dict[str, Any]:
+    quality = attributes.quality
+    return {
+        "age": round(attributes.age, 1),
+        "age_interval": [round(years, 1) for years in attributes.age_interval],
+        "gender": attributes.gender,
+        "gender_probability": round(attributes.gender_probability, 4),
         "quality": {
             "size": round(quality.size, 1),
             "sharpness": round(quality.sharpness, 3),
             "yaw": None if quality.yaw is None else round(quality.yaw, 2),
             "roll": None if quality.roll is None else round(quality.roll, 1),
         },
-        "reliable": face.reliable,
+        "reliable": attributes.reliable,
     }

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from age_gender.errors import SettingsError
+from age_gender.vision.detectors.registry import DetectorName
 
 FUNCTION_DIR = Path(__file__).resolve().parent.parent
 DEFAULT_USERNAME = "sugar"
@@ -71,7 +72,7 @@ class Settings(BaseModel):
     """Only objects whose names start with this are annotated."""
     output_bucket: Annotated[str, Field(pattern=r"^[a-z0-9._-]*$")] = ""
     output_prefix: str = ""
-    annotate_face_detector: Literal["fast", "accurate"] = "accurate"
+    annotate_face_detector: DetectorName = "accurate"
     annotate_confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5
     annotate_nms: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5
     annotate_min_face: Annotated[int, Field(ge=1, le=100_000)] | None = None

@@ -80,14 +80,14 @@ class FakeRuntime:
     detector: FakeDetector = field(
         default_factory=lambda: FakeDetector(detections((10, 10, 50, 50), landmarks=True))
     )
-    limits: dict[str, int] = field(
-        default_factory=lambda: {"max_bytes": 1 << 20, "max_pixels": 1 << 20}
-    )
 
     def __post_init__(self) -> None:
         self.attributes = estimator()
         self.pipeline = Pipeline(
-            lambda _: self.detector, lambda: self.attributes, cpus=CpuShares(1), **self.limits
+            lambda _: self.detector,
+            lambda: self.attributes,
+            cpus=CpuShares(1),
+            engine=self.engine,
         )
 
     def estimator(self) -> AttributeEstimator:

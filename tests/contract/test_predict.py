@@ -301,9 +301,7 @@ class TestRefused:
 
     def test_413_picture_bytes(self, serve: Serve) -> None:
         large = PICTURE.ljust(5000, b"\0")
-        client = serve(
-            FakeRuntime(limits={"max_bytes": 4096, "max_pixels": 1 << 20}), max_picture_bytes=4096
-        )
+        client = serve(FakeRuntime(), max_picture_bytes=4096)
         for response in (
             client.post(data=large, content_type="image/png"),
             client.post(json={"b64": base64.b64encode(large).decode()}),

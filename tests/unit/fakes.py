@@ -7,8 +7,13 @@ from numpy.typing import NDArray
 
 from age_gender.networks.engine import Write
 from age_gender.vision.attributes import AttributeEstimator
-from age_gender.vision.detectors import Detections
+from age_gender.vision.detectors.base import Detections
+from age_gender.vision.face import FaceAttributes
 from age_gender.vision.model_spec import Ages, Calibration, Chip, ModelSpec, Reliability
+from age_gender.vision.pipeline import ModelNames, Result
+from age_gender.vision.quality import Quality
+
+NAMES = ModelNames("fake", "fake 1", "litert")
 
 Float = NDArray[np.float32]
 
@@ -65,7 +70,6 @@ class FakeDetector:
     """Finds what it was told to, and remembers what it was asked."""
 
     name = "fake"
-    default_min_face = 1
 
     def __init__(self, found: Detections):
         self._found = found
@@ -95,3 +99,15 @@ def detections(*boxes: tuple[float, ...], landmarks: bool = False) -> Detections
         corners, sides = array[:, None, :2], (array[:, 2:] - array[:, :2])[:, None]
         points = (corners + sides * share).astype(np.float32)
     return Detections(array, scores, points)
+
+
+def face_attributes(age: float = 30.0, *, reliable: bool = True) -> FaceAttributes:
+    """Attributes of a man, with an interval of 10 years to either side."""
+    return FaceAttributes(
+        age, (age - 10, age + 10), "M", 0.9, Quality(40.0, 0.4, None, None), reliable
+    )
+
+
+def empty_result(jpeg: bytes | None = None, **stages: float) -> Result:
+    """A result without faces."""
+    return Result((4, 3), [], jpeg, stages, 0.5, NAMES)

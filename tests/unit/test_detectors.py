@@ -15,8 +15,17 @@ from numpy.typing import NDArray
 
 from age_gender.errors import ModelUnavailable
 from age_gender.networks.engine import LiteRTEngine
-from age_gender.vision.detectors import Detections, fast
-from age_gender.vision.detectors.accurate import (
+from age_gender.vision.detectors import hog as hog_module
+from age_gender.vision.detectors import retinaface
+from age_gender.vision.detectors.base import MAX_CANDIDATES, Detections, InputScale
+from age_gender.vision.detectors.hog import (
+    FILTERS,
+    MIN_SCORE,
+    HogDetector,
+    confidence_of,
+    score_for,
+)
+from age_gender.vision.detectors.retinaface import (
     SHAPES,
     STRIDES,
     RetinaFaceDetector,
@@ -24,14 +33,6 @@ from age_gender.vision.detectors.accurate import (
     _decode_boxes,
     _decode_landmarks,
     _shape_for,
-)
-from age_gender.vision.detectors.base import MAX_CANDIDATES, working_scale
-from age_gender.vision.detectors.fast import (
-    FILTERS,
-    MIN_SCORE,
-    HogDetector,
-    confidence_of,
-    score_for,
 )
 from age_gender.vision.geometry import ios_matrix
 from modelbuild import hog
@@ -171,7 +172,7 @@ class TestRetinaFace:
         # Pictures of the network's own shape, looked at as they are.
         shape = max(SHAPES, key=lambda s: s[0] * s[1])
         image = np.zeros((*shape, 3), np.uint8)
-        min_face = int(detector.smallest_seen)
+        min_face = int(retinaface.INPUT_SCALE.min_detectable)
 
         def scores(confidence: float, nms: float) -> list[float]:
             return detector.detect(image, confidence, nms, min_face).scores.round(2).tolist()
@@ -185,7 +186,9 @@ class TestRetinaFace:
         outside = np.array([[10, 300, 50, 340]], np.float32)
         detector = RetinaFaceDetector(FakeEngine(lambda batch: planted(batch, outside)))
         image = np.zeros((200, 800, 3), np.uint8)
-        assert len(detector.detect(image, 0.5, 0.5, int(detector.smallest_seen))) == 0
+        assert (
+            len(detector.detect(image, 0.5, 0.5, int(retinaface.INPUT_SCALE.min_detectable))) == 0
+        )
 
     def test_confidence_zero_is_bounded(self) -> None:
         """All anchors pass the threshold then, and non-maximum suppression is quadratic."""
@@ -204,18 +207,13 @@ class TestRetinaFace:
         assert (np.diff(found.scores) <= 0).all()
 
 
-class TestWorkingScale:
+class TestInputScale:
     @staticmethod
     def scale(width: int, height: int, min_face: int | None) -> float:
-        return working_scale(
-            width,
-            height,
-            min_face,
-            default_min_face=40,
-            smallest_seen=80.0,
-            default_long_side=1000,
-            max_long_side=4000,
+        scale = InputScale(
+            default_min_face=40, min_detectable=80.0, default_long_side=1000, max_long_side=4000
         )
+        return scale.scale_for(width, height, min_face)
 
     @pytest.mark.parametrize(
         ("width", "height", "min_face", "scale"),
@@ -323,7 +321,7 @@ def test_filters_that_cannot_be_read_are_told(
     file = tmp_path / "hog.svm"
     if content is not None:
         file.write_bytes(content)
-    monkeypatch.setattr(fast, "FILTERS", file)
+    monkeypatch.setattr(hog_module, "FILTERS", file)
     with pytest.raises(ModelUnavailable, match=r"hog\.svm .* is missing or damaged") as caught:
         HogDetector().detect(np.zeros((100, 100, 3), np.uint8), 0.5, 0.5)
     assert str(tmp_path) not in caught.value.message
@@ -340,7 +338,7 @@ def test_hog_windows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         compared.append(len(one))
         return ios_matrix(one, other)
 
-    monkeypatch.setattr(fast, "ios_matrix", covered)
+    monkeypatch.setattr(hog_module, "ios_matrix", covered)
     found = detector.detect(np.zeros((100, 100, 3), np.uint8), 0.0, 0.5)
     assert compared == [MAX_CANDIDATES]
     assert len(found) == 1

@@ -16,7 +16,7 @@ from age_gender.limits import cpus
 from age_gender.limits.cpus import CpuShares
 from age_gender.networks import engine
 from age_gender.networks.engine import LiteRTEngine, TensorFlowEngine
-from age_gender.vision.detectors.accurate import RetinaFaceDetector
+from age_gender.vision.detectors.retinaface import RetinaFaceDetector
 from tests.unit.models import model
 from tests.unit.pictures import portrait
 

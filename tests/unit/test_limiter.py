@@ -97,5 +97,5 @@ def test_settings() -> None:
 
 
 def test_a_prediction_weighs_its_pixels_and_the_search_for_small_faces() -> None:
-    assert prediction_pixels(30, 20, None) == 600
-    assert prediction_pixels(30, 20, 16) == 600 + SMALL_FACES_PIXELS
+    assert prediction_pixels(600, None) == 600
+    assert prediction_pixels(600, 16) == 600 + SMALL_FACES_PIXELS

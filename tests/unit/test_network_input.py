@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from age_gender.limits.capacity import NETWORK_PIXELS
-from age_gender.vision.detectors.accurate import RetinaFaceDetector
+from age_gender.vision.detectors.retinaface import RetinaFaceDetector
 from tests.unit.fakes import FakeEngine
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from age_gender.errors import ImageError, ImageTooLarge
 from age_gender.vision import decode as picture
+from age_gender.vision.headers import read_header
 
 LIMITS = {"max_bytes": 20_000_000, "max_pixels": 50_000_000}
 
@@ -66,7 +67,7 @@ def test_a_large_frame_behind_what_decoders_pass_over_is_refused(marker: int) ->
 
 def test_markers_without_end_are_given_up() -> None:
     with pytest.raises(ImageError):
-        picture.read_header(b"\xff\xd8\xff" + b"\xd0\xff" * 1_000_000)
+        read_header(b"\xff\xd8\xff" + b"\xd0\xff" * 1_000_000)
 
 
 def test_wider_than_a_jpeg_can_be(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,14 +14,17 @@ from PIL import Image as Pillow
 from age_gender.errors import ImageError, ImageTooLarge, ModelUnavailable
 from age_gender.limits.cpus import CpuShares
 from age_gender.schema import PredictResponse, response_body
-from age_gender.vision import pipeline as module
+from age_gender.vision import decode as decode_module
 from age_gender.vision import render
 from age_gender.vision.attributes import AttributeEstimator
-from age_gender.vision.decode import EncodedImage
-from age_gender.vision.detectors import Detections, Detector
+from age_gender.vision.decode import DecodedImage, EncodedImage
+from age_gender.vision.detectors.base import Detections, Detector
+from age_gender.vision.detectors.registry import DetectorName
+from age_gender.vision.face import Face, FaceAttributes
 from age_gender.vision.model_spec import Reliability
-from age_gender.vision.pipeline import DetectorName, Options, Pipeline, Result, Stopwatch
-from tests.unit.fakes import FakeDetector, detections, estimator, spec
+from age_gender.vision.pipeline import Options, Pipeline, Result, Stopwatch
+from age_gender.vision.view import ImageSource, View
+from tests.unit.fakes import FakeDetector, detections, empty_result, estimator, spec
 from tests.unit.pictures import Pixels, decoded, encoded, noise
 
 WIDTH, HEIGHT = 200, 120
@@ -33,26 +36,33 @@ PICTURE = encoded(GREY, "PNG")
 
 def pipeline_of(
     detector: Callable[[DetectorName], Detector],
-    judge: Callable[[], AttributeEstimator] = estimator,
+    attributes: Callable[[], AttributeEstimator] = estimator,
     cpus: CpuShares | None = None,
-    **limits: int,
 ) -> Pipeline:
-    bounds = {"max_bytes": 1 << 20, "max_pixels": 1 << 20} | limits
-    return Pipeline(detector, judge, cpus=cpus or CpuShares(1), **bounds)
+    return Pipeline(detector, attributes, cpus=cpus or CpuShares(1), engine="litert")
 
 
-def pipeline(found: Detections, judge: AttributeEstimator | None = None, **limits: int) -> Pipeline:
-    detector = FakeDetector(found)
-    known = judge or estimator()
-    return pipeline_of(lambda _: detector, lambda: known, **limits)
+def encoded_image(data: bytes = PICTURE, **limits: int) -> EncodedImage:
+    return EncodedImage(data, **{"max_bytes": 1 << 20, "max_pixels": 1 << 20} | limits)
 
 
-def run(found: Detections, picture: bytes = PICTURE, **options: Any) -> Result:
-    return pipeline(found).run(picture, Options(**options))
+def pipeline(detections: Detections, attributes: AttributeEstimator | None = None) -> Pipeline:
+    detector = FakeDetector(detections)
+    loaded = attributes or estimator()
+    return pipeline_of(lambda _: detector, lambda: loaded)
 
 
-@pytest.mark.parametrize("decoded", [False, True])
-def test_cpus_are_shared_with_the_pictures_worked_on(decoded: bool) -> None:
+def run(detections: Detections, data: bytes = PICTURE, **options: Any) -> Result:
+    return pipeline(detections).run(encoded_image(data), Options(**options))
+
+
+def attributes_of(face: Face) -> FaceAttributes:
+    assert face.attributes is not None
+    return face.attributes
+
+
+@pytest.mark.parametrize("source", [encoded_image(), DecodedImage(GREY)])
+def test_cpus_are_shared_with_the_images_in_progress(source: ImageSource) -> None:
     shares = CpuShares(4)
     threads: list[int] = []
 
@@ -66,7 +76,7 @@ def test_cpus_are_shared_with_the_pictures_worked_on(decoded: bool) -> None:
         with ExitStack() as stack:
             for _ in range(others):
                 stack.enter_context(shares.picture())
-            made.run_decoded(GREY, Options()) if decoded else made.run(PICTURE, Options())
+            made.run(source, Options())
     assert threads == [4, 2]
     assert shares.threads == 4
 
@@ -120,7 +130,9 @@ class TestOptions:
             return detector
 
         made = pipeline_of(named)
-        made.run(PICTURE, Options(face_detector="accurate", confidence=0.3, nms=0.2, min_face=55))
+        made.run(
+            encoded_image(), Options(face_detector="accurate", confidence=0.3, nms=0.2, min_face=55)
+        )
         assert asked == ["accurate"]
         assert detector.asked == [(0.3, 0.2, 55)]
 
@@ -134,34 +146,33 @@ class TestOptions:
 
     def test_attributes(self) -> None:
         (face,) = run(detections((20, 20, 80, 80), landmarks=True)).faces
-        assert face.age == pytest.approx(AGE)
-        assert face.age_interval is not None
-        assert face.age_interval[0] <= AGE <= face.age_interval[1]
-        assert face.gender == "M"
-        assert face.gender_probability == pytest.approx(200 / 255, abs=0.01)
-        assert face.quality is not None
-        assert face.quality.size == 60
-        assert face.reliable is True
+        attributes = attributes_of(face)
+        assert attributes.age == pytest.approx(AGE)
+        assert attributes.age_interval[0] <= AGE <= attributes.age_interval[1]
+        assert attributes.gender == "M"
+        assert attributes.gender_probability == pytest.approx(200 / 255, abs=0.01)
+        assert attributes.quality.size == 60
+        assert attributes.reliable is True
 
     def test_the_likelier_gender_and_its_probability(self) -> None:
-        picture = encoded(np.full((60, 60, 3), (20, 51, 0), np.uint8), "PNG")
-        (face,) = run(detections((10, 10, 50, 50)), picture).faces
-        assert face.gender == "F"
-        assert face.gender_probability == pytest.approx(0.8, abs=0.01)
+        data = encoded(np.full((60, 60, 3), (20, 51, 0), np.uint8), "PNG")
+        (face,) = run(detections((10, 10, 50, 50)), data).faces
+        assert attributes_of(face).gender == "F"
+        assert attributes_of(face).gender_probability == pytest.approx(0.8, abs=0.01)
 
     def test_each_face_gets_its_own_attributes(self) -> None:
         image = GREY.copy()
         image[:, 100:] = (77, 10, 0)
         found = detections((20, 30, 60, 70), (130, 30, 170, 70), landmarks=True)
-        left, right = run(found, encoded(image, "PNG")).faces
+        left, right = map(attributes_of, run(found, encoded(image, "PNG")).faces)
         assert (left.age, left.gender) == (pytest.approx(AGE), "M")
         assert (right.age, right.gender) == (pytest.approx(77), "F")
 
     def test_reliability_is_the_models(self) -> None:
-        judge = estimator(spec(reliability=Reliability(min_size=50)))
+        strict = estimator(spec(reliability=Reliability(min_size=50)))
         found = detections((0, 0, 60, 60), (70, 0, 110, 60))
-        faces = pipeline(found, judge).run(PICTURE, Options()).faces
-        assert [face.reliable for face in faces] == [True, False]
+        faces = pipeline(found, strict).run(encoded_image(), Options()).faces
+        assert [attributes_of(face).reliable for face in faces] == [True, False]
 
     def test_without_attributes_no_model_is_loaded(self) -> None:
         def fail() -> AttributeEstimator:
@@ -169,18 +180,18 @@ class TestOptions:
 
         detector = FakeDetector(detections((20, 20, 80, 80)))
         made = pipeline_of(lambda _: detector, fail)
-        (face,) = made.run(PICTURE, Options(get_attributes=False)).faces
-        assert face.age is face.gender is face.quality is face.reliable is None
+        (face,) = made.run(encoded_image(), Options(get_attributes=False)).faces
+        assert face.attributes is None
         with pytest.raises(ModelUnavailable):
-            made.run(PICTURE, Options())
+            made.run(encoded_image(), Options())
 
     def test_limits(self) -> None:
         with pytest.raises(ImageTooLarge):
-            pipeline(detections(), max_bytes=10).run(PICTURE, Options())
+            encoded_image(max_bytes=10)
         with pytest.raises(ImageTooLarge):
-            pipeline(detections(), max_pixels=WIDTH * HEIGHT - 1).run(PICTURE, Options())
+            encoded_image(max_pixels=WIDTH * HEIGHT - 1)
         with pytest.raises(ImageError):
-            run(detections(), b"no picture")
+            encoded_image(b"no picture")
 
 
 class TestImage:
@@ -264,18 +275,18 @@ class TestReducedDecoding:
 
     @pytest.fixture(autouse=True)
     def large(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "MIN_REDUCED_PIXELS", 480 * 640)
+        monkeypatch.setattr(decode_module, "MIN_REDUCED_PIXELS", 480 * 640)
 
     @pytest.fixture
     def decoded_at(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         reductions: list[int] = []
-        real = EncodedImage.decode
+        real = EncodedImage.view
 
-        def decode(file: EncodedImage, reduction: int = 1) -> Pixels:
+        def view(image: EncodedImage, reduction: int = 1) -> View:
             reductions.append(reduction)
-            return real(file, reduction)
+            return real(image, reduction)
 
-        monkeypatch.setattr(EncodedImage, "decode", decode)
+        monkeypatch.setattr(EncodedImage, "view", view)
         return reductions
 
     def run(
@@ -283,7 +294,8 @@ class TestReducedDecoding:
     ) -> tuple[Result, Seeing]:
         detector = Seeing(detections(*boxes, landmarks=True))
         made = pipeline_of(lambda _: detector)
-        return made.run(data, Options(**{"return_image": False, **options})), detector
+        asked = Options(**{"return_image": False, **options})
+        return made.run(encoded_image(data), asked), detector
 
     def test_places_are_those_of_the_whole_picture(self, decoded_at: list[int]) -> None:
         result, detector = self.run((20, 30, 120, 110), min_face=40)
@@ -295,9 +307,8 @@ class TestReducedDecoding:
         assert face.box == (80, 120, 480, 440)
         assert face.landmarks is not None
         assert face.landmarks[0] == pytest.approx((80 + 0.3 * 400, 120 + 0.4 * 320))
-        assert face.quality is not None
-        assert face.quality.size == 320
-        assert face.age == pytest.approx(AGE, abs=1)
+        assert attributes_of(face).quality.size == 320
+        assert attributes_of(face).age == pytest.approx(AGE, abs=1)
 
     @pytest.mark.parametrize(
         ("side", "decoded"),
@@ -309,7 +320,8 @@ class TestReducedDecoding:
     ) -> None:
         result, _ = self.run((10, 10, 80, 80), (20, 20, 20 + side, 20 + side))
         assert decoded_at == decoded
-        assert [face.age for face in result.faces] == pytest.approx([AGE, AGE], abs=1)
+        ages = [attributes_of(face).age for face in result.faces]
+        assert ages == pytest.approx([AGE, AGE], abs=1)
 
     def test_faces_that_nobody_asked_for_need_no_chips(self, decoded_at: list[int]) -> None:
         self.run((10, 10, 80, 80), (20, 20, 30, 30), max_faces=1)
@@ -324,7 +336,7 @@ class TestReducedDecoding:
         self.run(return_image=True)
         self.run(data=progressive)
         self.run(data=encoded(self.LARGE, "PNG"))
-        monkeypatch.setattr(module, "MIN_REDUCED_PIXELS", 480 * 640 + 1)
+        monkeypatch.setattr(decode_module, "MIN_REDUCED_PIXELS", 480 * 640 + 1)
         self.run()
         assert decoded_at == [1] * 4
         self.run(data=progressive, get_attributes=False)
@@ -339,19 +351,19 @@ class TestReducedDecoding:
         assert result.faces[0].box == (4, 8, 404, 448)
 
     def test_decoding_twice_is_told_as_decoding(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        real = EncodedImage.decode
+        real = EncodedImage.view
 
-        def slowly(file: EncodedImage, reduction: int = 1) -> Pixels:
+        def slowly(image: EncodedImage, reduction: int = 1) -> View:
             time.sleep(0.1)
-            return real(file, reduction)
+            return real(image, reduction)
 
-        monkeypatch.setattr(EncodedImage, "decode", slowly)
+        monkeypatch.setattr(EncodedImage, "view", slowly)
         result, _ = self.run((20, 20, 30, 30))
         assert result.stages["decode"] >= 200
 
 
 class TestStages:
-    ALL = ("decode", "load", "detect", "align", "attributes", "render")
+    ALL = ("load", "decode", "detect", "align", "attributes", "render")
 
     def test_every_stage_is_timed(self) -> None:
         result = run(detections((20, 20, 80, 80)))
@@ -360,11 +372,11 @@ class TestStages:
 
     def test_stages_that_did_not_happen_are_not_there(self) -> None:
         result = run(detections((20, 20, 80, 80)), get_attributes=False, return_image=False)
-        assert tuple(result.stages) == ("decode", "load", "detect")
+        assert tuple(result.stages) == ("load", "decode", "detect")
 
     def test_inference_time_is_finding_and_judging(self) -> None:
         stages = {name: 10.0**i for i, name in enumerate(self.ALL)}
-        assert Result((1, 1), [], None, stages).inference_ms == pytest.approx(11100)
+        assert empty_result(**stages).inference_ms == pytest.approx(11100)
 
     def test_stages_add_up_and_end_with_failures(self) -> None:
         watch = Stopwatch()
@@ -385,8 +397,8 @@ class TestResponse:
     ) -> None:
         boxes = [(i * 60 + 3.4, 10.7, i * 60 + 50.2, 70.1) for i in range(count)]
         options = Options(get_attributes=attributes, confidence=0.3)
-        result = pipeline(detections(*boxes, landmarks=landmarks)).run(PICTURE, options)
-        body = response_body(result, options, spec() if attributes else None, "litert")
+        made = pipeline(detections(*boxes, landmarks=landmarks))
+        body = response_body(made.run(encoded_image(), options))
         answer = PredictResponse.model_validate(body)
         assert answer.model_dump(exclude_unset=True, mode="json") == body
         assert body["confidence"] == 0.3
@@ -408,12 +420,19 @@ class TestResponse:
                 assert "age" not in details
 
     def test_names_of_the_models(self) -> None:
-        result = run(detections())
-        fast = response_body(result, Options(), spec(), "litert")["model"]
+        fast = response_body(run(detections()))["model"]
         assert (fast["detector"], fast["attributes"], fast["engine"]) == (
             *("dlib-hog", "fake 1"),
             "litert",
         )
-        accurate = response_body(result, Options(face_detector="accurate"), None, "tensorflow")
-        assert accurate["model"]["detector"] == "retinaface-mobilenetv2"
-        assert accurate["model"]["attributes"] is None
+        made = Pipeline(
+            lambda _: FakeDetector(detections()),
+            estimator,
+            cpus=CpuShares(1),
+            engine="tensorflow",
+        )
+        options = Options(face_detector="accurate", get_attributes=False)
+        accurate = response_body(made.run(encoded_image(), options))["model"]
+        assert accurate["detector"] == "retinaface-mobilenetv2"
+        assert accurate["attributes"] is None
+        assert accurate["engine"] == "tensorflow"

@@ -18,6 +18,7 @@ from tests.unit.models import model
 from tests.unit.pictures import encoded, noise
 
 THREADS = 32
+NOISE = encoded(noise(40, 40), "PNG")
 
 
 class TestLazy:
@@ -63,8 +64,8 @@ class TestRuntime:
 
     def test_detection_alone_does_not_need_the_attribute_model(self, tmp_path: Path) -> None:
         runtime = Runtime(Settings(models_dir=tmp_path))
-        picture = encoded(noise(40, 40), "PNG")
-        assert runtime.pipeline.run(picture, Options(get_attributes=False)).size == (40, 40)
+        image = runtime.open_image(NOISE)
+        assert runtime.pipeline.run(image, Options(get_attributes=False)).size == (40, 40)
 
     @pytest.mark.parametrize(
         "options", [Options(), Options(face_detector="accurate", get_attributes=False)]
@@ -73,17 +74,17 @@ class TestRuntime:
         runtime = Runtime(Settings(models_dir=tmp_path))
         for _ in range(2):
             with pytest.raises(ModelUnavailable):
-                runtime.pipeline.run(encoded(noise(40, 40), "PNG"), options)
+                runtime.pipeline.run(runtime.open_image(NOISE), options)
 
     def test_models_that_appear_later_are_found(self, tmp_path: Path) -> None:
         file = model("retinaface.tflite")
         runtime = Runtime(Settings(models_dir=tmp_path, inference_threads=1))
-        picture = encoded(noise(40, 40), "PNG")
+        image = runtime.open_image(NOISE)
         options = Options(face_detector="accurate", get_attributes=False)
         with pytest.raises(ModelUnavailable):
-            runtime.pipeline.run(picture, options)
+            runtime.pipeline.run(image, options)
         (tmp_path / file.name).symlink_to(file)
-        assert runtime.pipeline.run(picture, options).size == (40, 40)
+        assert runtime.pipeline.run(image, options).size == (40, 40)
 
     def test_the_estimator_has_the_specification_of_its_model(self) -> None:
         settings = Settings()

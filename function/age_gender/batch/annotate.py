@@ -18,7 +18,8 @@ from age_gender.batch.storage import MARK, ObjectGone, Store, StoredObject
 from age_gender.errors import ImageError, ImageTooLarge, SettingsError
 from age_gender.limits.capacity import prediction_pixels
 from age_gender.limits.limiter import PredictionLimiter
-from age_gender.runtime import Runtime, response_of
+from age_gender.runtime import Runtime
+from age_gender.schema import response_body
 from age_gender.settings import Settings
 from age_gender.vision.decode import EncodedImage
 from age_gender.vision.pipeline import Options, Result, Stopwatch
@@ -121,10 +122,10 @@ def predict_with(
 ) -> tuple[Result, dict[str, Any]]:
     """Do what `Predictor` says with the models of ``runtime``, within the bounds of ``limiter``."""
     limit = runtime.settings.max_picture_bytes
-    header = EncodedImage(data, max_bytes=limit, max_pixels=limiter.max_pixels).header
-    with limiter.predict(prediction_pixels(header.width, header.height, options.min_face)):
-        result = runtime.pipeline.run(data, options)
-        return result, response_of(runtime, result, options)
+    image = EncodedImage(data, max_bytes=limit, max_pixels=limiter.max_pixels)
+    with limiter.predict(prediction_pixels(image.header.pixels, options.min_face)):
+        result = runtime.pipeline.run(image, options)
+        return result, response_body(result)
 
 
 def options_of(settings: Settings) -> Options:

@@ -15,11 +15,12 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from age_gender.cli import machine
 from age_gender.errors import AgeGenderError
 from age_gender.settings import FUNCTION_DIR, Settings
+from age_gender.vision.detectors.registry import DETECTORS, DetectorName
 
 if TYPE_CHECKING:
     from age_gender.runtime import Runtime
@@ -233,26 +234,24 @@ def _speeds(settings: Settings) -> Iterator[Check]:
         from age_gender.runtime import Runtime
 
         runtime = Runtime(settings)
-        for detector in ("accurate", "fast"):
+        for detector in DETECTORS:
             yield _speed(runtime, detector)
     except Exception as error:  # whatever fails here, the others stay told
         reason = str(error) or type(error).__name__
         yield Check("prediction", Status.FAILED, reason, "mend what is told above")
 
 
-def _speed(runtime: "Runtime", detector: Any) -> Check:
-    from age_gender.vision import decode as picture
+def _speed(runtime: "Runtime", detector: DetectorName) -> Check:
+    from age_gender.vision.decode import DecodedImage, decode
     from age_gender.vision.geometry import resize
     from age_gender.vision.pipeline import Options
 
     data = SAMPLE.read_bytes()
     settings = runtime.settings
-    image = picture.decode(
-        data, max_bytes=settings.max_picture_bytes, max_pixels=settings.max_pixels
-    )
+    image = decode(data, max_bytes=settings.max_picture_bytes, max_pixels=settings.max_pixels)
     image = resize(image, *SAMPLE_SIZE)
     options = Options(face_detector=detector, return_image=False)
-    results = [runtime.pipeline.run_decoded(image, options) for _ in range(ROUNDS + 2)][2:]
+    results = [runtime.pipeline.run(DecodedImage(image), options) for _ in range(ROUNDS + 2)][2:]
     name, size = f"speed, {detector}", "x".join(map(str, SAMPLE_SIZE))
     faces = len(results[0].faces)
     if faces != 1:

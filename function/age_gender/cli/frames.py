@@ -12,7 +12,7 @@ from age_gender.cli import video
 from age_gender.cli.gather import STDIN, Entry
 from age_gender.errors import ImageError, ImageTooLarge
 from age_gender.settings import Settings
-from age_gender.vision import decode as picture
+from age_gender.vision.decode import decode
 from age_gender.vision.geometry import Image
 
 
@@ -56,9 +56,7 @@ def frames_of(
     """
     if not entry.is_video:
         data = _read(entry.name, settings.max_picture_bytes)
-        image = picture.decode(
-            data, max_bytes=settings.max_picture_bytes, max_pixels=settings.max_pixels
-        )
+        image = decode(data, max_bytes=settings.max_picture_bytes, max_pixels=settings.max_pixels)
         yield Frame(entry.name, entry.relative.with_suffix(""), image)
         return
     with video.opened_video(Path(entry.name)) as capture:

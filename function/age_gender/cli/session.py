@@ -27,8 +27,11 @@ from age_gender.cli.streams import Interrupts
 from age_gender.cli.text import plural, printable
 from age_gender.cli.tiles import Sheet, Tile, tiles_of
 from age_gender.errors import AgeGenderError, ModelUnavailable
-from age_gender.runtime import Runtime, response_of
-from age_gender.vision.pipeline import Options, rendered
+from age_gender.runtime import Runtime
+from age_gender.schema import response_body
+from age_gender.vision.decode import DecodedImage
+from age_gender.vision.pipeline import Options
+from age_gender.vision.render import render_jpeg
 
 SHEETS = {".html": sheet_html.page, ".png": sheet_png.picture}
 """What makes a contact sheet, by the ending of its file."""
@@ -135,16 +138,15 @@ class Session:
 
     def _judge(self, shot: Frame) -> None:
         wants = self.wants
-        result = self.runtime.pipeline.run_decoded(shot.image, wants.options)
+        result = self.runtime.pipeline.run(DecodedImage(shot.image), wants.options)
         with self.interrupts.held():
             self.pictures += 1
             self.faces += len(result.faces)
             if wants.sheet:
                 self._tiles += tiles_of(shot, result.faces)
-            body = response_of(self.runtime, result, wants.options)
-            wants.report.add(shot, result, body)
+            wants.report.add(shot, result, response_body(result))
             if wants.drawn:
-                wants.drawn.write(shot.stem, rendered(shot.image, result.faces, None, draw=True))
+                wants.drawn.write(shot.stem, render_jpeg(shot.image, result.faces, draw=True))
             if wants.blurred and result.jpeg:
                 wants.blurred.write(shot.stem, result.jpeg)
 

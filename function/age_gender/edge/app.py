@@ -21,7 +21,8 @@ from age_gender.errors import AgeGenderError
 from age_gender.limits.admission import Shutdown
 from age_gender.limits.capacity import prediction_pixels
 from age_gender.limits.limiter import PredictionLimiter
-from age_gender.runtime import Runtime, get_runtime, response_of
+from age_gender.runtime import Runtime, get_runtime
+from age_gender.schema import response_body
 from age_gender.settings import Settings
 from age_gender.vision.decode import EncodedImage
 from age_gender.vision.model_spec import load_spec
@@ -161,14 +162,13 @@ class Edge:
             options = fields.options
             del data, fields  # they contain the picture as text
             reservation.resize(len(encoded))
-            header = EncodedImage(
+            image = EncodedImage(
                 encoded, max_bytes=settings.max_picture_bytes, max_pixels=limiter.max_pixels
-            ).header
+            )
             runtime = self._runtime()
-            pixels = prediction_pixels(header.width, header.height, options.min_face)
-            with limiter.predict(pixels, wanted):
-                result = runtime.pipeline.run(encoded, options)
-            answer = response_of(runtime, result, options)
+            with limiter.predict(prediction_pixels(image.header.pixels, options.min_face), wanted):
+                result = runtime.pipeline.run(image, options)
+            answer = response_body(result)
             if result.jpeg is not None:
                 answer["image"] = base64.b64encode(result.jpeg).decode("ascii")
             response = _json(answer)

@@ -58,15 +58,14 @@ def pixel_capacity(max_pixels: int, limit: int | None) -> int:
     return min(max_pixels, max(MIN_PIXELS, free // BYTES_PER_PIXEL))
 
 
-def prediction_pixels(width: int, height: int, min_face: int | None) -> int:
+def prediction_pixels(pixels: int, min_face: int | None) -> int:
     """Weigh a prediction in pixels, for comparison with `pixel_capacity`.
 
     Args:
-        width: of the picture.
-        height: of the picture.
+        pixels: of the picture.
         min_face: side of the smallest face wanted; None for the detector's default.
     """
-    return width * height + (0 if min_face is None else SMALL_FACES_PIXELS)
+    return pixels + (0 if min_face is None else SMALL_FACES_PIXELS)
 
 
 def network_pixels(cpus: int, limit: int | None) -> int:
