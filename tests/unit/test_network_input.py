@@ -8,6 +8,7 @@ from age_gender.vision.detectors.retinaface import RetinaFaceDetector
 from tests.unit.fakes import FakeEngine
 
 
+@pytest.mark.defends("tiny-min-face")
 @pytest.mark.parametrize("size", [(1600, 1600), (7000, 7000), (6000, 100), (300, 9000), (64, 64)])
 @pytest.mark.parametrize("min_face", [1, 2, 16])
 def test_is_bounded(size: tuple[int, int], min_face: int) -> None:

@@ -114,6 +114,7 @@ class TestAccepted:
         assert (header.width, header.height) == (WIDTH, HEIGHT)
         assert header.format.lower() == name.partition("-")[0]
 
+    @pytest.mark.defends("extreme-image")
     @pytest.mark.parametrize("size", [(1, 1), (1, 65500), (65500, 1)])
     @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "BMP", "GIF"])
     def test_extreme_sizes(self, size: tuple[int, int], file_format: str) -> None:
@@ -153,6 +154,7 @@ STORED = {
 """How a camera stores an upright picture under each EXIF orientation."""
 
 
+@pytest.mark.defends("extreme-image")
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize(
     ("file_format", "options"),
@@ -244,6 +246,7 @@ class TestReduced:
         sizes = [told(cut, reduction) for reduction in (1, 2, 4, 8)]
         assert sizes in ([None] * 4, [(240, 320), (120, 160), (60, 80), (30, 40)])
 
+    @pytest.mark.defends("size-mismatch")
     @pytest.mark.parametrize("reduction", [1, 4])
     def test_another_size_than_the_header_says_is_refused(
         self, reduction: int, monkeypatch: pytest.MonkeyPatch
@@ -263,6 +266,7 @@ def told(file: EncodedImage, reduction: int) -> tuple[int, ...] | None:
 
 
 class TestRefused:
+    @pytest.mark.defends("rare-format")
     @pytest.mark.parametrize(
         "data",
         [
@@ -300,6 +304,7 @@ class TestRefused:
     def test_just_enough_bytes(self) -> None:
         assert decode(COLOURED["jpeg"].ljust(MAX_BYTES, b"\0")).shape == IMAGE.shape
 
+    @pytest.mark.defends("pixel-bomb")
     @pytest.mark.parametrize(
         "data",
         [
@@ -365,6 +370,7 @@ def decoded_or_refused(data: bytes) -> None:
 
 
 class TestDamaged:
+    @pytest.mark.defends("corrupted")
     @pytest.mark.parametrize("name", ALL)
     def test_cut_off_anywhere(self, name: str) -> None:
         for cut in range(len(ALL[name])):
@@ -376,6 +382,7 @@ class TestDamaged:
             with pytest.raises(ImageError):
                 decode(ALL[name][:cut])
 
+    @pytest.mark.defends("corrupted")
     @settings(max_examples=60)
     @given(data=st.data())
     @pytest.mark.parametrize("name", ALL)
@@ -396,6 +403,7 @@ class TestDamaged:
     def test_random_bytes(self, magic: bytes, rest: bytes) -> None:
         decoded_or_refused(magic + rest)
 
+    @pytest.mark.defends("png-chunk")
     @pytest.mark.usefixtures("no_decoder")
     def test_png_chunk_that_claims_gigabytes(self) -> None:
         start, end = png(WIDTH, HEIGHT, unfiltered(IMAGE)).split(png_chunk(b"IEND", b""))
@@ -403,6 +411,7 @@ class TestDamaged:
         with pytest.raises(ImageError, match="damaged or incomplete"):
             decode(start + claim + end)
 
+    @pytest.mark.defends("animated-png")
     def test_png_animations_never_reach_the_decoder(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """OpenCV's reader of animations crashes the process on some damaged ones."""
         seen: list[bytes] = []

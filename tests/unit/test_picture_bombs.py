@@ -30,6 +30,7 @@ def test_ordinary_progressive_jpeg_is_read() -> None:
     assert picture.decode(progressive(2000), **LIMITS).shape == (2000, 2000, 3)
 
 
+@pytest.mark.defends("scan-bomb")
 def test_scan_bomb_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = with_more_scans(progressive(7000), 400)
     assert len(bomb) < 1_000_000
@@ -38,6 +39,7 @@ def test_scan_bomb_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPat
         picture.decode(bomb, **LIMITS)
 
 
+@pytest.mark.defends("hidden-scans")
 @pytest.mark.parametrize("marker", [0x02, 0x4F, 0xBF])
 def test_scans_hidden_in_what_is_no_segment_count(marker: int) -> None:
     """Between restarts, decoders pass over an invalid marker and read on right behind it."""
@@ -53,6 +55,7 @@ def jpeg(side: int) -> bytes:
     return bytes(cv2.imencode(".jpg", np.zeros((side, side, 3), np.uint8))[1])
 
 
+@pytest.mark.defends("hidden-frame")
 @pytest.mark.parametrize("marker", [0x00, 0x02, 0x4F, 0xBF])
 def test_a_large_frame_behind_what_decoders_pass_over_is_refused(marker: int) -> None:
     """They read on right behind FF 00, where a picture may lie in what looks like its data."""
@@ -83,6 +86,7 @@ def with_exif(data: bytes, exif: bytes) -> bytes:
 ENTRY = b"\x01\x12\0\3\0\0\0\1"  # orientation, one short
 
 
+@pytest.mark.defends("lying-exif")
 @pytest.mark.parametrize(
     "exif",
     [
@@ -104,6 +108,7 @@ def test_exif_that_lies_turns_nothing(exif: bytes) -> None:
     np.testing.assert_array_equal(found, picture.decode(jpeg, **LIMITS))
 
 
+@pytest.mark.defends("polyglot")
 @pytest.mark.parametrize(
     "rest",
     [b"<script>alert(1)</script>", b"PK\3\4" + bytes(100), b"%PDF-1.7\n", b"\x89PNG\r\n\x1a\n"],

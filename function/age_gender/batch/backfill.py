@@ -9,6 +9,7 @@ results are whole or not there.
 import argparse
 import json
 import logging
+import math
 import os
 import sys
 import threading
@@ -26,6 +27,7 @@ from age_gender.batch.location import Location, locate, refuse_loop
 from age_gender.batch.storage import StoredObject
 from age_gender.errors import AgeGenderError, SettingsError
 from age_gender.limits.cpus import usable_cpus
+from age_gender.limits.limiter import PredictionLimiter
 from age_gender.runtime import Runtime
 from age_gender.settings import Settings, get_settings
 from age_gender.vision.pipeline import Options, Result
@@ -168,18 +170,23 @@ class _Predictor:
         self._runtime = Runtime(settings)
         # TensorFlow shares the CPUs out by itself, and a GPU is one.
         self.pictures = usable_cpus() if settings.engine_in_use == "litert" else 1
-        self._places = threading.BoundedSemaphore(self.pictures)
+        self.intake = max(settings.annotate_in_flight, self.pictures + 2)
+        # No client waits for an answer, so pictures wait for as long as it takes.
+        self.limiter = PredictionLimiter.from_settings(
+            settings,
+            in_flight=self.pictures,
+            intake=self.intake,
+            queue=math.inf,
+            timeout=math.inf,
+        )
         self._lock = threading.Lock()
         self.seconds = 0.0
 
     def __call__(self, data: bytes, options: Options) -> tuple[Result, dict[str, Any]]:
-        with self._places:
-            start = time.perf_counter()
-            try:
-                return predict_with(self._runtime, data, options)
-            finally:
-                with self._lock:
-                    self.seconds += time.perf_counter() - start
+        result, answer = predict_with(self._runtime, self.limiter, data, options)
+        with self._lock:
+            self.seconds += sum(result.stages.values()) / 1000
+        return result, answer
 
 
 @dataclass
@@ -232,7 +239,7 @@ class _Run:
         As many as there are threads hold their bytes; the rest of the window only wait for their
         turn, or for an earlier picture to be done.
         """
-        threads = max(self.settings.annotate_in_flight, self.judge.pictures + 2)
+        threads = self.judge.intake
         window: deque[tuple[StoredObject, Future[Outcome]]] = deque()
         pool = ThreadPoolExecutor(threads, "picture")
         try:
@@ -246,7 +253,8 @@ class _Run:
             pool.shutdown(cancel_futures=True)
 
     def _annotate(self, picture: StoredObject) -> Outcome:
-        return self.annotator.annotate(self.source.store, picture)
+        with self.judge.limiter.intake(min(picture.size, self.settings.max_picture_bytes)):
+            return self.annotator.annotate(self.source.store, picture)
 
     def _row(self, picture: StoredObject, future: Future[Outcome]) -> dict[str, Any]:
         self.summary.pictures += 1

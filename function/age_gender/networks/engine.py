@@ -100,7 +100,7 @@ class LiteRTEngine:
         self._pixels_running = 0
         self._lock = threading.Lock()
         self._max_pixels = max_pixels
-        self._turns = Gate(cpus.cpus, MAX_WAITING, math.inf, room=self._max_pixels)
+        self._turns = Gate(cpus.cpus, MAX_WAITING, math.inf, capacity=self._max_pixels)
 
     def run(self, batch: NDArray[np.float32 | np.uint8]) -> Arrays:
         """See `Engine.run`."""
