@@ -43,7 +43,7 @@ class Stage:
         if self.error:
             raise self.error
         answer = {"faces": [], "inference_time": 12.3, "said_of": data.decode()}
-        return empty_result(self.jpeg, detect=12.0), answer
+        return empty_result(self.jpeg, {"detect": 12.0}), answer
 
     def upload(self, name: str = "a.jpg", data: bytes = b"bytes") -> StoredObject:
         self.source.create(name, data, "image/jpeg", {})

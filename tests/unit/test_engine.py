@@ -166,7 +166,7 @@ class TestPreparedShapes:
         self.run(small_budget, self.FIRST)
 
 
-class Shared:
+class SlowEngine:
     """An engine for two CPUs, whose runs wait until ``go`` is released."""
 
     SHAPE = (1, 32, 32, 3)
@@ -195,67 +195,67 @@ class Shared:
 
 
 @pytest.mark.usefixtures("prepared")
-class TestShared:
+class TestConcurrency:
     @pytest.fixture
-    def shared(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shared:
-        return Shared(tmp_path / "x.tflite", monkeypatch)
+    def slow(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SlowEngine:
+        return SlowEngine(tmp_path / "x.tflite", monkeypatch)
 
-    def test_one_run_gets_all_cpus_and_two_get_one_each(self, shared: Shared) -> None:
+    def test_one_run_gets_all_cpus_and_two_get_one_each(self, slow: SlowEngine) -> None:
         with ThreadPoolExecutor(2) as pool:
-            alone = pool.submit(shared.work)
-            assert shared.running.acquire(timeout=10)
-            second = pool.submit(shared.work)
-            assert shared.running.acquire(timeout=10)
-            shared.go.release(2)
+            alone = pool.submit(slow.work)
+            assert slow.running.acquire(timeout=10)
+            second = pool.submit(slow.work)
+            assert slow.running.acquire(timeout=10)
+            slow.go.release(2)
             alone.result(10)
             second.result(10)
         assert [interpreter.threads for interpreter in FakeInterpreter.made] == [2, 1]
 
-    def test_concurrent_runs_are_limited_to_the_cpus(self, shared: Shared) -> None:
+    def test_concurrent_runs_are_limited_to_the_cpus(self, slow: SlowEngine) -> None:
         with ThreadPoolExecutor(3) as pool:
-            jobs = [pool.submit(shared.work) for _ in range(3)]
+            jobs = [pool.submit(slow.work) for _ in range(3)]
             for _ in range(2):
-                assert shared.running.acquire(timeout=10)
-            assert not shared.running.acquire(timeout=0.3)
-            shared.go.release(3)
+                assert slow.running.acquire(timeout=10)
+            assert not slow.running.acquire(timeout=0.3)
+            slow.go.release(3)
             for job in jobs:
                 job.result(10)
 
-    def test_inputs_too_large_together_run_one_after_the_other(self, shared: Shared) -> None:
+    def test_inputs_too_large_together_run_one_after_the_other(self, slow: SlowEngine) -> None:
         with ThreadPoolExecutor(2) as pool:
-            large = pool.submit(shared.engine.run, np.zeros((1, 64, 64, 3), np.float32))
-            assert shared.running.acquire(timeout=10)
-            small = pool.submit(shared.work)
-            assert not shared.running.acquire(timeout=0.3)
-            shared.go.release(2)
+            large = pool.submit(slow.engine.run, np.zeros((1, 64, 64, 3), np.float32))
+            assert slow.running.acquire(timeout=10)
+            small = pool.submit(slow.work)
+            assert not slow.running.acquire(timeout=0.3)
+            slow.go.release(2)
             large.result(10)
             small.result(10)
-        assert shared.concurrent == [1, 1]
+        assert slow.concurrent == [1, 1]
 
-    def test_images_waiting_for_a_cpu_keep_no_memory(self, shared: Shared) -> None:
-        shared.go.release(3)
-        with shared.cpus.picture(), shared.cpus.picture(), shared.cpus.picture():
+    def test_images_waiting_for_a_cpu_keep_no_memory(self, slow: SlowEngine) -> None:
+        slow.go.release(3)
+        with slow.cpus.picture(), slow.cpus.picture(), slow.cpus.picture():
             for shape in [(1, 32, 32, 3), (1, 16, 64, 3), (1, 64, 16, 3)]:
-                shared.engine.run(np.zeros(shape, np.float32))
-            assert shared.engine.pixels == 2 * 32 * 32
+                slow.engine.run(np.zeros(shape, np.float32))
+            assert slow.engine.pixels == 2 * 32 * 32
 
     def test_memory_taken_while_busy_is_freed_afterwards(
-        self, shared: Shared, monkeypatch: pytest.MonkeyPatch
+        self, slow: SlowEngine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         clock = SimpleNamespace(now=100.0)
         monkeypatch.setattr(cpus, "time", SimpleNamespace(monotonic=lambda: clock.now))
         with ThreadPoolExecutor(2) as pool:
-            jobs = [pool.submit(shared.work) for _ in range(2)]
+            jobs = [pool.submit(slow.work) for _ in range(2)]
             for _ in jobs:
-                assert shared.running.acquire(timeout=10)
-            shared.go.release(2)
+                assert slow.running.acquire(timeout=10)
+            slow.go.release(2)
             for job in jobs:
                 job.result(10)
-        assert shared.engine.pixels == 2 * 32 * 32
+        assert slow.engine.pixels == 2 * 32 * 32
         clock.now += 2 * cpus.BUSY_SECONDS
-        shared.go.release()
-        shared.work()
-        assert shared.engine.pixels == 32 * 32
+        slow.go.release()
+        slow.work()
+        assert slow.engine.pixels == 32 * 32
 
 
 class TestLiteRT:
@@ -269,33 +269,33 @@ class TestLiteRT:
                 np.testing.assert_array_equal(array, alone[name])
 
     def test_threads_get_the_same_results_as_one(self) -> None:
-        shared = LiteRTEngine(model("retinaface.tflite"), CpuShares(1), keep_pixels=64 * 64 * 2)
+        lite = LiteRTEngine(model("retinaface.tflite"), CpuShares(1), keep_pixels=64 * 64 * 2)
         shapes = [(1, 64, 64, 3), (1, 32, 96, 3), (1, 96, 64, 3)]
         batches = [batch_of(*shapes[i % 3], seed=i) for i in range(24)]
-        expected = [shared.run(batch) for batch in batches]
+        expected = [lite.run(batch) for batch in batches]
         with ThreadPoolExecutor(8) as pool:
-            for got, want in zip(pool.map(shared.run, batches), expected, strict=True):
+            for got, want in zip(pool.map(lite.run, batches), expected, strict=True):
                 assert got.keys() == want.keys()
                 for name in want:
                     np.testing.assert_array_equal(got[name], want[name])
 
     def test_results_are_not_overwritten_by_the_next_run(self) -> None:
-        shared = LiteRTEngine(model("retinaface.tflite"), CpuShares(1))
-        first = shared.run(batch_of(1, 64, 64, 3, seed=1))
+        lite = LiteRTEngine(model("retinaface.tflite"), CpuShares(1))
+        first = lite.run(batch_of(1, 64, 64, 3, seed=1))
         kept = {name: array.copy() for name, array in first.items()}
-        shared.run(batch_of(1, 64, 64, 3, seed=2))
+        lite.run(batch_of(1, 64, 64, 3, seed=2))
         for name, array in first.items():
             np.testing.assert_array_equal(array, kept[name])
 
     def test_a_batch_gives_the_same_results_as_single_samples(self) -> None:
-        shared = LiteRTEngine(model("faceres.tflite"), CpuShares(1))
+        lite = LiteRTEngine(model("faceres.tflite"), CpuShares(1))
         batch = batch_of(3, 224, 224, 3)
-        together = shared.run(batch)
+        together = lite.run(batch)
         assert together["age"].shape == (3, 100)
         assert together["gender"].shape == (3, 1)
         np.testing.assert_allclose(together["age"].sum(axis=1), 1, atol=1e-4)
         for i in range(3):
-            alone = shared.run(batch[i : i + 1])
+            alone = lite.run(batch[i : i + 1])
             np.testing.assert_allclose(alone["age"][0], together["age"][i], atol=1e-4)
 
 
