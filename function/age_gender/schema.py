@@ -21,7 +21,7 @@ Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 class PredictRequest(BaseModel):
     """Body of ``POST /predict``.
 
-    Unknown fields are ignored, as old clients expect, and ``null`` means the default.
+    Unknown fields are ignored, for old clients, and ``null`` means the default.
     """
 
     model_config = ConfigDict(
@@ -34,7 +34,7 @@ class PredictRequest(BaseModel):
         },
     )
 
-    confidence: Fraction = Field(0.5, description="Least score of a face returned.")
+    confidence: Fraction = Field(0.5, description="Minimum score of a returned face.")
     nms: Fraction = Field(
         0.5, description="IoU above which the worse of two overlapping boxes is dropped."
     )
@@ -43,8 +43,8 @@ class PredictRequest(BaseModel):
         "fast",
         description=" ".join(f"`{name}`: {info.summary}." for name, info in DETECTORS.items()),
     )
-    get_attributes: bool = Field(True, description="Tell age and gender of each face.")
-    return_image: bool = Field(True, description="Send the picture back as base64 JPEG.")
+    get_attributes: bool = Field(True, description="Estimate age and gender of each face.")
+    return_image: bool = Field(True, description="Return the picture as base64 JPEG.")
     url: str | None = Field(
         None,
         max_length=8192,
@@ -58,7 +58,11 @@ class PredictRequest(BaseModel):
     )
     blur: bool = Field(False, description="Make the faces in the returned image unrecognisable.")
     max_faces: int | None = Field(
-        None, ge=1, le=10_000, description="Only this many largest faces.", examples=[10]
+        None,
+        ge=1,
+        le=10_000,
+        description="Return only the largest faces, up to this many.",
+        examples=[10],
     )
     min_face: int | None = Field(
         None,
@@ -78,12 +82,12 @@ class PredictRequest(BaseModel):
 
     @property
     def options(self) -> Options:
-        """What the pipeline needs of it."""
+        """Return the options for the pipeline."""
         return Options(**self.model_dump(exclude={"url", "b64"}))
 
 
 class QualityBody(BaseModel):
-    """How good a look at the face the picture gives."""
+    """How clearly the picture shows the face."""
 
     size: float = Field(description="Shorter side of the box, pixels.", examples=[93.3])
     sharpness: float = Field(
@@ -98,7 +102,7 @@ class QualityBody(BaseModel):
 
 
 class FaceDetails(BaseModel):
-    """What is known of one face; `age` and after only with `get_attributes`."""
+    """One face; `age` and the fields after it only with `get_attributes`."""
 
     box: tuple[int, int, int, int] = Field(
         description="x1, y1, x2, y2 in whole pixels of the upright picture, clipped to it.",
@@ -109,11 +113,9 @@ class FaceDetails(BaseModel):
         description="Eyes, nose tip, mouth corners, left to right; null from `fast`.",
         examples=[[[202.7, 102.9], [245.9, 103.2], [224.9, 127.6], [203.4, 139.9], [246.0, 140.4]]],
     )
-    age: float | None = Field(
-        None, description="Years: the age that the face looks like.", examples=[32.6]
-    )
+    age: float | None = Field(None, description="Apparent age in years.", examples=[32.6])
     age_interval: tuple[float, float] | None = Field(
-        None, description="Contains the true age in 80 % of cases.", examples=[[24.9, 40.9]]
+        None, description="Years; contains the true age in 80 % of cases.", examples=[[24.9, 40.9]]
     )
     gender: Literal["M", "F"] | None = Field(
         None,
@@ -123,22 +125,20 @@ class FaceDetails(BaseModel):
     gender_probability: float | None = Field(
         None, description="Calibrated probability of `gender`, 0.5 to 1.", examples=[0.9649]
     )
-    quality: QualityBody | None = Field(
-        None, description="How good a look at the face the picture gives."
-    )
+    quality: QualityBody | None = Field(None, description="How clearly the picture shows the face.")
     reliable: bool | None = Field(
         None,
-        description="False where the face is too small, blurred or turned to rely on.",
+        description="False if the face is too small, blurred or turned for a reliable estimate.",
         examples=[True],
     )
 
 
 class ModelBody(BaseModel):
-    """Which models answered."""
+    """The models behind the response."""
 
     version: str = Field(description="The service's version.", examples=["0.1.0"])
     detector: str = Field(
-        description=f"What found the faces: {_LABELS}.",
+        description=f"The face detector: {_LABELS}.",
         examples=["retinaface-mobilenetv2"],
     )
     attributes: str | None = Field(
@@ -146,26 +146,27 @@ class ModelBody(BaseModel):
         examples=["agn-v1 1.1.0"],
     )
     engine: str = Field(
-        description="What ran the networks: `litert` or `tensorflow`.", examples=["litert"]
+        description="What runs the networks: `litert` or `tensorflow`.", examples=["litert"]
     )
 
 
 class PredictResponse(BaseModel):
-    """Body of the answer to ``POST /predict``."""
+    """Body of the response to ``POST /predict``."""
 
     confidence: float = Field(description="The threshold used.", examples=[0.5])
     faces: list[list[int | float | str]] = Field(
-        description="One row a face: x1, y1, x2, y2, w, h, conf and, with attributes, age, sex.",
+        description="A row per face: x1, y1, x2, y2, w, h, conf and, with attributes, age, gender.",
         examples=[[[177, 60, 271, 181, 94, 121, 1.0, 33, "F"]]],
     )
     image_size: tuple[int, int] = Field(
         description="Width and height of the upright picture.", examples=[[512, 512]]
     )
     inference_time: float = Field(
-        description="Milliseconds for finding and judging the faces.", examples=[28.87]
+        description="Milliseconds to detect the faces and estimate their attributes.",
+        examples=[28.87],
     )
-    details: list[FaceDetails] = Field(description="More of each face, in the order of `faces`.")
-    model: ModelBody = Field(description="Names and versions of what answered.")
+    details: list[FaceDetails] = Field(description="Details of each face, in the order of `faces`.")
+    model: ModelBody = Field(description="Names and versions of the models and the service.")
     image: str | None = Field(
         None,
         description="Base64 JPEG, with `return_image`.",

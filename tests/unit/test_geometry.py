@@ -84,6 +84,12 @@ class TestBoxes:
                 kept.append(i)
         assert nms(boxes, scores, threshold).tolist() == kept
 
+    def test_nms_by_ios_drops_nested_boxes(self) -> None:
+        boxes = np.array([[0, 0, 8, 8], [2, 2, 4, 4], [6, 0, 14, 8]], np.float32)
+        scores = np.array([0.7, 0.8, 0.9], np.float32)
+        assert nms(boxes, scores, 0.5).tolist() == [2, 1, 0]
+        assert nms(boxes, scores, 0.5, overlap=ios_matrix).tolist() == [2, 1]
+
     def test_nms_at_one_keeps_even_copies(self) -> None:
         boxes = np.array([[0, 0, 9, 9]] * 3, np.float32)
         assert len(nms(boxes, np.ones(3, np.float32), 1.0)) == 3
