@@ -6,7 +6,7 @@ variables {
   output_bucket = "example-results"
 }
 
-# Identities that can be told apart: otherwise whatever is computed looks the same here.
+# Distinct identities; the mock would make all computed values alike.
 override_resource {
   target = google_service_account.annotate
   values = { member = "serviceAccount:annotate", email = "annotate@example", name = "accounts/annotate" }
