@@ -8,9 +8,9 @@ import numpy as np
 from age_gender.limits.cpus import CpuShares
 from age_gender.networks.engine import LiteRTEngine
 from age_gender.settings import load_settings
-from age_gender.vision.detectors import Detector
-from age_gender.vision.detectors.accurate import RetinaFaceDetector
-from age_gender.vision.detectors.fast import HogDetector
+from age_gender.vision.detectors.base import Detector
+from age_gender.vision.detectors.hog import HogDetector
+from age_gender.vision.detectors.retinaface import RetinaFaceDetector
 from age_gender.vision.geometry import iou_matrix
 from testing import photos
 

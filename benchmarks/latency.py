@@ -42,7 +42,7 @@ def measure(rounds: int = ROUNDS) -> dict[str, Any]:
     """Medians over interleaved rounds, so that a busy moment affects all cases alike."""
     from age_gender.settings import load_settings
 
-    pipeline = Runtime(load_settings()).pipeline
+    runtime = Runtime(load_settings())
     images = [photos.collage(PEOPLE[people], *size) for _, people, size, _ in CASES]
     options = [Options(return_image=False, **fields) for *_, fields in CASES]
     times: list[list[float]] = [[] for _ in CASES]
@@ -53,7 +53,8 @@ def measure(rounds: int = ROUNDS) -> dict[str, Any]:
     for round_number in range(rounds + 2):
         for index in range(len(CASES)):
             before = time.process_time()
-            result = pipeline.run(images[index], options[index])
+            image = runtime.open_image(images[index])
+            result = runtime.pipeline.run(image, options[index])
             cpu_s = time.process_time() - before
             if round_number >= 2:  # the first rounds prepare interpreters
                 times[index].append(result.inference_ms)

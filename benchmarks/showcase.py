@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from age_gender.runtime import Runtime, response_of
+from age_gender.runtime import Runtime
+from age_gender.schema import response_body
 from age_gender.settings import FUNCTION_DIR, load_settings
 from age_gender.vision.geometry import Image, resize
 from age_gender.vision.pipeline import Options
@@ -91,13 +92,15 @@ def _laid_out(value: Any, indent: str = "") -> str:
 def main() -> None:
     """Write the photo and the answers."""
     runtime = Runtime(load_settings())
-    annotated = runtime.pipeline.run(photos.encoded(strip()), Options(face_detector="accurate"))
+    annotated = runtime.pipeline.run(
+        runtime.open_image(photos.encoded(strip())), Options(face_detector="accurate")
+    )
     assert annotated.jpeg is not None
     PORTRAITS.write_bytes(annotated.jpeg)
     options = Options(face_detector="accurate", return_image=False)
-    results = [runtime.pipeline.run(SAMPLE.read_bytes(), options) for _ in range(ROUNDS)]
-    fastest = min(results, key=lambda result: result.inference_ms)
-    answer = response_of(runtime, fastest, options)
+    image = runtime.open_image(SAMPLE.read_bytes())
+    results = [runtime.pipeline.run(image, options) for _ in range(ROUNDS)]
+    answer = response_body(min(results, key=lambda result: result.inference_ms))
     write_section(ROOT / "docs" / "api.md", "answer", whole(answer))
     write_section(ROOT / "README.md", "answer", short(answer))
     write_section(ROOT / "docs" / "examples" / "README.md", "answer", line(answer))

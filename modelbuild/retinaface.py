@@ -21,7 +21,7 @@ So N = 2 (H W / 64 + H W / 256 + H W / 1024). With an anchor (cx, cy, a) in pixe
     point  = (cx, cy) + 0.1 * landmark * a
 
 The graph is cut before this decoding, which it would do for all N anchors: the detector in
-`age_gender.vision.detectors` decodes the few above its threshold.
+`age_gender.vision.detectors.retinaface` decodes the few above its threshold.
 
 The LiteRT file is made for speed on a CPU. Its graph computes no shapes, so XNNPACK runs all of it
 and resizing the input costs milliseconds. Backbone and pyramid are int8, which takes 0.6 times the

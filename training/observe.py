@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from age_gender.limits.cpus import CpuShares
 from age_gender.networks.engine import LiteRTEngine
-from age_gender.vision.detectors import Detections, Detector
-from age_gender.vision.detectors.accurate import RetinaFaceDetector
-from age_gender.vision.detectors.fast import HogDetector
+from age_gender.vision.detectors.base import Detections, Detector
+from age_gender.vision.detectors.registry import load_detector
 from age_gender.vision.geometry import chip_transforms, resize, warp_chips
 from age_gender.vision.model_spec import ModelSpec
 from age_gender.vision.quality import assess
@@ -55,10 +54,12 @@ class Observations:
 
 
 def make_detector(name: str, models_dir: Path, threads: int) -> Detector:
-    """Load the detector ``fast`` or ``accurate``."""
-    if name == "fast":
-        return HogDetector()
-    return RetinaFaceDetector(LiteRTEngine(models_dir / "retinaface.tflite", CpuShares(threads)))
+    """Load a detector by its name in the registry."""
+    return load_detector(
+        name,
+        lambda network: LiteRTEngine(models_dir / f"{network}.tflite", CpuShares(threads)),
+        threads=1,
+    )
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from age_gender.limits.cpus import CpuShares
 from age_gender.networks.engine import LiteRTEngine
-from age_gender.vision.detectors.accurate import RetinaFaceDetector
 from age_gender.vision.detectors.base import Detections
+from age_gender.vision.detectors.retinaface import RetinaFaceDetector
 from age_gender.vision.geometry import chip_transforms, warp_chips
 from training.data import BORDER, DataError, Labels, concatenated, is_validation, read_labels
 

@@ -199,7 +199,7 @@ def test_an_uploaded_picture_gets_boxes_and_ages(
     expect(page.locator(".face-age")).to_have_text(str(round(predicted["age"])))
     low, high = predicted["age_interval"]
     expect(page.locator(".face-range")).to_have_text(f"{round(low)}–{round(high)}")  # noqa: RUF001
-    expect(page.locator(".face-sex")).to_contain_text("Female")
+    expect(page.locator(".face-gender")).to_contain_text("Female")
     expect(page.locator("#status")).to_have_text("1 face found.")
     assert_box_over_face(page, predicted["box"])
     page.set_viewport_size({"width": 500, "height": 700})
@@ -240,7 +240,7 @@ def test_a_wrong_password_is_named_and_can_be_mended(open_page: OpenPage, portra
     page.click("#sign-in-cancel")
     expect(page.locator("#problem-title")).to_have_text("Please sign in")
     expect(page.locator("#problem-detail")).to_have_text(
-        "This service wants a user name and a password."
+        "This service needs a user name and a password."
     )
     page.click("#problem-sign-in")
     sign_in(page)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from age_gender.vision.detectors import Detections
+from age_gender.vision.detectors.base import Detections
 from benchmarks import figures, tuning, tuning_report
 from benchmarks.markers import replace_section
 from tests.markdown import ROOT

@@ -79,7 +79,7 @@ class TestPrecedence:
 
     def test_frozen(self) -> None:
         with pytest.raises(ValidationError):
-            Settings().port = 1  # type: ignore[misc]
+            Settings().port = 1
 
 
 class TestValues:
