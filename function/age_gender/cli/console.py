@@ -17,7 +17,6 @@ notes = Console(stderr=True)
 
 CHECKOUT = FUNCTION_DIR.parent if (FUNCTION_DIR / "main.py").is_file() else None
 """Root of the source checkout; None where the package was installed."""
-CLI_EXTRA = "pip install 'age-gender-estimation[cli]'"
 REBUILD_MODELS = "run `make models`" if CHECKOUT else "install the package again"
 REINSTALL = "run `make models`, which installs the pinned ones" if CHECKOUT else "install it again"
 
