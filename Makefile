@@ -1,4 +1,4 @@
-# Every target does its own set-up, and no work twice. Only Python 3.11, make and git are needed.
+# Every target sets up what it needs, once. Requires Python 3.11, make and git.
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,18 +6,18 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --require-has
 MODELS := function/age_gender/models/.built
 
 .DEFAULT_GOAL := help
-.PHONY: help serve models test lint check-infra bench bench-check evaluate train lock audit clean
+.PHONY: help serve models test lint coverage check-infra bench bench-check evaluate train lock audit clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-serve: $(MODELS) ## Serve on port 8080 (PORT=… for another)
+serve: $(MODELS) ## Serve on port 8080, or PORT=…
 	@$(BIN)/python local_runner.py serve
 
 models: $(VENV)/.build ## Fetch, verify and convert the networks
 	@$(BIN)/python local_runner.py models
 
-test: $(VENV)/.dev models ## Run every check: lint, types, unit, contract and end-to-end tests
+test: $(VENV)/.dev models ## Run all checks: lint, types, unit, contract and end-to-end tests
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
@@ -25,61 +25,63 @@ lint: $(VENV)/.dev ## Lint, formatting and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy function
-	@$(BIN)/mypy training modelbuild testing benchmarks local_runner.py
+	@$(BIN)/mypy training modelbuild testing benchmarks tests container local_runner.py
 
-check-infra: $(VENV)/.dev $(VENV)/.infra $(MODELS) ## Check image, Terraform, manifests, Cloud Build file and docs (uses ../shared/cloud)
-	@test -d ../shared/cloud || echo "WARNING: no ../shared/cloud: Terraform and the image go UNCHECKED"
+coverage: $(VENV)/.dev models ## Run the tests and say which lines and branches of the product they reach
+	@$(BIN)/python -m pytest tests/unit tests/contract tests/e2e -n 2 --dist loadfile --cov --cov-report=term
+
+check-infra: $(VENV)/.dev $(VENV)/.infra $(MODELS) ## Check image, Terraform, manifests, Cloud Build file and docs (with Terraform, docker or podman, gcloud where they are)
 	@CHECK_CONTAINER="$${CHECK_CONTAINER:-cpu}" $(BIN)/python -m pytest tests/infra -rs -n 2 --dist loadfile
 
-bench: $(VENV)/.dev $(MODELS) ## Measure us and the peers; writes docs/benchmarks.md (BENCH_PEERS=folder for theirs, BENCH_CONTAINER=command that starts the image)
+bench: $(VENV)/.dev $(MODELS) ## Benchmark this service and other libraries; writes docs/benchmarks.md (BENCH_PEERS=folder to install them in, BENCH_CONTAINER=command that starts the image)
 	@PYTHONPATH=function $(BIN)/python -m benchmarks
 
-bench-check: $(VENV)/.dev $(MODELS) ## Time the pipeline again and say what got slower than the stored figures
+bench-check: $(VENV)/.dev $(MODELS) ## Benchmark the pipeline and report what got slower
 	@PYTHONPATH=function $(BIN)/python -m benchmarks.check
 
-train: $(VENV)/.dev models ## Make a model of our own: NAME=agn-v1 DATA=folder LABELS="a.csv b.csv" WORK=folder
+train: $(VENV)/.dev models ## Train a model: NAME=agn-v1 DATA=folder LABELS="a.csv b.csv" WORK=folder
 	@test -n "$(NAME)" -a -n "$(DATA)" -a -n "$(LABELS)" -a -n "$(WORK)" \
-	  || { echo "give NAME=, DATA=, LABELS= and WORK="; exit 2; }
+	  || { echo "set NAME, DATA, LABELS and WORK"; exit 2; }
 	@PYTHONPATH=function:. $(BIN)/python -m training.steps --name "$(NAME)" \
 	  --images "$(DATA)" --labels $(LABELS) --work "$(WORK)"
 
-evaluate: $(VENV)/.dev models ## Judge the models: DATA=folder LABELS="a.csv b.csv"; writes docs/model-card.md
-	@test -n "$(DATA)" -a -n "$(LABELS)" || { echo "give DATA= and LABELS="; exit 2; }
+evaluate: $(VENV)/.dev models ## Evaluate the models: DATA=folder LABELS="a.csv b.csv"; writes docs/model-card.md
+	@test -n "$(DATA)" -a -n "$(LABELS)" || { echo "set DATA and LABELS"; exit 2; }
 	@PYTHONPATH=function:. $(BIN)/python -m training.evaluate --names agn-v1 agn-v1-ccby \
 	  --models function/age_gender/models --images "$(DATA)" --labels $(LABELS) --docs docs
 
-lock: $(VENV)/.dev ## Pin the requirements anew, with hashes
+lock: $(VENV)/.dev ## Pin the requirements again, with hashes
 	@PATH="$(abspath $(BIN)):$$PATH" requirements/lock
 
-audit: $(VENV)/.dev ## Licences and known vulnerabilities of what is deployed (asks the package index)
+audit: $(VENV)/.dev ## Check licences and known vulnerabilities of the deployed packages (needs the package index)
 	@PATH="$(abspath $(BIN)):$$PATH" requirements/audit
 
-clean: ## Remove the virtual environment and the models built
+clean: ## Remove the virtual environment and the built models
 	rm -rf $(VENV) build
 	git clean -fdxq function/age_gender/models
 
-$(MODELS): modelbuild/*.py modelbuild/models.toml | $(VENV)/.build
+$(MODELS): modelbuild/*.py modelbuild/models.toml modelbuild/own/*.npz | $(VENV)/.build
 	@$(BIN)/python local_runner.py models
 	@touch $@
 
 $(VENV)/.base: function/requirements.txt requirements/local.txt
-	@test -x $(BIN)/python || { echo "Making the virtual environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
-	@echo "Installing what the service needs"
+	@test -x $(BIN)/python || { echo "Creating the virtual environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing the requirements of the service"
 	@$(PIP) -r function/requirements.txt -r requirements/local.txt
 	@touch $@
 
 $(VENV)/.build: requirements/build.txt $(VENV)/.base
-	@echo "Installing what converts the networks (TensorFlow: a minute or two)"
+	@echo "Installing the requirements of the model build (TensorFlow: a minute or two)"
 	@$(PIP) -r requirements/build.txt
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.build
-	@echo "Installing what checks and tests need"
+	@echo "Installing the requirements of checks and tests"
 	@$(PIP) -r requirements/dev.txt
 	@touch $@
 
 $(VENV)/.infra: requirements/infra.txt $(VENV)/.base
 	@test -x $(VENV)/infra/bin/python || $(PYTHON) -m venv $(VENV)/infra
-	@echo "Installing what checks the deployment files"
+	@echo "Installing the requirements of the deployment checks"
 	@$(VENV)/infra/bin/python -m pip --disable-pip-version-check -q install --require-hashes -r $<
 	@touch $@

@@ -1,1 +1,1 @@
-"""Speed, memory, cold start and detection, measured on real photos; ``python -m benchmarks``."""
+"""Speed, memory, cold start and detection on real photos; ``python -m benchmarks``."""

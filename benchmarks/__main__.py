@@ -10,12 +10,12 @@ from typing import Any
 from benchmarks import (
     detection,
     latency,
-    limits,
     machine,
+    memory,
     plots,
-    process,
     report,
-    start,
+    roofline,
+    startup,
     threads,
     throughput,
 )
@@ -28,35 +28,37 @@ def _over_http(_: dict[str, Any]) -> dict[str, Any]:
         return latency.measure_http(service)
 
 
-# In this order; a part sees what came before.
+# In order; each part gets the results of the earlier ones.
 PARTS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "machine": lambda _: machine.describe(),
     "latency": lambda _: latency.measure(),
     "http": _over_http,
-    "limits": lambda results: limits.measure(results["latency"]),
+    "roofline": lambda results: roofline.measure(results["latency"]),
     "throughput": lambda _: throughput.measure(),
     "peers": lambda _: compare.measure(),
     "threads": lambda _: threads.measure(),
-    "cold_start": lambda _: start.cold_start(),
-    "imports": lambda _: start.imports(),
-    "container": lambda _: start.container(),
-    "memory": lambda _: process.memory(),
+    "cold_start": lambda _: startup.cold_start(),
+    "imports": lambda _: startup.imports(),
+    "container": lambda _: startup.container(),
+    "memory": lambda _: memory.measure(),
     "detection": lambda _: detection.measure(),
 }
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--report-only", action="store_true", help="write tables and plots again")
-    parser.add_argument("--only", nargs="+", choices=PARTS, help="measure these, keep the rest")
+    parser.add_argument("--report-only", action="store_true", help="only rewrite tables and plots")
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, help="measure only these, keep the rest"
+    )
     options = parser.parse_args()
     results: dict[str, Any] = {}
     if options.report_only or options.only:
         results = json.loads(report.RESULTS.read_text(encoding="utf-8"))
     if not options.report_only:
-        if not process.idle():
-            print("something else is using this machine; the figures will be worse than they are")
+        if not machine.idle():
+            print("WARNING: this machine is busy; the figures will be too high")
         for name in options.only or PARTS:
             print(f"{name} …", flush=True)
             results[name] = PARTS[name](results)

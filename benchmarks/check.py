@@ -1,7 +1,7 @@
-"""Says what got slower: ``python -m benchmarks.check`` after a change.
+"""Reports what got slower: ``python -m benchmarks.check`` after a change.
 
-The CPU time of each case is measured anew beside the reference loop's, and the ratio of the two
-compared with the stored one, so that a slower or busier machine does not look like slower code.
+Measures the CPU time of each case relative to the reference loop and compares the ratio with the
+stored one, so that a slower or busier machine does not look like slower code.
 """
 
 import json
@@ -12,11 +12,11 @@ from benchmarks.report import RESULTS, table
 
 ROUNDS = 15
 TOLERANCE = 1.15
-"""On a quiet machine, runs differ by up to a tenth."""
+"""Runs on an idle machine differ by up to 10 %."""
 
 
 def main() -> int:
-    """Measure, print a table, and give 1 if anything is slower than allowed."""
+    """Measure and print a table; return 1 if anything is slower than allowed."""
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
     stored = {row["case"]: row["ratio"] for row in results["latency"]["cases"]}
     rows, slower = [], []
@@ -27,7 +27,7 @@ def main() -> int:
             continue
         change = row["ratio"] / before
         if change > TOLERANCE:
-            slower.append(f"{row['case']}: {change:.2f} times what it was")
+            slower.append(f"{row['case']}: {change:.2f} times the stored ratio")
         rows.append((row["case"], before, row["ratio"], f"{change:.2f}"))
     print(table(("case", "ratio stored", "now", "change"), rows))
     print("\n".join(f"SLOWER: {line}" for line in slower) or "nothing got slower")

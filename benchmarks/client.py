@@ -1,4 +1,4 @@
-"""A client that costs little of the CPUs it shares with the server: the request is made once."""
+"""A client that uses little CPU, which it shares with the server: it encodes its request once."""
 
 import base64
 import http.client
@@ -10,17 +10,17 @@ from testing.service import AUTHORIZATION
 
 
 class Client:
-    """Sends one request again and again, each on a connection of its own."""
+    """Sends one request repeatedly, each time on a new connection."""
 
-    def __init__(self, port: int, picture: bytes, **fields: Any):
-        """Prepare the request; ``fields`` are those of the API."""
-        body = {"b64": base64.b64encode(picture).decode("ascii"), **fields}
+    def __init__(self, port: int, data: bytes, **fields: Any):
+        """Prepare the request; ``fields`` are fields of the API."""
+        body = {"b64": base64.b64encode(data).decode("ascii"), **fields}
         self._port = port
         self._body = json.dumps(body).encode("ascii")
         self._headers = {"Authorization": AUTHORIZATION, "Content-Type": "application/json"}
 
-    def ask(self) -> float:
-        """Milliseconds from connecting to the last byte of the answer, which must be a 200."""
+    def request(self) -> float:
+        """Send it; return the milliseconds from connect to the last byte of a 200."""
         start = time.perf_counter()
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         try:

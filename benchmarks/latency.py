@@ -1,4 +1,4 @@
-"""How long a picture takes: in the pipeline by stage, and end to end over HTTP."""
+"""Latency: in the pipeline by stage, and end to end over HTTP."""
 
 import statistics
 import time
@@ -16,7 +16,7 @@ from testing.service import Service
 
 ROUNDS = 25
 
-# name, photo, width and height, options
+# name, people, width and height, options
 CASES: list[tuple[str, str, tuple[int, int], dict[str, Any]]] = [
     ("fast, 640x480, min_face 80", "one", (640, 480), {"face_detector": "fast", "min_face": 80}),
     ("fast, 640x480", "one", (640, 480), {"face_detector": "fast"}),
@@ -39,12 +39,12 @@ PEOPLE = {"one": 1, "two": 2, "five": 5, "ten": 10}
 
 
 def measure(rounds: int = ROUNDS) -> dict[str, Any]:
-    """Medians over interleaved rounds, so that a busy moment touches all cases alike."""
+    """Medians over interleaved rounds, so that a busy moment affects all cases alike."""
     from age_gender.settings import load_settings
 
-    pipeline = Runtime(load_settings()).pipeline
-    pictures = [picture(PEOPLE[people], *size) for _, people, size, _ in CASES]
-    options = [Options(return_image=False, **given) for *_, given in CASES]
+    runtime = Runtime(load_settings())
+    images = [photos.collage(PEOPLE[people], *size) for _, people, size, _ in CASES]
+    options = [Options(return_image=False, **fields) for *_, fields in CASES]
     times: list[list[float]] = [[] for _ in CASES]
     cpu: list[list[float]] = [[] for _ in CASES]
     loops: list[float] = []
@@ -53,21 +53,22 @@ def measure(rounds: int = ROUNDS) -> dict[str, Any]:
     for round_number in range(rounds + 2):
         for index in range(len(CASES)):
             before = time.process_time()
-            result = pipeline.run(pictures[index], options[index])
-            used = time.process_time() - before
-            if round_number >= 2:  # the first ones prepare interpreters
+            image = runtime.open_image(images[index])
+            result = runtime.pipeline.run(image, options[index])
+            cpu_s = time.process_time() - before
+            if round_number >= 2:  # the first rounds prepare interpreters
                 times[index].append(result.inference_ms)
-                cpu[index].append(used * 1000)
+                cpu[index].append(cpu_s * 1000)
                 stages[index].append(dict(result.stages))
         loops.append(reference())
-    fixed = summary(loops[2:])
+    loop_ms = summary(loops[2:])
     rows: list[dict[str, Any]] = [
         {
             "case": case[0],
             "faces": PEOPLE[case[1]],
             "inference_ms": summary(case_times),
             "cpu_ms": summary(case_cpu),
-            "ratio": round(statistics.median(case_cpu) / fixed["median"], 3),
+            "ratio": round(statistics.median(case_cpu) / loop_ms["median"], 3),
             "stages_ms": {
                 stage: round(statistics.median(s.get(stage, 0) for s in case_stages), 2)
                 for stage in ("decode", "detect", "align", "attributes")
@@ -80,8 +81,8 @@ def measure(rounds: int = ROUNDS) -> dict[str, Any]:
     return {
         "rounds": rounds,
         "cases": rows,
-        "each_further_face_ms": round(extra, 2),
-        "reference_ms": fixed,
+        "additional_face_ms": round(extra, 2),
+        "reference_ms": loop_ms,
     }
 
 
@@ -90,19 +91,19 @@ ONE_AND_TEN = ("accurate, 640x480", "accurate, 640x480, 10 faces")
 
 def measure_http(service: Service) -> dict[str, Any]:
     """End to end, for one face at 640x480."""
-    data = picture(1, 640, 480)
+    data = photos.collage(1, 640, 480)
     clients = {name: Client(service.port, data, **fields) for name, fields in HTTP_CASES.items()}
     times: dict[str, list[float]] = {name: [] for name in clients}
     cpu: dict[str, float] = dict.fromkeys(clients, 0.0)
     for round_number in range(ROUNDS + 2):
         for name, client in clients.items():
             before = cpu_seconds(service.process.pid)
-            taken = client.ask()
+            elapsed = client.request()
             if round_number >= 2:
-                times[name].append(taken)
+                times[name].append(elapsed)
                 cpu[name] += cpu_seconds(service.process.pid) - before
     return {
-        # The clock of CPU time ticks in hundredths: only the mean of many is exact.
+        # CPU time has a resolution of 10 ms: only the mean of many is accurate.
         name: {**summary(values), "cpu_ms": round(cpu[name] / len(values) * 1000, 1)}
         for name, values in times.items()
     }
@@ -111,29 +112,14 @@ def measure_http(service: Service) -> dict[str, Any]:
 def cpu_seconds(pid: int) -> float:
     """CPU time of a server and its workers so far."""
     parent = psutil.Process(pid)
-    used = [process.cpu_times() for process in (parent, *parent.children(recursive=True))]
-    return sum(times.user + times.system for times in used)
+    times = [process.cpu_times() for process in (parent, *parent.children(recursive=True))]
+    return sum(t.user + t.system for t in times)
 
 
 def summary(milliseconds: list[float]) -> dict[str, float]:
-    """Median, least and 95th percentile."""
+    """Median, minimum and 95th percentile."""
     return {
         "median": round(statistics.median(milliseconds), 2),
         "min": round(min(milliseconds), 2),
         "p95": round(float(np.percentile(milliseconds, 95)), 2),
     }
-
-
-def picture(people: int, width: int, height: int) -> bytes:
-    """A JPEG of ``width`` x ``height`` with that many real faces, side by side in rows."""
-    faces = [photos.photo(name) for name in ("astronaut", "grace_hopper", "obama", "biden")]
-    if people == 1:
-        return photos.resized("astronaut", width, height)
-    columns = min(people, 5)
-    side = min(width // columns, height // -(-people // columns))
-    canvas = np.full((height, width, 3), 120, np.uint8)
-    for index in range(people):
-        tile = photos.around_face(faces[index % len(faces)], side)
-        top, left = index // columns * side, index % columns * side
-        canvas[top : top + side, left : left + side] = tile
-    return photos.encoded(canvas)

@@ -1,4 +1,4 @@
-"""What machine a result came from."""
+"""The machine that results come from."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ PACKAGES = ("ai-edge-litert", "dlib-bin", "numpy", "opencv-python-headless", "te
 
 
 def describe() -> dict[str, Any]:
-    """Processor, cores, memory, versions, and how busy the machine was."""
+    """Processor, cores, memory, versions and load."""
     return {
         "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
@@ -23,6 +23,11 @@ def describe() -> dict[str, Any]:
         "packages": {name: version(name) for name in PACKAGES},
         "commit": _commit(),
     }
+
+
+def idle() -> bool:
+    """Whether nothing else seems to use the machine."""
+    return os.getloadavg()[0] < 0.5
 
 
 def _commit() -> str:

@@ -1,4 +1,4 @@
-"""The results as pictures."""
+"""Plots of the results."""
 
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,12 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-# Okabe and Ito's palette, which colour-blind people can tell apart; ours are the first two.
+# Okabe and Ito's palette, safe for colour-blind readers; the first two are ours.
 COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#D55E00")
 
 
-def draw(results: dict[str, Any], folder: Path) -> list[str]:
-    """Write all plots that there are results for; give their files' names."""
+def draw(results: dict[str, Any], folder: Path) -> None:
+    """Write all plots."""
     folder.mkdir(parents=True, exist_ok=True)
     plots = {
         "faces.png": _by_faces,
@@ -22,7 +22,6 @@ def draw(results: dict[str, Any], folder: Path) -> list[str]:
         "memory.png": _memory,
         "start.png": _start,
     }
-    names = []
     for name, plot in plots.items():
         figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
         plot(axes, results)
@@ -30,34 +29,32 @@ def draw(results: dict[str, Any], folder: Path) -> list[str]:
         axes.spines[["top", "right"]].set_visible(False)
         figure.savefig(folder / name, dpi=110)
         plt.close(figure)
-        names.append(name)
-    return names
 
 
 def _measured(results: dict[str, Any]) -> list[dict[str, Any]]:
-    return [row for row in results["peers"] if "pictures" in row]
+    return [row for row in results["peers"] if "images" in row]
 
 
 def _by_faces(axes: Any, results: dict[str, Any]) -> None:
     for row, colour in zip(_measured(results), COLOURS, strict=False):
-        given = [p for p in row["pictures"] if (p["width"], p["height"]) == (640, 480)]
+        images = [p for p in row["images"] if (p["width"], p["height"]) == (640, 480)]
         axes.plot(
-            [p["people"] for p in given],
-            [p["median"] for p in given],
+            [p["people"] for p in images],
+            [p["median"] for p in images],
             "o-",
             label=row["name"],
             color=colour,
         )
-    axes.set(xlabel="people in the picture (640x480)", ylabel="ms, median", yscale="log")
+    axes.set(xlabel="faces (640x480)", ylabel="ms, median", yscale="log")
     axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
 
 
 def _by_size(axes: Any, results: dict[str, Any]) -> None:
     for row, colour in zip(_measured(results), COLOURS, strict=False):
-        given = sorted((p for p in row["pictures"] if p["people"] == 1), key=lambda p: p["width"])
+        images = sorted((p for p in row["images"] if p["people"] == 1), key=lambda p: p["width"])
         axes.plot(
-            [p["width"] * p["height"] / 1e6 for p in given],
-            [p["median"] for p in given],
+            [p["width"] * p["height"] / 1e6 for p in images],
+            [p["median"] for p in images],
             "o-",
             label=row["name"],
             color=colour,
@@ -67,16 +64,16 @@ def _by_size(axes: Any, results: dict[str, Any]) -> None:
 
 
 def _throughput(axes: Any, results: dict[str, Any]) -> None:
-    told = results["throughput"]
+    throughput = results["throughput"]
     axes.plot(
-        [row["clients"] for row in told["rows"]],
-        [row["pictures_per_second"] for row in told["rows"]],
+        [row["clients"] for row in throughput["rows"]],
+        [row["images_per_second"] for row in throughput["rows"]],
         "o-",
         label="all CPUs",
         color=COLOURS[0],
     )
-    axes.axhline(told["one_cpu"], ls="--", color=COLOURS[2], label="one CPU")
-    axes.set(xlabel="clients at the same time", ylabel="pictures a second", ylim=(0, None))
+    axes.axhline(throughput["one_cpu"], ls="--", color=COLOURS[2], label="one CPU")
+    axes.set(xlabel="concurrent clients", ylabel="images/s", ylim=(0, None))
     axes.legend()
 
 
@@ -88,7 +85,7 @@ def _memory(axes: Any, results: dict[str, Any]) -> None:
         ("worker_rss_mib", "worker, resident (RSS)", COLOURS[2]),
     ):
         axes.plot(requests, [sample[key] for sample in samples], "o-", label=label, color=colour)
-    axes.set(xlabel="mixed requests answered", ylabel="MiB", ylim=(0, None))
+    axes.set(xlabel="mixed requests", ylabel="MiB", ylim=(0, None))
     axes.legend()
 
 
@@ -97,4 +94,4 @@ def _start(axes: Any, results: dict[str, Any]) -> None:
     names = list(starts)
     axes.barh(names, [starts[name]["median_s"] for name in names], color=COLOURS[0])
     axes.invert_yaxis()
-    axes.set(xlabel="seconds from exec to the first answered prediction, median")
+    axes.set(xlabel="seconds from exec to the first prediction, median")

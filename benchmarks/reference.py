@@ -1,7 +1,7 @@
-"""What the machine itself can do, measured beside the cases: a fixed loop, and its best rate.
+"""The speed of the machine itself: a fixed loop, and the peak arithmetic rate.
 
-Times from different machines, or from one machine on different days, cannot be compared. The ratios
-of CPU times to that of the same loop in the same run can, even while something else is running.
+Times from different machines or days are not comparable. CPU times relative to the same loop in the
+same run are, even on a busy machine.
 """
 
 import math
@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 
 SIDE = 64
-"""Small enough that no library spreads a product over threads, which then wait for each other."""
+"""Too small for a library to use several threads."""
 PRODUCTS = 2000
 GEMM_SIDES = (512, 1024, 2048)
 GEMM_ROUNDS = 12
 
 
 def loop() -> Callable[[], float]:
-    """Some matrix products in float32 on one core, a few milliseconds of work.
+    """Prepare a few milliseconds of float32 matrix products on one core.
 
     Returns:
-        What runs them, and tells the CPU milliseconds that they took.
+        Function that runs them and returns their CPU milliseconds.
     """
     random = np.random.default_rng(0)
     a, b = (random.standard_normal((SIDE, SIDE), np.float32) for _ in range(2))
@@ -38,7 +38,7 @@ def loop() -> Callable[[], float]:
 
 
 def gemm_gflops() -> float:
-    """The best rate of a float32 matrix product here, 1e9 operations a second, all threads."""
+    """Peak rate of a float32 matrix product, 1e9 operations per second, all threads."""
     random = np.random.default_rng(0)
     best = 0.0
     for side in GEMM_SIDES:
@@ -51,10 +51,10 @@ def gemm_gflops() -> float:
 
 
 def model_gflop(path: Path, shape: tuple[int, ...]) -> float:
-    """Operations of the convolutions of one run, 1e9; an addition and a multiplication are two."""
+    """Count the operations of the convolutions of one run, 1e9; a multiply-add counts as two."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    # Without XNNPACK, which hides the operations that it takes over.
+    # Without XNNPACK, which hides the operations it runs.
     plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=plain)
     interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], shape)
@@ -71,6 +71,6 @@ def _operations(op: dict[str, Any], sizes: dict[int, list[int]]) -> int:
     if op["op_name"] not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
         return 0
     weights, output = sizes[op["inputs"][1]], sizes[op["outputs"][0]]
-    # Weights are [out, height, width, in], or [1, height, width, out] where channels stay apart.
-    each = weights[1:3] if op["op_name"] == "DEPTHWISE_CONV_2D" else weights[1:]
-    return 2 * math.prod(output) * math.prod(each)
+    # Weights are [out, height, width, in], or [1, height, width, out] for depthwise convolutions.
+    per_output = weights[1:3] if op["op_name"] == "DEPTHWISE_CONV_2D" else weights[1:]
+    return 2 * math.prod(output) * math.prod(per_output)

@@ -1,6 +1,6 @@
-"""What the documents show of answers: the picture at the top of the README, and a real answer.
+"""Example answers in the documents, and the annotated photo of the README.
 
-``python -m benchmarks.showcase`` after a change of the models or of the answer.
+Run ``python -m benchmarks.showcase`` after a change of the models or the answer.
 """
 
 import json
@@ -9,31 +9,32 @@ from typing import Any
 
 import numpy as np
 
-from age_gender.runtime import Runtime, response_of
+from age_gender.runtime import Runtime
+from age_gender.schema import response_body
 from age_gender.settings import FUNCTION_DIR, load_settings
 from age_gender.vision.geometry import Image, resize
 from age_gender.vision.pipeline import Options
-from benchmarks.marks import fill
+from benchmarks.markers import write_section
 from testing import photos
 
 ROOT = Path(__file__).resolve().parents[1]
-PICTURE = ROOT / "docs" / "img" / "portraits.jpg"
+PORTRAITS = ROOT / "docs" / "img" / "portraits.jpg"
 SAMPLE = FUNCTION_DIR / "age_gender" / "edge" / "web" / "sample.jpg"
 
 PEOPLE = ("astronaut", "obama", "biden")
 WIDTH, HEIGHT = 320, 400
 FACE_SHARE = 0.36
-"""Of the height that a face takes."""
+"""Height of a face, relative to its tile."""
 
 ROUNDS = 15
-"""Answers of which the quickest is shown: whatever else the machine does is of no interest."""
+"""The fastest answer of these is shown, as the least disturbed one."""
 
 SHORT = ("age", "age_interval", "gender", "gender_probability", "reliable")
-"""What the README shows of a face."""
+"""Fields of a face in the README."""
 
 
 def strip() -> Image:
-    """The portraits side by side, their faces of one size; uint8 ``[HEIGHT, W, 3]``."""
+    """The portraits side by side, with faces of one size; uint8 ``[HEIGHT, W, 3]``, RGB."""
     return np.hstack([_portrait(photos.photo(name)) for name in PEOPLE])
 
 
@@ -48,19 +49,19 @@ def _portrait(photo: photos.Photo) -> Image:
 
 
 def whole(answer: dict[str, Any]) -> str:
-    """An answer as ``docs/api.md`` shows it."""
+    """Format an answer for ``docs/api.md``."""
     return _block(_laid_out(answer))
 
 
 def short(answer: dict[str, Any]) -> str:
-    """An answer as the README shows it."""
+    """Format an answer for the README."""
     faces = [json.dumps({name: face[name] for name in SHORT}) for face in answer["details"]]
     details = ",\n  ".join(faces)
     return _block(f'{{"faces": {json.dumps(answer["faces"])},\n "details": [\n  {details}]}}')
 
 
 def line(answer: dict[str, Any]) -> str:
-    """What the programs of ``docs/examples`` print of the answer's one face."""
+    """Format the only face of an answer as the programs of ``docs/examples`` print it."""
     (face,) = answer["details"]
     low, high = face["age_interval"]
     box = ",".join(map(str, face["box"]))
@@ -77,7 +78,7 @@ def _block(text: str) -> str:
 
 
 def _laid_out(value: Any, indent: str = "") -> str:
-    """JSON with a line for each field, and lists of numbers on one."""
+    """JSON with one line per field, and lists of numbers on one line."""
     deeper = indent + "  "
     if isinstance(value, dict) and len(json.dumps(value)) > 80:
         fields = [f"{deeper}{json.dumps(k)}: {_laid_out(v, deeper)}" for k, v in value.items()]
@@ -89,19 +90,21 @@ def _laid_out(value: Any, indent: str = "") -> str:
 
 
 def main() -> None:
-    """Write picture and answers."""
+    """Write the photo and the answers."""
     runtime = Runtime(load_settings())
-    drawn = runtime.pipeline.run(photos.encoded(strip()), Options(face_detector="accurate"))
-    assert drawn.jpeg is not None
-    PICTURE.write_bytes(drawn.jpeg)
+    annotated = runtime.pipeline.run(
+        runtime.open_image(photos.encoded(strip())), Options(face_detector="accurate")
+    )
+    assert annotated.jpeg is not None
+    PORTRAITS.write_bytes(annotated.jpeg)
     options = Options(face_detector="accurate", return_image=False)
-    results = [runtime.pipeline.run(SAMPLE.read_bytes(), options) for _ in range(ROUNDS)]
-    quickest = min(results, key=lambda result: result.inference_ms)
-    answer = response_of(runtime, quickest, options)
-    fill(ROOT / "docs" / "api.md", "answer", whole(answer))
-    fill(ROOT / "README.md", "answer", short(answer))
-    fill(ROOT / "docs" / "examples" / "README.md", "answer", line(answer))
-    print(f"wrote {PICTURE.name} and three answers")
+    image = runtime.open_image(SAMPLE.read_bytes())
+    results = [runtime.pipeline.run(image, options) for _ in range(ROUNDS)]
+    answer = response_body(min(results, key=lambda result: result.inference_ms))
+    write_section(ROOT / "docs" / "api.md", "answer", whole(answer))
+    write_section(ROOT / "README.md", "answer", short(answer))
+    write_section(ROOT / "docs" / "examples" / "README.md", "answer", line(answer))
+    print(f"wrote {PORTRAITS.name} and three answers")
 
 
 if __name__ == "__main__":

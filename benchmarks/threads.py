@@ -1,4 +1,4 @@
-"""How the detector's time depends on its threads, by the CPUs there are."""
+"""Time of the detector by number of threads and CPUs."""
 
 import os
 import statistics
@@ -18,15 +18,15 @@ CPUS = (1, 2, 4)
 THREADS = (1, 2, 4)
 ROUNDS = 40
 SHAPE = (1, 480, 640, 3)
-EACH = 1_000_000
-"""Pixels that are kept for each run, more than it needs: none is to be prepared twice."""
+KEEP_PIXELS = 1_000_000
+"""Pixels kept per interpreter, more than it needs, so that none is prepared twice."""
 
 
 def measure() -> list[dict[str, Any]]:
-    """A row for each number of CPUs that this machine has, and threads.
+    """Measure one row per number of CPUs and of threads.
 
-    ``ms`` is the median time of one run, ``runs_per_second`` what as many threads achieve together
-    that each run a network of their own.
+    ``ms`` is the median time of one run on these threads, ``runs_per_second`` the total rate of
+    concurrent runs on one thread each.
     """
     before = os.sched_getaffinity(0)
     model = load_settings().models_dir / "retinaface.tflite"
@@ -42,22 +42,22 @@ def measure() -> list[dict[str, Any]]:
 
 
 def _row(model: Path, batch: NDArray[np.float32], cpus: int, threads: int) -> dict[str, Any]:
-    together = LiteRTEngine(model, CpuShares(threads))
-    together.run(batch)
+    single = LiteRTEngine(model, CpuShares(threads))
+    single.run(batch)
     times = []
     for _ in range(ROUNDS):
         start = time.perf_counter()
-        together.run(batch)
+        single.run(batch)
         times.append(time.perf_counter() - start)
-    # Threads of one run are made once and keep the CPUs of that moment; these are made here.
-    apart = LiteRTEngine(
+    # Its threads inherit the CPU affinity, so it is created here.
+    concurrent = LiteRTEngine(
         model,
         CpuShares(threads, max_threads=1),
-        keep_pixels=EACH * threads,
-        max_pixels=EACH * threads,
+        keep_pixels=KEEP_PIXELS * threads,
+        max_pixels=KEEP_PIXELS * threads,
     )
-    jobs = [threading.Thread(target=_run_often, args=(apart, batch)) for _ in range(threads)]
-    _run_often(apart, batch, 1)
+    jobs = [threading.Thread(target=_run_often, args=(concurrent, batch)) for _ in range(threads)]
+    _run_often(concurrent, batch, 1)
     start = time.perf_counter()
     for job in jobs:
         job.start()

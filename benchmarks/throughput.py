@@ -1,4 +1,4 @@
-"""Pictures a second that the real server answers, by how many clients ask at the same time."""
+"""Throughput of the real server, by number of concurrent clients."""
 
 import tempfile
 import threading
@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 
 from benchmarks.client import Client
-from benchmarks.latency import picture
+from testing.photos import collage
 from testing.service import Service
 
 CLIENTS = (1, 2, 4, 8)
@@ -19,21 +19,21 @@ WARM_UP = 4
 
 
 def measure(seconds: float = SECONDS) -> dict[str, Any]:
-    """``accurate``, 640x480, one face: on all CPUs by clients, and on one CPU."""
+    """Measure ``accurate``, 640x480, one face: on all CPUs by clients, and on one CPU."""
     with tempfile.TemporaryDirectory() as folder:
         with Service(Path(folder) / "log") as service:
             rows = [_row(service, clients, seconds) for clients in CLIENTS]
         with Service(Path(folder) / "one") as service:
             _on_one_cpu(service.process.pid)
             one = max(
-                _row(service, clients, seconds)["pictures_per_second"] for clients in CLIENTS[:2]
+                _row(service, clients, seconds)["images_per_second"] for clients in CLIENTS[:2]
             )
-    most = rows[-1]["pictures_per_second"]
-    return {"rows": rows, "one_cpu": one, "ratio": round(most / one, 2)}
+    highest = rows[-1]["images_per_second"]
+    return {"rows": rows, "one_cpu": one, "ratio": round(highest / one, 2)}
 
 
 def _on_one_cpu(pid: int) -> None:
-    """Before the models are loaded, so that the server counts one CPU, too."""
+    """Pin the server to one CPU; before the models load, so that it counts one."""
     parent = psutil.Process(pid)
     for process in (parent, *parent.children(recursive=True)):
         for thread in process.threads():
@@ -42,15 +42,15 @@ def _on_one_cpu(pid: int) -> None:
 
 def _row(service: Service, clients: int, seconds: float) -> dict[str, Any]:
     fields = {"face_detector": "accurate", "return_image": False}
-    client = Client(service.port, picture(1, 640, 480), **fields)
+    client = Client(service.port, collage(1, 640, 480), **fields)
     for _ in range(WARM_UP):
-        client.ask()
+        client.request()
     times: list[float] = []
     end = time.perf_counter() + seconds
 
     def work() -> None:
         while time.perf_counter() < end:
-            times.append(client.ask())
+            times.append(client.request())
 
     threads = [threading.Thread(target=work) for _ in range(clients)]
     start = time.perf_counter()
@@ -60,7 +60,7 @@ def _row(service: Service, clients: int, seconds: float) -> dict[str, Any]:
         thread.join()
     return {
         "clients": clients,
-        "pictures_per_second": round(len(times) / (time.perf_counter() - start), 1),
+        "images_per_second": round(len(times) / (time.perf_counter() - start), 1),
         "median_ms": round(float(np.median(times)), 1),
         "p95_ms": round(float(np.percentile(times, 95)), 1),
     }

@@ -1,34 +1,35 @@
-"""Plots and tables of what ``benchmarks.tuning`` measured."""
+"""Plots and tables of the results of ``benchmarks.tuning``."""
 
 from pathlib import Path
 from typing import Any
 
-from benchmarks.marks import fill
+from benchmarks.markers import write_section
 from benchmarks.report import table
 
 SHOWN = (0.1, 0.3, 0.5, 0.7, 0.9, 0.99)
 """Thresholds in the tables."""
+COLUMNS = ("recall", "precision", "false positives")
 COLOURS = {"fast": "#d55e00", "accurate": "#0072b2"}
-ASKED = {"default": "default", "half": "half of the face", "face": "as the face"}
-"""What was asked for as `min_face`."""
+MIN_FACE = {"default": "default", "half": "half the face", "face": "the face"}
+"""Values of `min_face` and their names in the tables."""
 
 
 def write(results: dict[str, Any], docs: Path) -> None:
-    """Write the plots, and the measured parts of ``tuning.md``."""
+    """Write the plots and the measured sections of ``tuning.md``."""
     _plot_curves(results["photos"], docs / "img" / "tuning" / "precision-recall.png")
     _plot_sizes(results["crops"], docs / "img" / "tuning" / "recall-by-size.png")
     for name, render in PARTS.items():
-        fill(docs / "tuning.md", name, render(results))
+        write_section(docs / "tuning.md", name, render(results))
 
 
 def by_threshold(results: dict[str, Any]) -> str:
-    """Precision and recall on the labelled photos."""
+    """Table of precision and recall on the labelled photos."""
     photos = results["photos"]
     curves = {
         name: {row["confidence"]: row for row in rows} for name, rows in photos["curves"].items()
     }
     head = ["`confidence`"]
-    head += [f"`{name}`: {what}" for name in curves for what in ("recall", "precision", "false")]
+    head += [f"`{name}`: {column}" for name in curves for column in COLUMNS]
     rows = [
         [
             threshold,
@@ -38,7 +39,7 @@ def by_threshold(results: dict[str, Any]) -> str:
                 for cell in (
                     f"{curve[threshold]['recall']:.1%}",
                     f"{curve[threshold]['precision']:.1%}",
-                    curve[threshold]["false"],
+                    curve[threshold]["false_positives"],
                 )
             ),
         ]
@@ -46,49 +47,49 @@ def by_threshold(results: dict[str, Any]) -> str:
     ]
     sides = ", ".join(map(str, photos["face_px"]))
     return (
-        f"Photos: {photos['pictures']} with {photos['faces']} faces, each at face sizes of {sides} "
-        f"pixels, and {photos['peopleless']} pictures without people.\n\n{table(head, rows)}"
+        f"{photos['images']} photos with {photos['faces']} faces, each at face sizes of {sides} "
+        f"pixels, and {photos['without_people']} images without people.\n\n{table(head, rows)}"
     )
 
 
 def by_size(results: dict[str, Any]) -> str:
-    """Recall of the pasted faces."""
+    """Table of the recall of pasted faces."""
     crops = results["crops"]
     recalls = {
         (row["detector"], row["min_face"], row["face_px"]): row["recall"]["0.5"]
         for row in crops["sizes"]
     }
-    columns = [(name, asked) for name in COLOURS for asked in ASKED]
-    head = ["face, pixels", *(f"`{name}`: {ASKED[asked]}" for name, asked in columns)]
+    columns = [(name, choice) for name in COLOURS for choice in MIN_FACE]
+    head = ["face, pixels", *(f"`{name}`: {MIN_FACE[choice]}" for name, choice in columns)]
     rows = [
         [side, *(f"{recalls[(*column, side)]:.1%}" for column in columns)]
         for side in sorted({side for *_, side in recalls})
     ]
     return (
-        f"Recall at `confidence` 0.5 of {crops['faces']} faces pasted onto pictures of 640x480, "
-        f"for three values of `min_face`:\n\n{table(head, rows)}"
+        f"Recall at `confidence` 0.5 of {crops['faces']} faces pasted onto images of 640x480, for "
+        f"three values of `min_face`:\n\n{table(head, rows)}"
     )
 
 
 def by_cost(results: dict[str, Any]) -> str:
-    """CPU time of the detectors."""
+    """Table of the CPU time of the detectors."""
     costs = results["costs"]
     milliseconds = {
-        (row["min_face"], row["detector"], tuple(row["picture"])): row["cpu_ms"] for row in costs
+        (row["min_face"], row["detector"], tuple(row["size"])): row["cpu_ms"] for row in costs
     }
-    columns = list(dict.fromkeys((row["detector"], tuple(row["picture"])) for row in costs))
+    columns = list(dict.fromkeys((row["detector"], tuple(row["size"])) for row in costs))
     columns.sort(key=lambda column: list(COLOURS).index(column[0]))
     head = ["`min_face`", *(f"`{name}`, {w}x{h}" for name, (w, h) in columns)]
-    asked = list(dict.fromkeys(row["min_face"] for row in costs))
+    choices = list(dict.fromkeys(row["min_face"] for row in costs))
     rows = [
         [min_face or "default", *(milliseconds[(min_face, *column)] for column in columns)]
-        for min_face in asked
+        for min_face in choices
     ]
-    return f"Milliseconds of CPU time that a detector takes, all threads:\n\n{table(head, rows)}"
+    return f"CPU time of the detectors, all threads, milliseconds:\n\n{table(head, rows)}"
 
 
 PARTS = {"threshold": by_threshold, "size": by_size, "cost": by_cost}
-"""Parts of ``docs/tuning.md`` by the name of their marks."""
+"""Sections of ``docs/tuning.md`` by marker name."""
 
 
 def _plot_curves(photos: dict[str, Any], path: Path) -> None:
@@ -114,11 +115,13 @@ def _plot_curves(photos: dict[str, Any], path: Path) -> None:
 
 def _plot_sizes(crops: dict[str, Any], path: Path) -> None:
     plt = _pyplot()
-    figure, axes = plt.subplots(1, len(ASKED), figsize=(11, 3.6), sharey=True)
-    for axis, (asked, words) in zip(axes, ASKED.items(), strict=True):
+    figure, axes = plt.subplots(1, len(MIN_FACE), figsize=(11, 3.6), sharey=True)
+    for axis, (choice, title) in zip(axes, MIN_FACE.items(), strict=True):
         for name, colour in COLOURS.items():
             rows = [
-                row for row in crops["sizes"] if (row["detector"], row["min_face"]) == (name, asked)
+                row
+                for row in crops["sizes"]
+                if (row["detector"], row["min_face"]) == (name, choice)
             ]
             for threshold, style in (("0.3", ":"), ("0.5", "-"), ("0.9", "--")):
                 axis.plot(
@@ -128,7 +131,7 @@ def _plot_sizes(crops: dict[str, Any], path: Path) -> None:
                     color=colour,
                     label=f"{name}, confidence {threshold}",
                 )
-        axis.set(xlabel="face, pixels", title=f"min_face: {words}", ylim=(0, 1.02))
+        axis.set(xlabel="face, pixels", title=f"min_face: {title}", ylim=(0, 1.02))
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("recall")
     axes[0].legend(loc="lower right", fontsize=7)

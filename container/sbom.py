@@ -1,9 +1,9 @@
-"""Holds an image's list of components against what was installed; cloudbuild.yaml runs it.
+"""Compares an image's SBOM with the installed packages; cloudbuild.yaml runs it.
 
     python3 sbom.py SBOM REQUIREMENTS
 
-SBOM is SPDX, bare or as `docker buildx imagetools inspect --format '{{ json .SBOM }}'` wraps it. An
-image can be made so small that scanners find nothing in it, and then find nothing wrong, either.
+SBOM is SPDX, plain or as wrapped by `docker buildx imagetools inspect --format '{{ json .SBOM }}'`.
+Scanners can overlook the packages of a stripped image, and then report no vulnerabilities either.
 """
 
 import json
@@ -33,29 +33,29 @@ def components(sbom: dict[str, Any]) -> set[str]:
 
 
 def pinned(requirements: str) -> set[str]:
-    """Package URLs of what a requirements file pins."""
+    """Package URLs of the pins in a requirements file."""
     pins = re.findall(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", requirements, re.MULTILINE)
     return {f"pkg:pypi/{re.sub(r'[-_.]+', '-', name).lower()}@{version}" for name, version in pins}
 
 
 def missing(sbom: dict[str, Any], requirements: str) -> list[str]:
-    """Say what the list of components leaves out."""
+    """List what the SBOM lacks."""
     listed = components(sbom)
-    absent = sorted(pinned(requirements) - listed)
+    lacking = sorted(pinned(requirements) - listed)
     system = sum(purl.startswith("pkg:deb/") for purl in listed)
     if system < MIN_SYSTEM_PACKAGES:
-        absent.append(f"the system's packages (it has {system})")
-    return absent
+        lacking.append(f"the system's packages (only {system} listed)")
+    return lacking
 
 
 def main(sbom: Path, requirements: Path) -> None:
-    """End with an error if anything is left out."""
-    absent = missing(
+    """Exit with an error if anything is missing."""
+    lacking = missing(
         json.loads(sbom.read_text(encoding="utf-8")), requirements.read_text(encoding="utf-8")
     )
-    if absent:
-        sys.exit("not in the list of components: " + ", ".join(absent))
-    print("the list of components is complete")  # noqa: T201
+    if lacking:
+        sys.exit("missing from the SBOM: " + ", ".join(lacking))
+    print("the SBOM is complete")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""Makes the image small and quick to start; used by the Dockerfile only.
+"""Makes the image small and quick to start; used by the Dockerfile.
 
-    slim_packages.py trim SITE_PACKAGES    delete what the service never loads, symbols included
-    slim_packages.py compile FOLDER        write bytecode for what it does load from a folder
+    slim_packages.py trim SITE_PACKAGES    delete files and symbols that the service never loads
+    slim_packages.py compile FOLDER        write bytecode for the modules it loads from a folder
 
-A read-only file system cannot keep bytecode made at run time, so each cold start would compile
-some 900 modules anew. Bytecode of everything installed would be 35 MB more, though, most of it
-never read.
+On a read-only file system, each cold start would compile some 900 modules again. Bytecode of all
+installed modules would add 35 MB, mostly unused.
 """
 
 import importlib
@@ -16,19 +15,19 @@ import sys
 from pathlib import Path
 
 UNUSED = (
-    # LiteRT: developers' tools, accelerators that a plain CPU does not have, and the library of
-    # a second interface (CompiledModel) beside the one that we use (Interpreter).
+    # LiteRT: developer tools, accelerators, and the library of the CompiledModel API (the service
+    # uses Interpreter).
     "ai_edge_litert/aot",
     "ai_edge_litert/libLiteRt.so",
     "ai_edge_litert/libLiteRtWebGpuAccelerator.so",
     "ai_edge_litert/tools",
     "ai_edge_litert/vendors",
-    # NumPy: wrappers for Fortran and C sources, and modules for its own tests.
+    # NumPy: wrappers for Fortran and C sources, and test modules.
     "numpy/distutils",
     "numpy/f2py",
     "numpy/_core/_*_tests.*.so",
     "numpy/_core/_simd.*.so",
-    # Pydantic: the interface of its version 1.
+    # Pydantic: the API of version 1.
     "pydantic/v1",
 )
 UNUSED_ANYWHERE = ("*.a", "*.h", "*.pxd", "*.pyi", "*.pyx", "*.proto", "tests", "__pycache__")
@@ -37,8 +36,8 @@ SYMBOLS = (
     "ai_edge_litert/libpywrap_litert_common.so",
     "cryptography/hazmat/bindings/_rust.abi3.so",
 )
-"""Libraries with megabytes of symbols that nothing looks up. Those in folders ``*.libs`` are not
-for ``strip``: wheels' repair tools have moved their parts, and it would make them unreadable."""
+"""Libraries with megabytes of unused symbols. Not those in ``*.libs``: wheel repair tools have
+moved their sections, and ``strip`` would break them."""
 
 LOADED = (
     "ai_edge_litert.interpreter",
@@ -67,22 +66,22 @@ LOADED = (
     "tomllib",
     "xml.etree.ElementTree",
 )
-"""What the service imports; these import the rest."""
+"""Modules the service imports; they import the rest."""
 
 
 def trim(site_packages: Path) -> None:
     """Delete what is listed above.
 
     Raises:
-        SystemExit: nothing is found for one of the names: a new version has moved it.
+        SystemExit: a name matches nothing, since a new version has moved it.
     """
-    found = {name: list(site_packages.glob(name)) for name in (*UNUSED, *SYMBOLS)}
-    missing = [name for name, paths in found.items() if not paths]
+    matches = {name: list(site_packages.glob(name)) for name in (*UNUSED, *SYMBOLS)}
+    missing = [name for name, paths in matches.items() if not paths]
     if missing:
-        sys.exit(f"not there any more; see where it went: {', '.join(missing)}")
-    libraries = [path for name in SYMBOLS for path in found.pop(name)]
+        sys.exit(f"not in this version; check where it moved: {', '.join(missing)}")
+    libraries = [path for name in SYMBOLS for path in matches.pop(name)]
     subprocess.run(["strip", "--strip-unneeded", *libraries], check=True)  # noqa: S603, S607
-    paths = [path for named in found.values() for path in named]
+    paths = [path for named in matches.values() for path in named]
     for pattern in UNUSED_ANYWHERE:
         paths += site_packages.rglob(pattern)
     for path in paths:
@@ -93,28 +92,28 @@ def trim(site_packages: Path) -> None:
 
 
 def compile_loaded(folder: Path) -> int:
-    """Import everything and write bytecode for the modules that came from ``folder``.
+    """Import `LOADED` and write bytecode for the modules from ``folder``.
 
-    The bytecode does not refer to its source's time, which image layers do not always keep.
+    The bytecode does not depend on the source's time stamp, which image layers may not keep.
     """
     for name in LOADED:
         importlib.import_module(name)
     sources = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
-    wanted = sorted(s for s in sources if s and s.endswith(".py") and folder in Path(s).parents)
-    for source in wanted:
+    selected = sorted(s for s in sources if s and s.endswith(".py") and folder in Path(s).parents)
+    for source in selected:
         py_compile.compile(
             source, doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
         )
-    return len(wanted)
+    return len(selected)
 
 
 def main(step: str, folder: Path) -> None:
-    """Do one step."""
+    """Run one step."""
     sys.dont_write_bytecode = True
     if step == "trim":
         trim(folder)
     else:
-        print(f"{compile_loaded(folder)} modules of {folder} compiled")  # noqa: T201
+        print(f"compiled {compile_loaded(folder)} modules of {folder}")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Asks a new revision for a prediction before it gets traffic; cloudbuild.yaml runs it.
+"""Requests a prediction from a new revision before it gets traffic; cloudbuild.yaml runs it.
 
-    python3 smoke_test.py SERVICE_JSON PICTURE
+    python3 smoke_test.py SERVICE_JSON IMAGE
 
-SERVICE_JSON is what `gcloud run services describe --format=json` wrote. USERNAME and
+SERVICE_JSON is the output of `gcloud run services describe --format=json`. USERNAME and
 PASSWORD_SECRET come from the environment, the password itself from Secret Manager.
 """
 
@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 TAG = "candidate"
-SECONDS = 120
-"""For one answer, a cold start included."""
+TIMEOUT_S = 120
+"""For one answer, including a cold start."""
 
 
 class Candidate:
-    """The revision under the tag, reached as its callers reach it."""
+    """The tagged revision, called as clients call it."""
 
     def __init__(self, service: dict[str, Any]):
-        """Find the address and, where Google lets not everyone in, get a token for it.
+        """Find the URL and, if the service requires IAM authentication, get a token.
 
         Raises:
             SystemExit: there is no such revision, or it does not answer.
@@ -37,60 +37,60 @@ class Candidate:
         self._url = urls[0]
         self._headers: dict[str, str] = {}
         try:
-            self.ask("/health")
+            self.request("/health")
         except urllib.error.HTTPError as error:
             if error.code not in (401, 403):
                 raise
             audience = f"--audiences={service['status']['url']}"
             token = gcloud("auth", "print-identity-token", audience)
-            # Authorization stays free for our own password.
+            # Leaves Authorization free for our own password.
             self._headers = {"X-Serverless-Authorization": f"Bearer {token}"}
-            self.ask("/health")
+            self.request("/health")
 
-    def ask(self, path: str, body: bytes | None = None, **headers: str) -> Any:
-        """Return the JSON of an answer."""
-        request = urllib.request.Request(  # noqa: S310 - Google's own address
+    def request(self, path: str, body: bytes | None = None, **headers: str) -> Any:
+        """Send a request and return the JSON of the answer."""
+        call = urllib.request.Request(  # noqa: S310 - Google's own URL
             self._url + path, body, self._headers | headers
         )
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(call, timeout=TIMEOUT_S) as answer:  # noqa: S310
             return json.load(answer)
 
 
 def gcloud(*arguments: str) -> str:
-    """Return what gcloud prints.
+    """Run gcloud and return its output.
 
     Raises:
-        SystemExit: it failed; it has said why.
+        SystemExit: it failed; its own message says why.
     """
-    done = subprocess.run(["gcloud", *arguments], stdout=subprocess.PIPE, text=True)  # noqa: S603, S607
-    if done.returncode:
+    finished = subprocess.run(["gcloud", *arguments], stdout=subprocess.PIPE, text=True)  # noqa: S603, S607
+    if finished.returncode:
         sys.exit(f"gcloud {' '.join(arguments[:3])} failed")
-    return done.stdout.strip()
+    return finished.stdout.strip()
 
 
-def main(service: Path, picture: Path) -> None:
-    """Ask, and end with an error unless a face is found and judged."""
+def main(service: Path, image: Path) -> None:
+    """Request a prediction, and exit with an error unless it has a face with attributes."""
     secret = f"--secret={os.environ['PASSWORD_SECRET']}"
     password = gcloud("secrets", "versions", "access", "latest", secret)
     login = base64.b64encode(f"{os.environ['USERNAME']}:{password}".encode()).decode()
     body = {
-        "b64": base64.b64encode(picture.read_bytes()).decode(),
+        "b64": base64.b64encode(image.read_bytes()).decode(),
         "face_detector": "accurate",
         "return_image": False,
     }
     try:
-        answer = Candidate(json.loads(service.read_text(encoding="utf-8"))).ask(
+        answer = Candidate(json.loads(service.read_text(encoding="utf-8"))).request(
             "/predict",
             json.dumps(body).encode(),
             Authorization=f"Basic {login}",
             **{"Content-Type": "application/json"},
         )
     except urllib.error.HTTPError as error:
-        sys.exit(f"{error.url} answers {error.code}: {error.read(500)!r}")
+        sys.exit(f"{error.url} answered {error.code}: {error.read(500)!r}")
     except OSError as error:
         sys.exit(f"no answer: {error}")
     if not any(face["gender"] for face in answer["details"]):
-        sys.exit(f"no face is found in {picture.name}")
+        sys.exit(f"no face was detected in {image.name}")
     print(answer["faces"], answer["model"])  # noqa: T201
 
 

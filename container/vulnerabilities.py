@@ -1,9 +1,9 @@
-"""Stops a release at known vulnerabilities that have a fix; cloudbuild.yaml runs it.
+"""Stops a release on known, fixable vulnerabilities; cloudbuild.yaml runs it.
 
     python3 vulnerabilities.py REPORT SEVERITY
 
-REPORT is what `gcloud artifacts docker images list-vulnerabilities --format=json` wrote, SEVERITY
-the least that counts. What has no fix yet would stop every release and could not be helped.
+REPORT is the output of `gcloud artifacts docker images list-vulnerabilities --format=json`,
+SEVERITY the minimum that counts. Vulnerabilities without a fix do not stop a release.
 """
 
 import json
@@ -15,29 +15,29 @@ SEVERITIES = ("MINIMAL", "LOW", "MEDIUM", "HIGH", "CRITICAL")
 
 
 def fixable(report: list[dict[str, Any]], severity: str) -> list[str]:
-    """Name what is at least as severe and has a fix.
+    """List the fixable vulnerabilities of at least this severity.
 
     Raises:
-        SystemExit: there is no such severity.
+        SystemExit: the severity is unknown.
     """
     if severity not in SEVERITIES:
-        sys.exit(f"no severity: {severity}; there are {', '.join(SEVERITIES)}")
-    counts = SEVERITIES[SEVERITIES.index(severity) :]
-    found = []
+        sys.exit(f"unknown severity: {severity}; known: {', '.join(SEVERITIES)}")
+    blocking = SEVERITIES[SEVERITIES.index(severity) :]
+    lines = []
     for occurrence in report:
-        what = occurrence["vulnerability"]
-        rated = what.get("effectiveSeverity", "")
-        if what.get("fixAvailable") and rated in counts:
-            found.append(f"{rated} {what.get('shortDescription', occurrence.get('noteName'))}")
-    return sorted(found)
+        details = occurrence["vulnerability"]
+        rated = details.get("effectiveSeverity", "")
+        if details.get("fixAvailable") and rated in blocking:
+            lines.append(f"{rated} {details.get('shortDescription', occurrence.get('noteName'))}")
+    return sorted(lines)
 
 
 def main(report: Path, severity: str) -> None:
-    """Print what was found, and end with an error if that is anything."""
-    found = fixable(json.loads(report.read_text(encoding="utf-8")), severity)
-    if found:
-        sys.exit("\n".join(found))
-    print(f"nothing from {severity} on that has a fix")  # noqa: T201
+    """Exit with an error if there are fixable vulnerabilities."""
+    blocking = fixable(json.loads(report.read_text(encoding="utf-8")), severity)
+    if blocking:
+        sys.exit("\n".join(blocking))
+    print(f"no fixable vulnerabilities of severity {severity} or higher")  # noqa: T201
 
 
 if __name__ == "__main__":

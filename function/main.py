@@ -1,17 +1,14 @@
 """Entry points for functions-framework and Google Cloud.
 
-``predict`` answers HTTP requests, ``annotate`` handles the events of a bucket; which of the two a
-process serves, ``FUNCTION_TARGET`` or ``--target`` says.
+``predict`` answers HTTP requests, ``annotate`` handles the events of a bucket. A process serves one
+of them, named by ``FUNCTION_TARGET`` or ``--target``. Importing this file reads the settings and
+configures logging and the server; models load at the first request.
 """
 
 import math
 import os
 import sys
 from functools import lru_cache
-
-# The framework gives gunicorn four threads a CPU. Waiting costs nothing and our own queue is
-# bounded, so more of them keep the health check answering while predictions wait.
-os.environ.setdefault("THREADS", "96")
 
 import functions_framework
 from cloudevents.http import CloudEvent
@@ -22,19 +19,21 @@ from age_gender.batch.events import Handler
 from age_gender.edge import auth, server
 from age_gender.edge.app import Edge
 from age_gender.errors import SettingsError
+from age_gender.limits.admission import Shutdown
 from age_gender.limits.memory import limit_malloc_arenas
 from age_gender.settings import get_settings
 
-# The framework runs this file in the context of an application that it calls by the target.
+# The framework runs this file in the context of an application named after the target.
 _target = current_app.name if has_app_context() else os.environ.get("FUNCTION_TARGET")
+_shutdown = Shutdown()
 
 
 @lru_cache(maxsize=1)
 def _handler() -> Handler:
-    return Handler(_settings)
+    return Handler(_settings, shutdown=_shutdown)
 
 
-limit_malloc_arenas()  # before there are threads
+limit_malloc_arenas()
 try:
     _settings = get_settings()
     logs.set_up(_settings.log)
@@ -42,12 +41,12 @@ try:
         _handler()
 except SettingsError as error:
     sys.exit(f"cannot start: {error}")
-_edge = Edge(_settings, shutdown=server.SHUTDOWN)
-if _target == "annotate":  # whose callers Google authenticates, and gives their time
-    server.configure(math.inf)
+_edge = Edge(_settings, shutdown=_shutdown)
+if _target == "annotate":  # Google authenticates its callers and limits their time
+    server.install(math.inf, _shutdown)
 else:
     auth.warn_if_open(_settings)
-    server.configure(_edge.longest_wait)
+    server.install(_edge.max_wait, _shutdown)
 
 
 @functions_framework.http
@@ -57,8 +56,8 @@ def predict(request: Request) -> Response:
 
 
 if _target != "annotate" and has_app_context():
-    # The framework answers some addresses itself, with pages of HTML: those of its folder of static
-    # files, favicon.ico and robots.txt. Now the edge does.
+    # The framework answers some paths itself with HTML: its static folder, favicon.ico and
+    # robots.txt. This hands them to the edge.
     functions_framework.errorhandler(404)(lambda _: _edge(request))
 
 
@@ -70,5 +69,5 @@ def annotate(event: CloudEvent) -> None:
 
 @functions_framework.errorhandler(400)  # type: ignore[untyped-decorator]
 def _not_an_event(_: Exception) -> tuple[str, int]:
-    """Answer what is no event; the framework's own answer would repeat all its headers."""
+    """Refuse a malformed event; the framework's own answer would repeat all its headers."""
     return "this is not an event of Cloud Storage", 400

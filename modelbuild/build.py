@@ -1,7 +1,7 @@
 """Builds the models: ``python -m modelbuild.build``.
 
-Fetches, verifies and converts what is missing or does not match, and does nothing else. The
-outputs appear under their names only when they are complete.
+Fetches, verifies and converts only what is missing or does not match. Outputs appear under their
+names once they are complete.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Log = Callable[[str], None]
 
 
 def check(models_dir: Path, *, catalogue: Path = CATALOGUE) -> list[str]:
-    """Problems of the models in a folder, one line each; empty if all is well.
+    """List the problems of the models in a folder, one line each.
 
     Raises:
         ModelBuildError: the catalogue is wrong.
@@ -68,39 +68,37 @@ def build_all(
 
     Args:
         models_dir: folder for the outputs and the manifest; made if missing.
-        only: names of the models wanted; None means all.
-        log: takes one line a step.
-        catalogue: the models.toml to go by.
-        download: gets an artefact from its registry.
-        convert: makes the outputs of a model from its source.
+        only: names of the models to build; None means all.
+        log: called with one line per step.
+        catalogue: the models.toml to use.
+        download: downloads an artefact from its registry.
+        convert: makes a model's outputs from its source.
 
     Returns:
-        All models wanted, as they are now on the disk.
+        The selected models as they now are on disk.
 
     Raises:
-        ModelBuildError: a model cannot be built; the outputs of that model are as before.
+        ModelBuildError: a model cannot be built; its previous outputs are kept.
     """
-    wanted = _select(load_catalogue(catalogue), only)
+    selected = _select(load_catalogue(catalogue), only)
     models_dir = models_dir.resolve()
     with readable_errors("models folder"):
         models_dir.mkdir(parents=True, exist_ok=True)
-        # Once without the lock: the usual case, and a folder that is read-only is fine then.
-        if _stale(wanted, models_dir):
+        # Without the lock first: mostly nothing is to be done, and the folder may be read-only.
+        if _stale(selected, models_dir):
             with locked(models_dir, SCRATCH):
-                for model in _stale(wanted, models_dir):
+                for model in _stale(selected, models_dir):
                     _build(model, models_dir, log, download, convert)
         else:
-            log(f"models: up to date ({', '.join(model.name for model in wanted)})")
+            log(f"models: up to date ({', '.join(model.name for model in selected)})")
         built = read_manifest(models_dir)
-    return [built[model.name] for model in wanted]
+    return [built[model.name] for model in selected]
 
 
 def _select(models: dict[str, Model], only: Collection[str] | None) -> list[Model]:
     unknown = sorted(set(only or ()) - models.keys())
     if unknown:
-        raise ModelBuildError(
-            f"no model is called {', '.join(unknown)}; there are {', '.join(models)}"
-        )
+        raise ModelBuildError(f"unknown model: {', '.join(unknown)}; known: {', '.join(models)}")
     return [model for name, model in models.items() if only is None or name in only]
 
 
@@ -119,12 +117,14 @@ def _build(model: Model, models_dir: Path, log: Log, download: Download, convert
         convert(model, source, target)
         missing = [output for output in model.outputs if not (target / output).exists()]
         if missing:
-            raise ModelBuildError(f"{model.name}: conversion made no {', '.join(missing)}")
+            raise ModelBuildError(
+                f"{model.name}: the conversion did not write " + ", ".join(missing)
+            )
         files = record_files(target, model.outputs)
         for output in model.outputs:
             _install(target / output, models_dir / output, scratch)
 
-    # Last: as long as the manifest does not describe the files, they count as not built.
+    # Last: files that the manifest does not describe count as not built.
     built = BuiltModel(
         name=model.name,
         version=model.version,
@@ -139,22 +139,22 @@ def _build(model: Model, models_dir: Path, log: Log, download: Download, convert
 
 
 def fetched(model: Model, log: Log = print, download: Download = download_with_client) -> Path:
-    """Get what a model is made from, verified: committed weights, or a folder in the cache.
+    """Return a model's verified source: committed weights, or a folder in the cache.
 
     Args:
         model: from the catalogue.
-        log: takes one line when something is fetched.
-        download: gets an artefact from its registry.
+        log: called with one line if anything is fetched.
+        download: downloads an artefact from its registry.
 
     Raises:
-        ModelBuildError: it cannot be had, or it is not what the catalogue records.
+        ModelBuildError: it is unavailable, or not what the catalogue records.
     """
     if isinstance(model.source, Committed):
         path = model.source.path
         with readable_errors(f"{model.name}: {path.name}"):
             if sha256(path) != model.source.sha256:
                 raise ModelBuildError(
-                    f"{model.name}: {path.name} is not the file whose SHA-256 models.toml records"
+                    f"{model.name}: {path.name} does not have the SHA-256 recorded in models.toml"
                 )
         return path
     cache = cache_root()
@@ -167,14 +167,14 @@ def fetched(model: Model, log: Log = print, download: Download = download_with_c
 
 
 def _install(new: Path, target: Path, scratch: Path) -> None:
-    """Move an output to its name; what had the name goes to the scratch folder first."""
-    if target.is_dir():  # a folder cannot be replaced in one step
+    """Move an output into place; a folder of that name goes to the scratch folder first."""
+    if target.is_dir():  # folders cannot be replaced atomically
         target.rename(scratch / f"old-{target.name}")
     new.replace(target)
 
 
 def _converter_versions() -> dict[str, str]:
-    # Imported here: it is slow, and most runs have nothing to build.
+    # A slow import, and most runs have nothing to build.
     from importlib.metadata import PackageNotFoundError, version
 
     versions = {}
@@ -187,12 +187,14 @@ def _converter_versions() -> dict[str, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line; see ``--help``."""
+    """Run the command line; see ``--help``."""
     parser = argparse.ArgumentParser(description="Build the models.")
-    parser.add_argument("--models-dir", type=Path, default=MODELS_DIR, help="where they go")
-    parser.add_argument("--only", action="append", metavar="NAME", help="this one (repeatable)")
+    parser.add_argument("--models-dir", type=Path, default=MODELS_DIR, help="where to write them")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="only this one (repeatable)"
+    )
     options = parser.parse_args(arguments)
-    # So that a polite kill cleans up as Ctrl-C does.
+    # So that SIGTERM cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         build_all(options.models_dir, options.only)
@@ -200,7 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; nothing half-written was kept", file=sys.stderr)
+        print("interrupted; nothing incomplete was kept", file=sys.stderr)
         return 130
     return 0
 

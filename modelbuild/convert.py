@@ -1,7 +1,6 @@
-"""Converts one model: ``python -m modelbuild.convert MODULE SOURCE TARGET``.
+"""Converts one model: ``python -m modelbuild.convert MODULE SOURCE TARGET [ARGUMENT ...]``.
 
-A process of its own, so that TensorFlow's memory and chatter end with it and a crash there is an
-error message here.
+Runs in a process of its own, which confines TensorFlow's memory, log output and crashes.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ def convert_in_child(model: Model, source: Path, target: Path) -> None:
     """Convert a model in a child process.
 
     Args:
-        model: whose converter is run.
-        source: what the converter takes: see `Model`.
+        model: its converter is run.
+        source: input of the converter, see `Model`.
         target: existing empty folder for the outputs.
 
     Raises:
@@ -34,33 +33,34 @@ def convert_in_child(model: Model, source: Path, target: Path) -> None:
     for library in ("tensorflow", "ai_edge_litert", "ai_edge_quantizer"):
         if importlib.util.find_spec(library) is None:
             raise ModelBuildError(
-                f"{model.name}: {library} is needed for the conversion; "
+                f"{model.name}: the conversion needs {library}; "
                 "install the packages of requirements/build.in"
             )
     command = [sys.executable, "-m", __name__, model.converter, str(source), str(target)]
+    command += map(str, model.arguments)
     try:
         finished = run_quietly(command, ROOT, TIME_LIMIT_S)
     except subprocess.TimeoutExpired:
         raise ModelBuildError(
-            f"{model.name}: conversion took more than {TIME_LIMIT_S:g} s"
+            f"{model.name}: the conversion took more than {TIME_LIMIT_S:g} s"
         ) from None
     if finished.disk_full:
-        raise ModelBuildError(f"{model.name}: no space left on the disk that holds {target}")
+        raise ModelBuildError(f"{model.name}: no space left on the disk of {target}")
     if finished.status < 0:
         raise ModelBuildError(
-            f"{model.name}: conversion was killed (signal {-finished.status}); "
+            f"{model.name}: the conversion was killed (signal {-finished.status}); "
             "it needs about 1.5 GB of memory"
         )
     if finished.status != 0:
-        raise ModelBuildError(f"{model.name}: conversion failed: {finished.last_lines(1)}")
+        raise ModelBuildError(f"{model.name}: the conversion failed: {finished.last_lines(1)}")
 
 
-def main(module: str, source: str, target: str) -> None:
+def main(module: str, source: str, target: str, *arguments: str) -> None:
     """Convert in this process."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the same result on every machine
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # reproducible on every machine
     converter = importlib.import_module(module)
-    converter.convert(Path(source), Path(target))
+    converter.convert(Path(source), Path(target), *map(int, arguments))
 
 
 if __name__ == "__main__":

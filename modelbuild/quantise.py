@@ -1,9 +1,8 @@
-"""Int8 arithmetic for the parts of a LiteRT network that bear it.
+"""Int8 quantisation of the parts of a LiteRT network that tolerate it.
 
-The ranges of the activations are known beforehand, or were measured once on photos
-(`measure_ranges`) and are committed beside the converter. So a build needs no photos and gives the
-same file on every machine.
-Weights are rounded symmetrically, one scale a channel; activations have one scale a tensor.
+Activation ranges are known, or were measured once on photos (`measure_ranges`) and committed with
+the converter, so a build needs no photos and is reproducible. Weights are quantised symmetrically
+per channel, activations per tensor.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from numpy.typing import NDArray
 from modelbuild.export import SIGNATURE
 
 FLOAT_OPERATIONS = ("INPUT", "OUTPUT", "SOFTMAX", "LOGISTIC", "MEAN", "FULLY_CONNECTED")
-"""They end a network and cost little; int8 would leave 256 values of what it says."""
+"""Kept in float32: they are cheap and end a network, where int8 would leave only 256 values."""
 
 Ranges = dict[str, tuple[float, float]]
-"""Least and greatest value of each tensor, by its name."""
+"""Minimum and maximum of each tensor, by name."""
 
 
 def measure_ranges(model: Path, name: str, inputs: Iterable[NDArray[np.float32]]) -> Ranges:
-    """Run a float network and note what values each tensor takes.
+    """Run a float network and record the range of each tensor.
 
     Args:
         model: ``.tflite`` file whose input has the shape of ``inputs``.
@@ -37,20 +36,20 @@ def measure_ranges(model: Path, name: str, inputs: Iterable[NDArray[np.float32]]
     """
     samples = {SIGNATURE: [{name: batch} for batch in inputs]}
     with _without_progress():
-        found = quantizer.Quantizer(str(model), recipe.static_wi8_ai8()).calibrate(samples)
+        measured = quantizer.Quantizer(str(model), recipe.static_wi8_ai8()).calibrate(samples)
     return {
         tensor: (float(np.min(limits["min"])), float(np.max(limits["max"])))
-        for tensor, limits in found.items()
+        for tensor, limits in measured.items()
     }
 
 
 def quantise(model: Path, ranges: Ranges, float_parts: Sequence[str]) -> None:
-    """Turn a float32 ``.tflite`` file into one of mixed arithmetic, in place.
+    """Quantise a float32 ``.tflite`` file in place, except for the parts that stay float32.
 
     Args:
         model: the file; its inputs and outputs stay float32.
-        ranges: as from `measure_ranges`; of the tensors that become int8.
-        float_parts: regular expressions of the tensors whose operations stay as they are.
+        ranges: of the tensors that become int8, as from `measure_ranges`.
+        float_parts: regular expressions of the tensors whose operations stay float32.
     """
     mixed: list[dict[str, Any]] = [*recipe.static_wi8_ai8()]
     mixed += [_unquantised(".*", operation) for operation in FLOAT_OPERATIONS]

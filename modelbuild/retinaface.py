@@ -4,29 +4,29 @@ Signature ``serving_default``:
 
 * input ``image``: float32 [1, H, W, 3], RGB, 0 to 255; H and W multiples of 32 (pad on the right
   and at the bottom). The graph scales to -1..1 itself.
-* output ``boxes``: float32 [1, N, 4], offsets of centre and size against the anchors.
+* output ``boxes``: float32 [1, N, 4], offsets of centre and size from the anchors.
 * output ``landmarks``: float32 [1, N, 10], offsets of five points (left eye, right eye, nose,
-  left and right corner of the mouth, as seen in the picture), x before y.
+  left and right corner of the mouth, as seen in the image), x before y.
 * output ``scores``: float32 [1, N, 2], softmax; column 1 is the probability of a face.
 
 Anchors (settings of the project retinaface-tf2, read from the graph's own constants): for each
 stride s of 8, 16, 32, row by row and column by column of the H/s by W/s grid, two squares with
 sides 16 and 32, 64 and 128, or 256 and 512 pixels and the centre ((column + 0.5) s, (row + 0.5) s).
 So N = 2 (H W / 64 + H W / 256 + H W / 1024). With an anchor (cx, cy, a) in pixels and variances 0.1
-(places) and 0.2 (sizes)::
+(positions) and 0.2 (sizes)::
 
     centre = (cx, cy) + 0.1 * box[0:2] * a
     size   = a * exp(0.2 * box[2:4])
     x1, y1 = centre - size / 2;  x2, y2 = centre + size / 2      (not clipped)
     point  = (cx, cy) + 0.1 * landmark * a
 
-The cut is made before this decoding: the graph would decode all N anchors, and the caller needs
-only the few above its threshold. That is done in `age_gender.vision.detectors.accurate`.
+The graph is cut before this decoding, which it would do for all N anchors: the detector in
+`age_gender.vision.detectors.retinaface` decodes the few above its threshold.
 
-The LiteRT file is made for speed on a CPU. No shape is computed in its graph, so that XNNPACK
-takes all of it and a change of the input's size costs milliseconds. The backbone and the pyramid
-are computed in int8, which takes 0.6 times the CPU time. The rest stays float32: in the first
-layers and in the heads, rounding moves boxes twice as far and misses small faces.
+The LiteRT file is made for speed on a CPU. Its graph computes no shapes, so XNNPACK runs all of it
+and resizing the input costs milliseconds. Backbone and pyramid are int8, which takes 0.6 times the
+CPU time. The first layers and the heads stay float32: quantised, they move boxes twice as far and
+miss small faces.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _RAW = (
 )
 
 RANGES = Path(__file__).with_name("retinaface_ranges.json")
-"""What values the activations take on photos: see ``retinaface_ranges``."""
+"""Activation ranges on photos, see ``retinaface_ranges``."""
 FLOAT_PARTS = (
     r".*/(SSH_\d|BboxHead_\d|LandmarkHead_\d|ClassHead_\d)/.*",
     r".*/(tf_op_layer_\w+|Conv1|Conv1_\w+|bn_Conv1|expanded_conv_\w+)/.*",
@@ -68,12 +68,12 @@ FLOAT_PARTS = (
 _COLUMNS = {"BboxHead": 4, "LandmarkHead": 10, "ClassHead": 2}
 
 _TOLERANCE = {"boxes": 1e-3, "landmarks": 1e-3, "scores": 1e-4}
-# Of int8 arithmetic, on noise, which photos are not.
-_ROUNDED = {"boxes": 1.0, "landmarks": 1.0, "scores": 0.1}
+# Int8, on noise, which is harder than photos.
+_INT8_TOLERANCE = {"boxes": 1.0, "landmarks": 1.0, "scores": 0.1}
 
 
 def load_graph(path: Path, *outputs: str) -> Callable[[Any], list[Any]]:
-    """Function from the image tensor to the named tensors of a frozen graph."""
+    """Load a frozen graph as a function from the image tensor to the named tensors."""
     return _function(_read(path), outputs)
 
 
@@ -90,10 +90,10 @@ def _function(graph: Any, outputs: Sequence[str]) -> Callable[[Any], list[Any]]:
 
 
 def _without_computed_shapes(graph: Any) -> Any:
-    """Say the same without operations on shapes, which are computed at run time, outside XNNPACK.
+    """Remove shape operations, which XNNPACK cannot run, from the graph.
 
-    Enlarging by two to the shape of another tensor becomes four copies of the channels, spread over
-    two by two pixels. The heads are flattened to -1 rows.
+    Upsampling by two to another tensor's shape becomes four copies of the channels and a
+    depth-to-space. The heads are flattened to -1 rows.
     """
     for node in list(graph.node):
         head = node.name.split("/")[1].partition("_")[0] if "/" in node.name else ""
@@ -144,26 +144,26 @@ def export_float(source: Path, target: Path, shape: tuple[int | None, int | None
 
 
 def convert(source: Path, target: Path) -> None:
-    """Write ``retinaface.tflite`` and ``retinaface/`` into `target` and try them.
+    """Write ``retinaface.tflite`` and ``retinaface/`` into `target`, and check both.
 
     Args:
         source: folder with the frozen graph.
         target: existing empty folder.
 
     Raises:
-        ModelBuildError: a converted form does not answer as the frozen graph does.
+        ModelBuildError: a converted form disagrees with the frozen graph.
     """
-    # A shape that the graph was not built for, and not a square: the sides must not be mixed up.
+    # Not the shape of the original graph, and not square, so that swapped sides are noticed.
     image = np.random.default_rng(0).uniform(0, 255, (1, 96, 160, 3)).astype(np.float32)
     raw = load_graph(source / GRAPH, *_RAW)(tf.constant(image))
     expected = {key: value.numpy() for key, value in zip(_TOLERANCE, raw, strict=True)}
 
-    # LiteRT resizes any input; one whose shape is known has no -1 to stumble over.
+    # LiteRT can resize any input, and fixed shapes convert without -1 dimensions.
     with tempfile.TemporaryDirectory(dir=target) as scratch:
         fixed = export_float(source, Path(scratch), _FIXED)
         require_close("LiteRT", expected, run_litert(fixed, image), _TOLERANCE)
         quantise(fixed, json.loads(RANGES.read_bytes()), FLOAT_PARTS)
-        require_close("LiteRT, int8", expected, run_litert(fixed, image), _ROUNDED)
+        require_close("LiteRT, int8", expected, run_litert(fixed, image), _INT8_TOLERANCE)
         export_float(source, target, (None, None))
         fixed.replace(target / fixed.name)
     require_close("SavedModel", expected, run_saved_model(target / NAME, image), _TOLERANCE)

@@ -1,7 +1,7 @@
 """Measures RetinaFace's activations: ``python -m modelbuild.retinaface_ranges FOLDER``.
 
-FOLDER holds JPEG photos with faces of many sizes. Each is looked at in three sizes. Needed again
-only when the graph or the converter changes the names of its tensors.
+FOLDER holds JPEG photos with faces of many sizes; each is used at three scales. Run it again only
+if the names of the graph's tensors change.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from modelbuild.quantise import measure_ranges
 from modelbuild.retinaface import NAME, RANGES, export_float
 
 HEIGHT, WIDTH = 480, 640
-SHARES = (1.0, 0.625, 0.3125)
-"""Parts of the input's sides that a photo fills."""
+SCALES = (1.0, 0.625, 0.3125)
+"""Relative to the largest scale at which a photo fits the input."""
 
 
 def _inputs(folder: Path) -> Iterator[NDArray[np.float32]]:
     for path in sorted(folder.glob("*.jpg")):
         photo = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
         if photo is None:
-            raise SystemExit(f"{path} is not a picture")
-        whole = min(HEIGHT / photo.shape[0], WIDTH / photo.shape[1])
-        for share in SHARES:
-            size = [max(1, round(side * whole * share)) for side in photo.shape[:2]]
+            raise SystemExit(f"cannot decode {path}")
+        fit = min(HEIGHT / photo.shape[0], WIDTH / photo.shape[1])
+        for scale in SCALES:
+            size = [max(1, round(side * fit * scale)) for side in photo.shape[:2]]
             batch = np.zeros((1, HEIGHT, WIDTH, 3), np.float32)
             batch[0, : size[0], : size[1]] = cv2.resize(
                 photo, (size[1], size[0]), interpolation=cv2.INTER_AREA
@@ -42,7 +42,7 @@ def _inputs(folder: Path) -> Iterator[NDArray[np.float32]]:
 
 
 def main(folder: Path) -> None:
-    """Measure and write."""
+    """Measure and write the ranges."""
     source = fetched(load_catalogue()[NAME])
     with tempfile.TemporaryDirectory() as scratch:
         model = export_float(source, Path(scratch), (HEIGHT, WIDTH))

@@ -1,1 +1,1 @@
-"""What tests and benchmarks share: the real server, real photos, and buckets on the loopback."""
+"""Shared by tests and benchmarks: the real server, real photos, and local buckets."""

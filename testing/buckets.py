@@ -1,4 +1,4 @@
-"""A real storage server on the loopback, something that fails in front of it, and its events."""
+"""A real storage server on the loopback, a failing proxy before it, and its events."""
 
 import http.client
 import json
@@ -25,7 +25,7 @@ from testing.service import START_SECONDS, free_port
 
 SOURCE, OUT = "pictures", "results"
 DELIVERY_SECONDS = 120
-"""After so long an event that still fails is a failure of the test."""
+"""Timeout for an event to be acknowledged."""
 
 
 class BucketServer:
@@ -68,7 +68,7 @@ class BucketServer:
             self._process.wait()
 
     def put(self, name: str, data: bytes, bucket: str = SOURCE) -> dict[str, Any]:
-        """Upload an object, and describe it as an event does."""
+        """Upload an object and return its description as in an event."""
         blob = self.client.bucket(bucket).blob(name)
         blob.upload_from_string(data)
         answer = requests.get(
@@ -98,7 +98,7 @@ class BucketServer:
 
 @contextmanager
 def emulated(url: str) -> Iterator[None]:
-    """Let this process's bucket stores speak to the server at ``url``."""
+    """Make this process's bucket stores use the server at ``url``."""
     before = os.environ.get("STORAGE_EMULATOR_HOST")
     os.environ["STORAGE_EMULATOR_HOST"] = url
     bucket_store._client.cache_clear()
@@ -125,19 +125,19 @@ class Exchange:
 
 
 class Proxy:
-    """Stands before a storage server, takes notes, and refuses while it is told to."""
+    """Forwards to a storage server, records every request, and fails some on demand."""
 
     def __init__(self, server: BucketServer, delay: float = 0.0):
-        """``delay``: seconds that each answer is held back."""
+        """``delay``: seconds before each answer."""
         self.exchanges: list[Exchange] = []
         self.failing: dict[str, int] = {}
-        """Kinds of requests that are refused, and with which status."""
+        """Kinds of requests to fail, and the status."""
         target = server.port
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            # Small answers are not held back until the client acknowledges the headers.
+            # Else small answers wait for the client to acknowledge the headers.
             disable_nagle_algorithm = True
 
             def handle_one_request(self) -> None:
@@ -150,12 +150,12 @@ class Proxy:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 kind = _kind(self.command, self.path)
                 if kind in proxy.failing:
-                    answered: Answer = (proxy.failing[kind], [], b"refused")
+                    forwarded: Answer = (proxy.failing[kind], [], b"refused")
                 else:
-                    answered = _asked(
+                    forwarded = _forward(
                         target, self.command, self.path, body, dict(self.headers.items())
                     )
-                status, headers, answer = answered
+                status, headers, answer = forwarded
                 time.sleep(delay)
                 proxy.exchanges.append(Exchange(kind, self.path, status))
                 self.send_response(status)
@@ -195,7 +195,7 @@ def _kind(method: str, path: str) -> str:
     return "download" if path.startswith("/download/") and f"/b/{SOURCE}/" in path else "other"
 
 
-def _asked(port: int, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
+def _forward(port: int, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request(method, path, body, headers)
@@ -207,13 +207,13 @@ def _asked(port: int, method: str, path: str, body: bytes, headers: dict[str, st
 
 @dataclass
 class Courier:
-    """Delivers events as Eventarc does: again after any answer but 2xx, in any order.
+    """Delivers events as Eventarc does: in any order, again after any answer but 2xx.
 
     Attributes:
         url: the function.
-        copies: how often each event is delivered although it was acknowledged.
-        at_once: deliveries at the same time.
-        statuses: all answers so far; 0 where there was none.
+        copies: deliveries of each event, even if acknowledged.
+        at_once: concurrent deliveries.
+        statuses: of all answers so far; 0 for none.
     """
 
     url: str

@@ -18,18 +18,18 @@ RECORD = Path(__file__).with_name("photos.toml")
 
 @dataclass(frozen=True)
 class Person:
-    """What is known of one person in a photo; ages in years, None where unknown."""
+    """Ground truth of one person in a photo; ages in years, None where unknown."""
 
     box: tuple[int, int, int, int]
     gender: str
     turned: bool
-    misjudged: bool
+    misclassified: bool
     ages: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo: its file's bytes and its people."""
+    """One photo: the bytes of its file, and the people in it."""
 
     name: str
     data: bytes
@@ -42,7 +42,7 @@ class Photo:
 
 @cache
 def photo(name: str) -> Photo:
-    """A photo by the name it has in the record, with or without its ending."""
+    """A photo by its name in ``photos.toml``, with or without the extension."""
     for entry in _record()["photo"]:
         if entry["file"].removesuffix(".jpg") == name.removesuffix(".jpg"):
             return Photo(name, _data(entry["file"]), tuple(map(_person, entry["people"])))
@@ -50,34 +50,34 @@ def photo(name: str) -> Photo:
 
 
 def portraits() -> list[Photo]:
-    """One known person each."""
+    """Photos of one known person."""
     return [photo(e["file"]) for e in _record()["photo"] if "born" in e["people"][0]]
 
 
 def groups() -> list[Photo]:
-    """Three to five people each."""
+    """Photos of three to five people."""
     return [photo(e["file"]) for e in _record()["photo"] if len(e["people"]) > 1]
 
 
 def encoded(image: NDArray[np.uint8], suffix: str = ".jpg") -> bytes:
-    """A picture file from uint8 ``[H, W, 3]`` RGB."""
+    """Encode uint8 ``[H, W, 3]`` RGB as an image file."""
     return bytes(cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1])
 
 
 def decoded(data: bytes) -> NDArray[np.uint8]:
-    """uint8 ``[H, W, 3]`` RGB from a picture file."""
+    """Decode an image file to uint8 ``[H, W, 3]`` RGB."""
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     return np.asarray(image, np.uint8)
 
 
 def resized(name: str, width: int, height: int) -> bytes:
-    """A photo at another size, as JPEG."""
+    """A photo resized, as JPEG."""
     image = cv2.resize(decoded(photo(name).data), (width, height), interpolation=cv2.INTER_AREA)
     return encoded(np.asarray(image, np.uint8))
 
 
 def around_face(photo: Photo, side: int) -> NDArray[np.uint8]:
-    """The first person's face with half its size as margin, uint8 ``[side, side, 3]``."""
+    """Crop the first person's face with a margin of half its size, uint8 ``[side, side, 3]``."""
     x1, y1, x2, y2 = photo.people[0].box
     half = int(max(x2 - x1, y2 - y1) * 0.9)
     x, y = (x1 + x2) // 2, (y1 + y2) // 2
@@ -85,6 +85,21 @@ def around_face(photo: Photo, side: int) -> NDArray[np.uint8]:
     padded = cv2.copyMakeBorder(image, half, half, half, half, cv2.BORDER_REPLICATE)
     square = padded[y : y + 2 * half, x : x + 2 * half]
     return np.asarray(cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def collage(people: int, width: int, height: int) -> bytes:
+    """A JPEG of ``width`` x ``height`` with ``people`` real faces, side by side in rows."""
+    if people == 1:
+        return resized("astronaut", width, height)
+    faces = [photo(name) for name in ("astronaut", "grace_hopper", "obama", "biden")]
+    columns = min(people, 5)
+    side = min(width // columns, height // -(-people // columns))
+    canvas = np.full((height, width, 3), 120, np.uint8)
+    for index in range(people):
+        tile = around_face(faces[index % len(faces)], side)
+        top, left = index // columns * side, index % columns * side
+        canvas[top : top + side, left : left + side] = tile
+    return encoded(canvas)
 
 
 @cache
@@ -101,7 +116,7 @@ def _person(entry: dict[str, Any]) -> Person:
         tuple(entry["box"]),
         entry["gender"],
         entry.get("turned", False),
-        entry.get("misjudged", False),
+        entry.get("misclassified", False),
         ages,
     )
 

@@ -1,4 +1,4 @@
-"""Starts the real server as production does, for tests that speak HTTP to it."""
+"""Starts the real server as production does, for tests over HTTP."""
 
 import base64
 import os
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 60
 CREDENTIALS = ("sugar", "kubes")
 AUTHORIZATION = "Basic " + base64.b64encode(":".join(CREDENTIALS).encode()).decode("ascii")
-"""The header that says the same."""
+"""The header for `CREDENTIALS`."""
 
 
 def free_port() -> int:
@@ -26,7 +26,7 @@ def free_port() -> int:
 
 
 class Service:
-    """functions-framework with gunicorn in a process of its own, on the loopback."""
+    """functions-framework with gunicorn in its own process, on the loopback."""
 
     def __init__(self, log: Path, target: str = "predict", **environment: str):
         self.port = free_port()
@@ -57,15 +57,15 @@ class Service:
             self.process.wait()
 
     def command(self) -> list[str]:
-        """What starts the server; a subclass may start it in other surroundings."""
+        """Command that starts the server; subclasses may wrap it."""
         return [
             *(sys.executable, "-m", "functions_framework", f"--target={self._target}"),
             *("--host=127.0.0.1", f"--port={self.port}"),
         ]
 
-    def predict(self, picture: bytes, **fields: Any) -> dict[str, Any]:
-        """POST a picture as JSON and return the answer, which must be a 200."""
-        body = {"b64": base64.b64encode(picture).decode("ascii"), **fields}
+    def predict(self, data: bytes, **fields: Any) -> dict[str, Any]:
+        """POST an image file as JSON and return the answer, which must be a 200."""
+        body = {"b64": base64.b64encode(data).decode("ascii"), **fields}
         response = self.post(json=body)
         assert response.status_code == 200, response.text
         answer: dict[str, Any] = response.json()
@@ -82,7 +82,7 @@ class Service:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
-                raise RuntimeError(f"the server ended at once:\n{self.log.read_text()[-3000:]}")
+                raise RuntimeError(f"the server exited at once:\n{self.log.read_text()[-3000:]}")
             try:
                 self.get("/health")
                 return

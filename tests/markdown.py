@@ -1,4 +1,4 @@
-"""The parts of a Markdown document that tests compare with the code."""
+"""Parse Markdown documents, for tests that compare them with the code."""
 
 import re
 from pathlib import Path
@@ -12,11 +12,10 @@ _HEADING = re.compile(r"^#{1,6} +(.+?)\s*$", re.MULTILINE)
 
 
 def documents() -> list[Path]:
-    """Every Markdown file of the project, none of the environment's."""
+    """Return every Markdown file of the project."""
     folders = ("docs", "training", "benchmarks", "terraform", "tests", "function")
     nested = [path for folder in folders for path in (ROOT / folder).rglob("*.md")]
-    found = [*ROOT.glob("*.md"), *nested]
-    return sorted(path for path in found if ".terraform" not in path.parts)
+    return sorted(path for path in [*ROOT.glob("*.md"), *nested] if ".terraform" not in path.parts)
 
 
 def read(path: Path) -> str:
@@ -24,42 +23,42 @@ def read(path: Path) -> str:
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """Contents of the fenced blocks in a language."""
+    """Return the contents of the fenced blocks in a language."""
     return [body for name, body in _FENCE.findall(text) if name == language]
 
 
 def links(text: str) -> list[str]:
-    """Targets of links and pictures outside code."""
+    """Return the targets of links and images outside code."""
     return _LINK.findall(_SPAN.sub("", _FENCE.sub("", text)))
 
 
 def code(text: str) -> str:
-    """All code, one piece a line: the fenced blocks' and the spans'."""
+    """Return all code: fenced blocks, then each span on a line of its own."""
     bodies = [body for _, body in _FENCE.findall(text)]
     return "\n".join([*bodies, *_SPAN.findall(_FENCE.sub("", text))])
 
 
 def anchors(text: str) -> set[str]:
-    """What GitHub calls the headings in addresses."""
+    """Return the headings' anchors, as GitHub names them."""
     headings = (re.sub(r"[`*]|\[|\]\([^)]*\)", "", h) for h in _HEADING.findall(_no_code(text)))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def tables(text: str) -> list[tuple[list[str], list[list[str]]]]:
-    """Head and rows of each table, cells without surrounding blanks."""
-    found = re.findall(r"(?:^\|.*\|\n)+", text + "\n", re.MULTILINE)
-    parsed = [[_cells(line) for line in table.splitlines()] for table in found]
+    """Return head and rows of each table, cells stripped."""
+    sources = re.findall(r"(?:^\|.*\|\n)+", text + "\n", re.MULTILINE)
+    parsed = [[_cells(line) for line in table.splitlines()] for table in sources]
     return [(lines[0], lines[2:]) for lines in parsed]
 
 
 def table(text: str, *head: str) -> list[list[str]]:
-    """Rows of the one table whose head starts like this."""
+    """Return the rows of the one table whose head starts with these cells."""
     (rows,) = [rows for names, rows in tables(text) if names[: len(head)] == list(head)]
     return rows
 
 
 def bare(cell: str) -> str:
-    """A cell without the marks of code."""
+    """Return a cell without backticks."""
     return cell.replace("`", "")
 
 

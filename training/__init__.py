@@ -1,1 +1,1 @@
-"""What makes the models: the third-party build step and our own training."""
+"""Training, calibration and evaluation of our own models."""

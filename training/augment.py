@@ -1,4 +1,4 @@
-"""Chips for training: cut as the product cuts them, with jitter, then damaged as photos are."""
+"""Training chips: cut as the service cuts them, jittered, then degraded as real photos are."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from numpy.typing import NDArray
 
 from age_gender.vision.geometry import chip_transforms, roll_angles, warp_chips
 
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 Float = NDArray[np.float32]
 
 SHIFT = 0.04
-"""Standard deviation of the box's centre, in box sides: what two detectors differ by."""
+"""Standard deviation of the box's centre, in box sides: as two detectors differ."""
 ZOOM = 0.08
 """Standard deviation of the logarithm of the box's size."""
 TILT = 4.0
 """Standard deviation of an additional rotation, degrees."""
 NO_LANDMARKS = 0.25
-"""Share of chips that are not turned upright, as the `fast` detector's are not."""
+"""Share of chips that are not rotated upright, like those of the `fast` detector."""
 
 GREY, LOW_RESOLUTION, BLUR, NOISE, JPEG, ERASE = 0.06, 0.15, 0.1, 0.08, 0.15, 0.15
-"""Share of chips that get each kind of damage."""
+"""Share of chips that get each kind of degradation."""
 
 
 def jittered_chips(
-    pictures: Picture,
+    images: Image,
     boxes: Float,
     landmarks: Float,
     scale: float,
     size: int,
     rng: np.random.Generator,
-) -> Picture:
-    """Cut one chip from each picture, somewhat beside where the detector saw the face.
+) -> Image:
+    """Cut one chip from each image, with jitter around the detected face.
 
     Args:
-        pictures: uint8 ``[N, H, W, 3]``, RGB.
+        images: uint8 ``[N, H, W, 3]``, RGB.
         boxes: ``[N, 4]``, pixels.
         landmarks: ``[N, 5, 2]``, pixels.
         scale: side of the chip in box lengths.
@@ -56,10 +56,7 @@ def jittered_chips(
     angles = upright + np.radians(rng.normal(0, TILT, count))
     transforms = chip_transforms(moved, _level_points(angles), scale, size)
     chips = np.concatenate(
-        [
-            warp_chips(picture, t[None], size)
-            for picture, t in zip(pictures, transforms, strict=True)
-        ]
+        [warp_chips(image, t[None], size) for image, t in zip(images, transforms, strict=True)]
     )
     mirrored = rng.random(count) < 0.5
     chips[mirrored] = chips[mirrored, :, ::-1]
@@ -67,7 +64,7 @@ def jittered_chips(
 
 
 def _level_points(angles: NDArray[np.floating]) -> Float:
-    """Landmarks ``[N, 5, 2]`` whose eyes and mouth lie at the given angles (radians)."""
+    """Landmarks ``[N, 5, 2]`` whose eyes and mouth are tilted by the angles (radians)."""
     ends = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
     points = np.zeros((len(angles), 5, 2))
     points[:, 0], points[:, 1] = -ends, ends
@@ -75,20 +72,20 @@ def _level_points(angles: NDArray[np.floating]) -> Float:
     return points.astype(np.float32)
 
 
-def damaged(chip: Picture, rng: np.random.Generator, share: float = 1.0) -> Picture:
-    """Change light and colour, and with some probability resolution, sharpness and more.
+def degrade(chip: Image, rng: np.random.Generator, strength: float = 1.0) -> Image:
+    """Change light and colour, and at random resolution, sharpness and more.
 
     Args:
         chip: uint8 ``[S, S, 3]``, RGB.
         rng: source of the choices.
-        share: factor of all the probabilities.
+        strength: factor of all probabilities.
 
     Returns:
         uint8 ``[S, S, 3]``.
     """
     size = chip.shape[0]
     chip = _relit(chip, rng)
-    draws = rng.random(6) / share
+    draws = rng.random(6) / strength
     if draws[0] < GREY:
         chip = _coloured(chip, 0.0)
     elif draws[0] < 0.5:
@@ -110,8 +107,8 @@ def damaged(chip: Picture, rng: np.random.Generator, share: float = 1.0) -> Pict
     return chip
 
 
-def _relit(chip: Picture, rng: np.random.Generator) -> Picture:
-    """Gamma, contrast and brightness, and a cast of colour, by one table a channel."""
+def _relit(chip: Image, rng: np.random.Generator) -> Image:
+    """Apply gamma, contrast, brightness and a colour cast, by one table per channel."""
     levels = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.15))
     gain = np.exp(rng.normal(0, 0.15)) * np.exp(rng.normal(0, 0.05, 3))
     table = (levels - 0.5) * gain + 0.5 + rng.normal(0, 0.06)
@@ -119,15 +116,15 @@ def _relit(chip: Picture, rng: np.random.Generator) -> Picture:
     return np.asarray(cv2.LUT(chip, table), np.uint8)
 
 
-def _coloured(chip: Picture, saturation: float) -> Picture:
-    """Scale the colour around the grey of the same lightness; 0: grey."""
+def _coloured(chip: Image, saturation: float) -> Image:
+    """Scale the saturation; 0 gives grey."""
     to_grey = np.tile(np.array([0.299, 0.587, 0.114]), (3, 1))
     matrix = to_grey * (1 - saturation) + np.eye(3) * saturation
     return np.asarray(cv2.transform(chip, matrix.astype(np.float32)), np.uint8)
 
 
-def _erased(chip: Picture, rng: np.random.Generator) -> Picture:
-    """One rectangle in one random colour (Zhong et al., "Random Erasing", AAAI 2020)."""
+def _erased(chip: Image, rng: np.random.Generator) -> Image:
+    """Fill one rectangle with a random colour (Zhong et al., "Random Erasing", AAAI 2020)."""
     size = chip.shape[0]
     area, aspect = rng.uniform(0.02, 0.15), np.exp(rng.uniform(-0.7, 0.7))
     height = max(1, min(size, round(size * float(np.sqrt(area * aspect)))))

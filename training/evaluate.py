@@ -1,12 +1,12 @@
-"""Judge models on labelled pictures through the product's path, and write the model card.
+"""Evaluates models on labelled images through the service's own code; writes the model card.
 
 ::
 
     python -m training.evaluate --names agn-v1 --models DIR --images DIR --labels a.csv b.csv
         --docs docs [--logs RUN/log.csv ...] [--part validation]
 
-Writes ``own/NAME.metrics.json`` for each model, the pictures in ``docs/img/model`` and
-``docs/model-card.md`` about all models that have metrics.
+Writes ``modelbuild/own/NAME.metrics.json`` for each model, the plots in ``docs/img/model`` and
+``docs/model-card.md`` for all models with metrics.
 """
 
 from __future__ import annotations
@@ -27,14 +27,21 @@ from age_gender.vision.attributes import Attributes, calibrate
 from age_gender.vision.model_spec import ModelSpec, load_spec
 from modelbuild.catalogue import OWN
 from training import plots
-from training.calibrate import BLUR, SHRINK, cross_fitted, learnt_from, pooled
+from training.calibrate import BLUR, SCALES, cross_fitted, pooled, trained_on
 from training.card import write_card
 from training.data import Labels, concatenated, is_validation, read_labels
-from training.observe import Faces, Observations, find, make_detector, observe, set_threads
+from training.observe import (
+    Faces,
+    Observations,
+    detect_faces,
+    make_detector,
+    observe,
+    set_threads,
+)
 from training.report import (
     by_group,
     gender_calibration,
-    group_numbers,
+    group_metrics,
     select,
     sharpness_names,
     size_names,
@@ -49,89 +56,95 @@ def _sets(labels: Labels) -> dict[str, NDArray[np.bool_]]:
     return {name: index for name, index in both.items() if index.any()}
 
 
-def _told(observed: Observations, spec: ModelSpec) -> Attributes:
+def _predict(observed: Observations, spec: ModelSpec) -> Attributes:
     return calibrate(observed.distributions, observed.male, spec)
 
 
 @dataclass(frozen=True)
-class Views:
-    """What the detectors found, which all models share.
+class TestSet:
+    """Labelled images and the detected faces, shared by all models.
 
     Attributes:
-        labels: of N pictures.
-        faces: found in them by ``accurate``.
-        few: labels of a sample.
-        fast: faces of the sample, found by ``fast``.
-        shrunk: faces of the sample at several sizes, found by ``accurate``.
-        blurred: faces of the sample less and less sharp, found by ``accurate``.
+        labels: of N images.
+        faces: detected in them by ``accurate``.
+        sample_labels: of a sample of the images.
+        fast: faces of the sample, detected by ``fast``.
+        smaller: faces of the sample at several sizes, detected by ``accurate``.
+        blurred: faces of the sample at several sharpnesses, detected by ``accurate``.
     """
 
     labels: Labels
     faces: Faces
-    few: Labels
+    sample_labels: Labels
     fast: Faces
-    shrunk: list[Faces]
+    smaller: list[Faces]
     blurred: list[Faces]
 
 
-def look(labels: Labels, images: Path, models: Path, sample: int, threads: int) -> Views:
+def detect_test_set(
+    labels: Labels, images: Path, models: Path, sample: int, threads: int
+) -> TestSet:
     """Run the detectors.
 
     Args:
-        labels: of the pictures to judge by.
-        images: folder that the labels' names are in.
+        labels: of the images.
+        images: folder of the images that the labels name.
         models: folder of the models.
-        sample: how many pictures are looked at made worse, and by ``fast``.
+        sample: number of images to degrade, and to run ``fast`` on.
         threads: of the network.
     """
     accurate = make_detector("accurate", models, threads)
     paths = [images / name for name in labels.name]
-    few = np.random.default_rng(1).permutation(len(labels))[:sample]
-    some = [paths[i] for i in few]
-    return Views(
+    index = np.random.default_rng(1).permutation(len(labels))[:sample]
+    sampled = [paths[i] for i in index]
+    return TestSet(
         labels,
-        find(paths, accurate),
-        labels[few],
-        find(some, make_detector("fast", models, threads)),
-        [find(some, accurate, shrink=s) for s in SHRINK],
-        [find(some, accurate, blur=s) for s in BLUR],
+        detect_faces(paths, accurate),
+        labels[index],
+        detect_faces(sampled, make_detector("fast", models, threads)),
+        [detect_faces(sampled, accurate, scale=scale) for scale in SCALES],
+        [detect_faces(sampled, accurate, blur=blur) for blur in BLUR],
     )
 
 
-def judge(spec: ModelSpec, engine: LiteRTEngine, views: Views, crossed: bool) -> dict[str, Any]:
-    """All numbers of one model.
+def evaluate(
+    spec: ModelSpec, engine: LiteRTEngine, test_set: TestSet, cross_fit: bool
+) -> dict[str, Any]:
+    """Compute all metrics of one model.
 
     Args:
         spec: of the model.
         engine: runs it.
-        views: of the pictures to judge by.
-        crossed: whether these are the pictures that the model was calibrated on: each half of them
-            is then judged as calibrated on the other.
+        test_set: labelled images and faces.
+        cross_fit: whether the model was calibrated on these images; each half is then evaluated
+            with a calibration fitted on the other.
     """
-    observed = observe(views.faces, engine, spec)
-    if crossed:
-        told = cross_fitted(observed, views.labels, spec, learnt_from(views.labels, spec.name))
+    observed = observe(test_set.faces, engine, spec)
+    if cross_fit:
+        rows = trained_on(test_set.labels, spec.name)
+        predicted = cross_fitted(observed, test_set.labels, spec, rows)
     else:
-        told = _told(observed, spec)
-    fast = observe(views.fast, engine, spec)
-    smaller, smaller_labels = pooled(views.shrunk, views.few, engine, spec)
-    blurred, blurred_labels = pooled(views.blurred, views.few, engine, spec)
+        predicted = _predict(observed, spec)
+    fast = observe(test_set.fast, engine, spec)
+    smaller, smaller_labels = pooled(test_set.smaller, test_set.sample_labels, engine, spec)
+    blurred, blurred_labels = pooled(test_set.blurred, test_set.sample_labels, engine, spec)
     return {
         "model": spec.name,
         "version": spec.version,
         "milliseconds": _milliseconds(engine, spec),
         "sets": {
-            name: _judged_set(observed, told, views.labels, index, spec)
-            for name, index in _sets(views.labels).items()
+            name: _evaluate_set(observed, predicted, test_set.labels, index, spec)
+            for name, index in _sets(test_set.labels).items()
         },
         "fast_detector": {
             name: {
                 **_missed(fast, index),
-                "all": group_numbers(
-                    _told(fast[index & fast.found], spec), views.few[index & fast.found]
+                "all": group_metrics(
+                    _predict(fast[index & fast.detected], spec),
+                    test_set.sample_labels[index & fast.detected],
                 ),
             }
-            for name, index in _sets(views.few).items()
+            for name, index in _sets(test_set.sample_labels).items()
         },
         "by_size": _grouped(smaller, smaller_labels, size_names(smaller.size), spec),
         "by_sharpness": _grouped(blurred, blurred_labels, sharpness_names(blurred.sharpness), spec),
@@ -139,39 +152,39 @@ def judge(spec: ModelSpec, engine: LiteRTEngine, views: Views, crossed: bool) ->
 
 
 def _missed(observed: Observations, index: NDArray[np.bool_]) -> dict[str, int]:
-    return {"pictures": int(index.sum()), "missed": int((index & ~observed.found).sum())}
+    return {"images": int(index.sum()), "missed": int((index & ~observed.detected).sum())}
 
 
-def _judged_set(
+def _evaluate_set(
     observed: Observations,
-    told: Attributes,
+    predicted: Attributes,
     labels: Labels,
     index: NDArray[np.bool_],
     spec: ModelSpec,
 ) -> dict[str, Any]:
-    seen = index & observed.found
-    known, said = labels[seen], select(told, seen)
+    rows = index & observed.detected
+    truth, answers = labels[rows], select(predicted, rows)
     return {
         **_missed(observed, index),
-        **tables(said, known),
-        "gender_calibration": gender_calibration(said.male, known.male),
-        "reliable": by_group(said, known, _reliability(observed[seen], spec)),
+        **tables(answers, truth),
+        "gender_calibration": gender_calibration(answers.male, truth.male),
+        "reliable": by_group(answers, truth, _reliability(observed[rows], spec)),
     }
 
 
 def _grouped(
     observed: Observations, labels: Labels, groups: list[str], spec: ModelSpec
 ) -> dict[str, Any]:
-    """Numbers of each group, for each kind of labels."""
-    told, names = _told(observed, spec), np.array(groups)
+    """Metrics of each group, for each kind of labels."""
+    predicted, names = _predict(observed, spec), np.array(groups)
     return {
-        name: by_group(select(told, index), labels[index], names[index].tolist())
+        name: by_group(select(predicted, index), labels[index], names[index].tolist())
         for name, index in _sets(labels).items()
     }
 
 
 def _reliability(observed: Observations, spec: ModelSpec) -> list[str]:
-    """Whether each face counts as reliable, in words."""
+    """Group of each face: reliable or not."""
     limits = spec.reliability
     holds = (
         (observed.size >= limits.min_size)
@@ -182,7 +195,7 @@ def _reliability(observed: Observations, spec: ModelSpec) -> list[str]:
 
 
 def _milliseconds(engine: LiteRTEngine, spec: ModelSpec) -> dict[str, float]:
-    """Median time of a face, alone and in a batch of eight."""
+    """Median time per face, alone and in a batch of eight."""
     result = {}
     for name, count in (("alone", 1), ("in_8", 8)):
         chips = np.zeros((count, spec.chip.size, spec.chip.size, 3), np.float32)
@@ -207,8 +220,8 @@ def _rounded(value: Any) -> Any:
 
 
 def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description="Judge models and write the model card.")
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Evaluate models and write the model card.")
     parser.add_argument("--names", nargs="+", required=True)
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True)
@@ -216,25 +229,26 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, required=True)
     parser.add_argument("--logs", type=Path, nargs="*", default=[], help="of the first model")
     parser.add_argument("--part", choices=("validation", "all"), default="validation")
-    parser.add_argument("--sample", type=int, default=1000, help="pictures looked at made worse")
+    parser.add_argument("--sample", type=int, default=1000, help="images to degrade")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     set_threads(args.threads)
     labels = concatenated([read_labels(table) for table in args.labels])
     if args.part == "validation":
         labels = labels[is_validation(list(labels.name))]
-    views = look(labels, args.images, args.models, args.sample, args.threads)
-    own, pictures = OWN, args.docs / "img" / "model"
+    test_set = detect_test_set(labels, args.images, args.models, args.sample, args.threads)
+    images = args.docs / "img" / "model"
     for name in args.names:
         spec = load_spec(args.models, name)
         engine = LiteRTEngine(args.models / f"{name}.tflite", CpuShares(args.threads))
-        numbers = _rounded(judge(spec, engine, views, crossed=args.part == "validation"))
-        text = json.dumps(numbers, indent=1, ensure_ascii=False) + "\n"
-        (own / f"{name}.metrics.json").write_text(text, encoding="utf-8")
-        plots.calibration(numbers, pictures / f"{name}-calibration.png")
-        plots.error_by_size(numbers, pictures / f"{name}-size.png")
+        cross_fit = args.part == "validation"
+        metrics = _rounded(evaluate(spec, engine, test_set, cross_fit))
+        text = json.dumps(metrics, indent=1, ensure_ascii=False) + "\n"
+        (OWN / f"{name}.metrics.json").write_text(text, encoding="utf-8")
+        plots.calibration(metrics, images / f"{name}-calibration.png")
+        plots.error_by_size(metrics, images / f"{name}-size.png")
     if args.logs:
-        plots.learning_curve(args.logs, pictures / f"{args.names[0]}-learning.png")
+        plots.learning_curve(args.logs, images / f"{args.names[0]}-learning.png")
     write_card(args.models, args.docs / "model-card.md")
 
 

@@ -1,11 +1,11 @@
-"""Commit a training run's weights, pin them in ``models.toml``, and build the model from them.
+"""Publishes a training run's weights: copies and pins them, and builds the model from them.
 
 ::
 
     python -m training.export --name agn-v1 --models DIR --weights W.npz
 
-Version, licence and provenance are those of ``recipes.toml``. The specification that it writes is
-not calibrated yet: see `training.calibrate`.
+Version, licence and provenance are those of ``recipes.toml``. The specification it writes is not
+calibrated yet, see `training.calibrate`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from training.recipes import load_recipe
 
 
 def publish(weights: Path, spec: ModelSpec, models_dir: Path, own: Path = OWN) -> str:
-    """Put weights and their specification where the build step looks for them.
+    """Copy weights and write their specification where the build step expects them.
 
     Args:
         weights: ``weights.npz`` of a training run.
         spec: of the model.
         models_dir: folder of the models.
-        own: folder of committed weights.
+        own: folder of the committed weights.
 
     Returns:
         SHA-256 of the weights' file.
@@ -49,24 +49,28 @@ def write_spec(spec: ModelSpec, models_dir: Path) -> None:
     (folder / f"{spec.name}.json").write_text(text, encoding="utf-8")
 
 
-def pinned(catalogue: str, name: str, version: str, sha256: str) -> str:
-    """The text of ``models.toml`` with the table ``own.NAME`` replaced, or added at the end.
+def pinned(catalogue: str, name: str, version: str, sha256: str, chip_size: int) -> str:
+    """Return the text of ``models.toml`` with the table ``own.NAME`` replaced or appended.
 
     Args:
-        catalogue: the text as it is.
+        catalogue: the current text.
         name: of the model.
         version: of the model.
         sha256: of its committed weights.
+        chip_size: side of its chips, pixels.
     """
-    table = f'[own.{name}]\nversion = "{version}"\nsha256 = "{sha256}"\nrevision = 1\n'
+    table = (
+        f'[own.{name}]\nversion = "{version}"\nsha256 = "{sha256}"\n'
+        f"revision = 1\nchip_size = {chip_size}\n"
+    )
     pattern = re.compile(rf"^\[own\.{re.escape(name)}\]\n(?:[^\[\n].*\n)*", re.MULTILINE)
     replaced, count = pattern.subn(table, catalogue)
     return replaced if count else f"{catalogue.rstrip()}\n\n{table}"
 
 
 def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description="Commit weights and build the model.")
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Publish weights and build the model.")
     parser.add_argument("--name", required=True)
     parser.add_argument("--models", type=Path, required=True, help="folder of the models")
     parser.add_argument("--weights", type=Path, required=True, help="weights.npz of a run")
@@ -81,7 +85,8 @@ def main() -> None:
         ages=Ages(first=0.0, step=1.0),
     )
     sha256 = publish(args.weights, spec, args.models)
-    text = pinned(CATALOGUE.read_text(encoding="utf-8"), args.name, recipe.version, sha256)
+    catalogue = CATALOGUE.read_text(encoding="utf-8")
+    text = pinned(catalogue, args.name, recipe.version, sha256, recipe.size)
     CATALOGUE.write_text(text, encoding="utf-8")
     build_all(args.models, only=[args.name])
 

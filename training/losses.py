@@ -1,4 +1,4 @@
-"""Losses for ages that are known to the year or only to lie in a range, and for noisy sexes."""
+"""Losses for ages known to the year or only as a range, and for noisy gender labels."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from keras import ops
 
 SPREAD_AT_BIRTH = 0.6
 SPREAD_PER_YEAR = 0.06
-LARGEST_SPREAD = 3.0
+MAX_SPREAD = 3.0
 """Standard deviation, in years, of the target distribution around an exact age."""
 DISTANCE_WEIGHT = 0.2
-"""Of a year between the expected age and the label, in nats."""
+"""Per year between the expected age and the label, in nats."""
 SMOOTHING = 0.05
-"""Share of sexes taken to be labelled at random."""
+"""Share of gender labels assumed to be random."""
 
 
 @keras.saving.register_keras_serializable("training")
@@ -23,34 +23,34 @@ class AgeLoss(keras.losses.Loss):  # type: ignore[misc] # Keras has no types
 
     An exact age becomes a narrow Gaussian over years (label distribution learning, Gao et al.,
     "Age Estimation Using Expectation of Label Distribution Learning", IJCAI 2018), compared by
-    Kullback-Leibler divergence. Of a range only ``-log P(low <= age <= high)`` is asked
-    (interval censoring, Turnbull 1976). To both is added the distance in years from the expected
-    age to the label, which is what the mean absolute error counts.
+    Kullback-Leibler divergence. A range contributes ``-log P(low <= age <= high)`` (interval
+    censoring, Turnbull 1976). Both add the distance in years from the expected age to the label,
+    which the mean absolute error measures.
 
-    Where no exact ages are seen, nothing says where in a range to be, and the network puts its
-    ages at the ends. ``flatness`` weighs the divergence from an even distribution over the range,
-    given that the age is in it (maximum entropy, Jaynes 1957).
+    Without any exact ages, nothing determines the place within a range, and the network puts its
+    ages at the ends. ``flatness`` weighs the divergence from a uniform distribution within the
+    range (maximum entropy, Jaynes 1957).
     """
 
     def __init__(self, flatness: float = 0.0, **rest: Any):
-        """As a Keras loss.
+        """Configure the loss.
 
         Args:
             flatness: weight of that divergence.
-            **rest: of every Keras loss.
+            **rest: arguments of every Keras loss.
         """
         super().__init__(**rest)
         self.flatness = flatness
 
     def get_config(self) -> dict[str, Any]:
-        """For saving."""
+        """Arguments, for saving."""
         return {**super().get_config(), "flatness": self.flatness}
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Loss of each face.
+        """Compute the loss of each face.
 
         Args:
-            y_true: ``[N, 2]``, least and greatest age in whole years.
+            y_true: ``[N, 2]``, lowest and highest age in whole years.
             y_pred: ``[N, K]``, logits of the ages 0 to K - 1.
 
         Returns:
@@ -62,7 +62,7 @@ class AgeLoss(keras.losses.Loss):  # type: ignore[misc] # Keras has no types
         high = ops.minimum(ops.cast(y_true[:, 1:], "float32"), count - 1.0)
         log_p = ops.log_softmax(ops.cast(y_pred, "float32"), axis=-1)
 
-        spread = ops.minimum(SPREAD_AT_BIRTH + SPREAD_PER_YEAR * low, LARGEST_SPREAD)
+        spread = ops.minimum(SPREAD_AT_BIRTH + SPREAD_PER_YEAR * low, MAX_SPREAD)
         log_target = ops.log_softmax(-0.5 * ops.square((years - low) / spread), axis=-1)
         divergence = ops.sum(ops.exp(log_target) * (log_target - log_p), axis=-1)
 
@@ -84,7 +84,7 @@ class GenderLoss(keras.losses.Loss):  # type: ignore[misc] # Keras has no types
     """Binary cross-entropy with label smoothing (Szegedy et al. 2016)."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Loss of each face.
+        """Compute the loss of each face.
 
         Args:
             y_true: ``[N, 1]``, 1 for male.

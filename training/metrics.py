@@ -1,4 +1,4 @@
-"""What is counted: years off, buckets hit, sexes right."""
+"""Metrics: age errors, correct age buckets, correct genders."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def mean_interval(values: Float, z: float = 1.96) -> tuple[float, float]:
 
 
 def summary(ages: Float, male: Float, labels: Labels) -> dict[str, float]:
-    """The headline numbers; those that the labels cannot give are left out.
+    """Compute the headline metrics that the labels allow.
 
     Args:
         ages: ``[N]``, years.
@@ -35,7 +35,7 @@ def summary(ages: Float, male: Float, labels: Labels) -> dict[str, float]:
         labels: of the same N faces.
     """
     exact = labels.exact
-    right = (male >= 0.5) == labels.male
+    correct = (male >= 0.5) == labels.male
     result = {}
     if exact.any():
         errors = np.abs(ages - labels.low)[exact]
@@ -43,16 +43,16 @@ def summary(ages: Float, male: Float, labels: Labels) -> dict[str, float]:
         result["mae"] = float(errors.mean())
         result["mae_21_60"] = float(errors[middle].mean()) if middle.any() else float("nan")
         result["within_5"] = float((errors <= 5).mean())
-        result["sex_exact"] = float(right[exact].mean())
+        result["gender_exact"] = float(correct[exact].mean())
     if not exact.all():
         ranged = ~exact
         off = np.abs(age_band(ages[ranged]) - age_band(labels.low[ranged]))
         result["bucket"] = float((off == 0).mean())
         result["bucket_within_one"] = float((off <= 1).mean())
-        result["sex_ranged"] = float(right[ranged].mean())
-        shares = [right[ranged & (labels.race == race)].mean() for race in _races(labels[ranged])]
-        result["sex_worst_race"] = float(min(shares))
-        result["sex_best_race"] = float(max(shares))
+        result["gender_ranged"] = float(correct[ranged].mean())
+        shares = [correct[ranged & (labels.race == race)].mean() for race in _races(labels[ranged])]
+        result["gender_min_race"] = float(min(shares))
+        result["gender_max_race"] = float(max(shares))
     return result
 
 

@@ -1,4 +1,4 @@
-"""See labelled pictures as the product does: detector, alignment, network, calibration."""
+"""Runs the service's detector, alignment and network on labelled images."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from numpy.typing import NDArray
 
 from age_gender.limits.cpus import CpuShares
 from age_gender.networks.engine import LiteRTEngine
-from age_gender.vision.detectors import Detections, Detector
-from age_gender.vision.detectors.accurate import RetinaFaceDetector
-from age_gender.vision.detectors.fast import HogDetector
+from age_gender.vision.detectors.base import Detections, Detector
+from age_gender.vision.detectors.registry import load_detector
 from age_gender.vision.geometry import chip_transforms, resize, warp_chips
 from age_gender.vision.model_spec import ModelSpec
 from age_gender.vision.quality import assess
-from training.prepare import CONFIDENCE, NMS, most_central, read_image, with_border
+from training.prepare import CONFIDENCE, NMS, central_face, read_image, with_border
 
 BATCH = 8
 
 
 @dataclass(frozen=True)
 class Observations:
-    """What the network says of N pictures, before calibration.
+    """Raw outputs of the network and face qualities for N images.
 
     Attributes:
-        found: bool ``[N]``; where False, all else is meaningless.
+        detected: bool ``[N]``; where False, all else is meaningless.
         distributions: float32 ``[N, K]``, over ages.
         male: float32 ``[N]``, raw probability of male.
         size: float32 ``[N]``, shorter side of the box, pixels.
@@ -36,7 +35,7 @@ class Observations:
         yaw: float32 ``[N]``, 0 from a detector without landmarks.
     """
 
-    found: NDArray[np.bool_]
+    detected: NDArray[np.bool_]
     distributions: NDArray[np.float32]
     male: NDArray[np.float32]
     size: NDArray[np.float32]
@@ -48,80 +47,84 @@ class Observations:
 
     @classmethod
     def concatenated(cls, parts: list[Observations]) -> Observations:
-        """All of ``parts``, in order."""
+        """Concatenate ``parts``."""
         return cls(
             **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)}
         )
 
 
 def make_detector(name: str, models_dir: Path, threads: int) -> Detector:
-    """The detector ``fast`` or ``accurate``."""
-    if name == "fast":
-        return HogDetector()
-    return RetinaFaceDetector(LiteRTEngine(models_dir / "retinaface.tflite", CpuShares(threads)))
+    """Load a detector by its name in the registry."""
+    return load_detector(
+        name,
+        lambda network: LiteRTEngine(models_dir / f"{network}.tflite", CpuShares(threads)),
+        threads=1,
+    )
 
 
 @dataclass(frozen=True)
 class Faces:
-    """The face that a detector found in each of N pictures.
+    """The face detected in each of N images.
 
     Attributes:
         paths: ``[N]``.
-        shrink: pictures are made smaller by this factor first.
-        blur: standard deviation in pixels by which they are blurred after that.
-        faces: ``[N]``, one detection each, in pixels of the picture with its border; or None.
+        scale: factor by which the images are resized first.
+        blur: standard deviation of a blur after that, pixels.
+        detections: ``[N]``, one face each, in pixels of the image with its border; or None.
     """
 
     paths: list[Path]
-    shrink: float
+    scale: float
     blur: float
-    faces: list[Detections | None]
+    detections: list[Detections | None]
 
 
-def find(paths: list[Path], detector: Detector, *, shrink: float = 1.0, blur: float = 0.0) -> Faces:
-    """Find the face that each picture is of.
+def detect_faces(
+    paths: list[Path], detector: Detector, *, scale: float = 1.0, blur: float = 0.0
+) -> Faces:
+    """Detect the subject of each image.
 
     Args:
         paths: ``[N]``.
-        detector: finds the faces.
-        shrink: pictures are made smaller by this factor first.
-        blur: standard deviation in pixels by which they are blurred after that.
+        detector: detects the faces.
+        scale: factor by which the images are resized first.
+        blur: standard deviation of a blur after that, pixels.
     """
-    faces: list[Detections | None] = []
+    subjects: list[Detections | None] = []
     for path in paths:
-        picture = _picture(path, shrink, blur)
-        seen = detector.detect(picture, CONFIDENCE, NMS)
-        if len(seen):
-            best = most_central(seen, picture.shape[1], picture.shape[0])
-            faces.append(seen[np.array([best])])
+        image = _load(path, scale, blur)
+        detections = detector.detect(image, CONFIDENCE, NMS)
+        if len(detections):
+            index = central_face(detections, image.shape[1], image.shape[0])
+            subjects.append(detections[np.array([index])])
         else:
-            faces.append(None)
-    return Faces(paths, shrink, blur, faces)
+            subjects.append(None)
+    return Faces(paths, scale, blur, subjects)
 
 
 def observe(faces: Faces, engine: LiteRTEngine, spec: ModelSpec) -> Observations:
     """Cut the chips and run the network on them.
 
     Args:
-        faces: as `find` gives them.
+        faces: from `detect_faces`.
         engine: runs the network.
         spec: of the network.
     """
     count = len(faces.paths)
     chips = np.zeros((count, spec.chip.size, spec.chip.size, 3), np.uint8)
     size, sharpness, yaw = (np.zeros(count, np.float32) for _ in range(3))
-    for i, (path, face) in enumerate(zip(faces.paths, faces.faces, strict=True)):
+    for i, (path, face) in enumerate(zip(faces.paths, faces.detections, strict=True)):
         if face is None:
             continue
         transforms = chip_transforms(face.boxes, face.landmarks, spec.chip.scale, spec.chip.size)
         chips[i : i + 1] = warp_chips(
-            _picture(path, faces.shrink, faces.blur), transforms, spec.chip.size
+            _load(path, faces.scale, faces.blur), transforms, spec.chip.size
         )
         (quality,) = assess(face.boxes, face.landmarks, chips[i : i + 1])
         size[i], sharpness[i], yaw[i] = quality.size, quality.sharpness, quality.yaw or 0.0
     outputs = list(_run(engine, chips))
     return Observations(
-        np.array([face is not None for face in faces.faces]),
+        np.array([face is not None for face in faces.detections]),
         np.concatenate([o[0] for o in outputs])[:count],
         np.concatenate([o[1] for o in outputs])[:count],
         size,
@@ -130,15 +133,15 @@ def observe(faces: Faces, engine: LiteRTEngine, spec: ModelSpec) -> Observations
     )
 
 
-def _picture(path: Path, shrink: float, blur: float) -> NDArray[np.uint8]:
-    """The picture, made smaller and less sharp and given its border."""
-    picture = read_image(path)
-    if shrink != 1:
-        height, width = picture.shape[:2]
-        picture = resize(picture, round(width * shrink), round(height * shrink))
+def _load(path: Path, scale: float, blur: float) -> NDArray[np.uint8]:
+    """Read an image, resize and blur it, and add the border."""
+    image = read_image(path)
+    if scale != 1:
+        height, width = image.shape[:2]
+        image = resize(image, round(width * scale), round(height * scale))
     if blur:
-        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), blur), np.uint8)
-    return with_border(picture)[0]
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), blur), np.uint8)
+    return with_border(image)[0]
 
 
 def _run(
@@ -152,5 +155,5 @@ def _run(
 
 
 def set_threads(count: int) -> None:
-    """OpenCV's threads; LiteRT's are set where its engine is made."""
+    """Set OpenCV's threads; LiteRT's are set per engine."""
     cv2.setNumThreads(count)

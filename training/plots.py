@@ -1,4 +1,4 @@
-"""Pictures for the docs: calibration, error by face size, learning curve."""
+"""Plots for the docs: calibration, error by face size, learning curve."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 WIDTH, HEIGHT, DPI = 9.0, 3.6, 110
-_NOTHING = {"mae": [float("nan")], "sex": [float("nan")]}
+_EMPTY = {"mae": [float("nan")], "gender": [float("nan")]}
 EXACT, RANGED = "exact ages", "age ranges"
 
 
@@ -23,61 +23,64 @@ def _save(figure: Any, path: Path) -> None:
     plt.close(figure)
 
 
-def calibration(numbers: dict[str, Any], path: Path) -> None:
-    """Told against right: the sex's probability, and the interval's coverage by age.
+def calibration(metrics: dict[str, Any], path: Path) -> None:
+    """Plot the calibration of the gender and the coverage of the interval by age.
 
     Args:
-        numbers: of one model, as ``python -m training.evaluate`` writes them.
+        metrics: of one model, from ``python -m training.evaluate``.
         path: of the PNG.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, HEIGHT))
     left.plot([0.5, 1], [0.5, 1], color="0.7", linewidth=1)
-    for name, part in numbers["sets"].items():
+    for name, part in metrics["sets"].items():
         curve = part["gender_calibration"]
         left.plot(
-            curve["told"], curve["right"], marker="o", label=f"{name}, ECE {curve['ece']:.3f}"
+            curve["predicted"],
+            curve["correct"],
+            marker="o",
+            label=f"{name}, ECE {curve['ece']:.3f}",
         )
-    left.set(xlabel="probability told of the likelier sex", ylabel="share that is right")
+    left.set(xlabel="predicted probability of the gender", ylabel="share correct")
     left.legend()
-    bands = numbers["sets"].get(EXACT, {}).get("by_age", {})
+    bands = metrics["sets"].get(EXACT, {}).get("by_age", {})
     shares = [g["coverage"] for g in bands.values()]
     if shares:
         middles = [s[0] for s in shares]
         around = [[s[0] - s[1] for s in shares], [s[2] - s[0] for s in shares]]
         right.axhline(0.8, color="0.7", linewidth=1)
         right.errorbar(range(len(bands)), middles, around, fmt="o", capsize=3)
-        right.set(xlabel="true age", ylabel="share of 80 % intervals that hold it", ylim=(0.5, 1))
+        right.set(xlabel="true age", ylabel="coverage of the 80 % interval", ylim=(0.5, 1))
         right.set_xticks(range(len(bands)), list(bands), rotation=45)
     _save(figure, path)
 
 
-def error_by_size(numbers: dict[str, Any], path: Path) -> None:
-    """Mean error and sexes wrong against the size of the face in the picture.
+def error_by_size(metrics: dict[str, Any], path: Path) -> None:
+    """Plot the age error and the share of wrong genders by face size.
 
     Args:
-        numbers: see `calibration`.
+        metrics: see `calibration`.
         path: of the PNG.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, HEIGHT))
-    sizes = max((list(groups) for groups in numbers["by_size"].values()), key=len)
+    sizes = max((list(groups) for groups in metrics["by_size"].values()), key=len)
     positions = range(len(sizes))
-    for name, given in numbers["by_size"].items():
-        groups = {size: given.get(size, _NOTHING) for size in sizes}
+    for name, by_size in metrics["by_size"].items():
+        groups = {size: by_size.get(size, _EMPTY) for size in sizes}
         if name == EXACT:
             left.plot(positions, [groups[s]["mae"][0] for s in sizes], marker="o")
             left.set_xticks(positions, sizes, rotation=45)
         right.plot(
-            positions, [100 - groups[s]["sex"][0] * 100 for s in sizes], marker="o", label=name
+            positions, [100 - groups[s]["gender"][0] * 100 for s in sizes], marker="o", label=name
         )
         right.set_xticks(positions, sizes, rotation=45)
     left.set(ylabel="MAE, years", xlabel="face size", ylim=(0, None))
-    right.set(ylabel="sexes wrong, %", xlabel="face size", ylim=(0, None))
+    right.set(ylabel="wrong gender, %", xlabel="face size", ylim=(0, None))
     right.legend()
     _save(figure, path)
 
 
 def learning_curve(logs: list[Path], path: Path) -> None:
-    """Validation results after each epoch of training runs that followed each other.
+    """Plot the validation metrics after each epoch of consecutive training runs.
 
     Args:
         logs: ``log.csv`` of each run, in order.
@@ -98,12 +101,12 @@ def learning_curve(logs: list[Path], path: Path) -> None:
     left.legend()
     for name, label in (
         ("bucket", "age bucket"),
-        ("sex_exact", "sex, exact ages"),
-        ("sex_ranged", "sex, age ranges"),
+        ("gender_exact", "gender, exact ages"),
+        ("gender_ranged", "gender, age ranges"),
     ):
         if name in rows[0]:
             right.plot(epochs, [float(r[name]) * 100 for r in rows], marker=".", label=label)
-    right.set(xlabel="epoch", ylabel="% right")
+    right.set(xlabel="epoch", ylabel="% correct")
     right.legend()
     for axis in (left, right):
         for start in starts[1:]:

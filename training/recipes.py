@@ -1,4 +1,4 @@
-"""How each of our models is made: what is in ``recipes.toml``."""
+"""Recipes of our models, from ``recipes.toml``."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ RECIPES = Path(__file__).with_name("recipes.toml")
 
 @dataclass(frozen=True)
 class HeadFit:
-    """Fitting the head on a backbone that stays as it is.
+    """Fitting the head on a frozen backbone.
 
     Attributes:
         epochs: passes over all faces.
-        rate: learning rate at the start, falling to zero as a cosine.
+        rate: initial learning rate, decaying to zero along a cosine.
     """
 
     epochs: int
@@ -32,16 +32,16 @@ class Tuning:
     Attributes:
         size: side of the chips in pixels.
         scale: side of the chips in box lengths.
-        frozen_blocks: how many of the first of the 13 blocks are not trained.
+        frozen_blocks: number of leading blocks, of 13, that are not trained.
         epochs: passes over all faces.
-        batch: faces in a step.
-        rate: largest learning rate of the backbone.
-        head_rate: of the head, in units of ``rate``: about 10 for a fresh head, 3 to 4 for one
-            already fitted on the backbone as it is.
+        batch: faces per step.
+        rate: peak learning rate of the backbone.
+        head_rate: learning rate of the head, in units of ``rate``: about 10 for a fresh head, 3 to
+            4 for one already fitted on the frozen backbone.
         decay: weight decay.
-        damage: factor of the probabilities of damage (see `training.augment`).
+        degradation: factor of the probabilities of degradation (see `training.augment`).
         average: momentum of the averaged weights.
-        flatness: weight of the distance to an even distribution within an age range.
+        flatness: weight of the divergence from a uniform distribution within an age range.
         seed: of order, augmentation and fresh weights.
     """
 
@@ -53,7 +53,7 @@ class Tuning:
     rate: float = 1.2e-4
     head_rate: float = 4.0
     decay: float = 0.02
-    damage: float = 0.8
+    degradation: float = 0.8
     average: float = 0.999
     flatness: float = 0.0
     seed: int = 3
@@ -61,18 +61,18 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Recipe:
-    """From data to the committed weights of one model.
+    """How one model is made, from data to committed weights.
 
     Attributes:
         name: of the model.
         version: of the model.
-        data: beginning of the names of the files that it learns from; empty: all.
+        data: prefix of the names of its training files; empty: all.
         licence: of the weights.
-        provenance: what they were made from, in words.
+        provenance: data and weights they were made from, in words.
         size: side of the chips as served, pixels.
-        head: how the first head is fitted, on the backbone as it came.
-        tuning: how backbone and head are trained from there.
-        refit: how the head is fitted again at the size that is served.
+        head: fitting the first head, on the original backbone.
+        tuning: training backbone and head from there.
+        refit: fitting the head again at the served size.
     """
 
     name: str
@@ -87,14 +87,14 @@ class Recipe:
 
 
 def load_recipe(name: str, path: Path = RECIPES) -> Recipe:
-    """The recipe of a model.
+    """Load the recipe of a model.
 
     Raises:
-        DataError: there is none of that name, or it is not what it should be.
+        DataError: it does not exist or is invalid.
     """
     tables = tomllib.loads(path.read_text(encoding="utf-8"))
     if name not in tables:
-        raise DataError(f"no recipe is called {name}; there are {', '.join(tables)}")
+        raise DataError(f"unknown recipe: {name}; known: {', '.join(tables)}")
     table: dict[str, Any] = dict(tables[name])
     parts = {"head": HeadFit, "refit": HeadFit, "tuning": Tuning}
     try:
@@ -107,7 +107,7 @@ def load_recipe(name: str, path: Path = RECIPES) -> Recipe:
 
 
 def as_options(values: HeadFit | Tuning) -> list[str]:
-    """Command-line options that say the same."""
+    """Return the same values as command-line options."""
     options = []
     for item in fields(values):
         options += [f"--{item.name.replace('_', '-')}", str(getattr(values, item.name))]

@@ -1,14 +1,14 @@
-"""Fit a trained network's head once more, on undamaged chips at the size that is served.
+"""Fits a trained network's head again, on chips of the served size without degradation.
 
 Touvron et al., "Fixing the train-test resolution discrepancy", NeurIPS 2019: train at a lower
-resolution, which is cheaper, then fit the last layers at the higher one. The backbone stays, so
-its output is computed once and the head sees it many times::
+resolution, which is cheaper, then fit the last layers at the higher one. The backbone is frozen, so
+its output is computed once and used for all epochs::
 
     python -m training.refit --prepared DIR --start RUN/weights.npz --size 224 --out W.npz
 
-The same fits the first head, on the backbone as it came (``--faceres``), from which training goes
-on: a fresh head would bend the backbone before it has learnt anything (Kumar et al., "Fine-Tuning
-can Distort Pretrained Features and Underperform Out-of-Distribution", ICLR 2022).
+It also fits the first head, on the original backbone (``--faceres``), before training: a fresh head
+would distort the backbone's features (Kumar et al., "Fine-Tuning can Distort Pretrained Features
+and Underperform Out-of-Distribution", ICLR 2022).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from modelbuild import agn
 from modelbuild.faceres import midpoint
-from training import model as network
-from training.batches import balancing_weights, jittered_plain
+from training.batches import balancing_weights, plain_chips
 from training.data import Labels, load_prepared
 from training.losses import AgeLoss, GenderLoss
 from training.metrics import summary
@@ -37,7 +37,7 @@ Features = NDArray[np.float16]
 
 
 def head_of(model: keras.Model) -> keras.Model:
-    """The layers after the backbone, sharing the model's weights, from ``[N, 1024]``."""
+    """Model of the layers after the backbone, from ``[N, 1024]``; shares the weights."""
     embedding = keras.Input(model.get_layer("embedding").output.shape[1:], name="features")
     x = model.get_layer("dropout")(embedding)
     x = model.get_layer("dropout_hidden")(model.get_layer("hidden")(x))
@@ -61,13 +61,13 @@ def fit_head(
     """Train the head.
 
     Args:
-        head: as `head_of` gives it; its weights change.
+        head: from `head_of`; its weights change.
         features: ``[N, 1024]``.
         labels: of the same N faces.
         epochs: passes over all.
-        rate: learning rate at the start, falling to zero as a cosine.
+        rate: initial learning rate, decaying to zero along a cosine.
         flatness: see `AgeLoss`.
-        batch: faces in a step.
+        batch: faces per step.
     """
     steps = len(features) // batch * epochs
     head.compile(
@@ -94,14 +94,14 @@ def fit_head(
 
 
 def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description="Fit the head at the size that is served.")
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Fit the head at the served size.")
     parser.add_argument("--prepared", type=Path, required=True)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--start", type=Path, help="weights.npz of a run")
     source.add_argument("--faceres", type=Path, help="folder with faceres and faceres-deep")
     parser.add_argument("--out", type=Path, required=True, help="weights to write")
-    parser.add_argument("--data", default="", help="only files whose names begin so")
+    parser.add_argument("--data", default="", help="only files whose names start with this")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--scale", type=float, default=1.25)
     parser.add_argument("--epochs", type=int, default=6)
@@ -113,9 +113,9 @@ def main() -> None:
     keras.utils.set_random_seed(1)
     keras.config.set_dtype_policy(args.precision)
     data = load_prepared(args.prepared)
-    model = network.build(args.size, midpoint(args.faceres) if args.faceres else None)
+    model = agn.build(args.size, midpoint(args.faceres) if args.faceres else None)
     if args.start:
-        network.set_weights(model, network.load(args.start))
+        agn.set_weights(model, agn.load(args.start))
     backbone = keras.Model(model.inputs, model.get_layer("embedding").output)
 
     def features_of(rows: NDArray[np.intp], jitter: bool) -> Features:
@@ -123,17 +123,19 @@ def main() -> None:
         parts = []
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK]
-            chips = jittered_plain(data, part, args.size, args.scale, rng if jitter else None)
-            found = backbone.predict(chips.astype(np.float32), batch_size=32, verbose=0)
-            parts.append(np.asarray(found, np.float16))
+            chips = plain_chips(
+                data, part, size=args.size, scale=args.scale, rng=rng if jitter else None
+            )
+            features = backbone.predict(chips.astype(np.float32), batch_size=32, verbose=0)
+            parts.append(np.asarray(features, np.float16))
         return np.concatenate(parts)
 
     held_out = validation_rows(data)
-    unseen = features_of(held_out, jitter=False).astype(np.float32)
+    held_out_features = features_of(held_out, jitter=False).astype(np.float32)
     head = head_of(model)
 
     def report(when: str) -> None:
-        logits = head.predict(unseen, batch_size=256, verbose=0)
+        logits = head.predict(held_out_features, batch_size=256, verbose=0)
         ages = keras.ops.convert_to_numpy(keras.ops.softmax(logits["age"]))
         scores = summary(
             ages @ np.arange(ages.shape[1]), logits["gender"][:, 0] + 0.5, data.labels[held_out]
@@ -151,10 +153,10 @@ def main() -> None:
         flatness=args.flatness,
     )
     report("after")
-    weights = network.weights_of(model)
+    weights = agn.weights_of(model)
     if args.precision == "mixed_bfloat16":
-        weights = network.rounded(weights)
-    network.save(weights, args.out)
+        weights = agn.rounded(weights)
+    agn.save(weights, args.out)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""From labelled pictures to a judged model in one command.
+"""From labelled images to an evaluated model in one command.
 
-It goes on where it was stopped::
+It resumes where it was stopped::
 
     python -m training.steps --name agn-v1 --images DIR --labels a.csv b.csv --work DIR
 
-Every step is a command of its own (see ``training/README.md``), run in a process of its own so that
-nothing of one is left in the memory of the next; those whose results are in ``--work`` are skipped.
-Results of other tables or of a recipe that was changed since are refused, not used.
+Every step is a command of its own (see ``training/README.md``) and runs in its own process, which
+frees its memory. Steps whose results are in ``--work`` are skipped; results of other tables or of
+an older recipe are refused.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ def steps(
     models: Path,
     docs: Path,
 ) -> list[tuple[Path | None, Command]]:
-    """The commands in their order, each with the file that it is done with (None: always run).
+    """List the commands in order, each with the file that marks it as done (None: always run).
 
     Args:
         recipe: of the model.
-        images: folder that the labels' names are in.
+        images: folder of the images that the labels name.
         labels: tables.
-        work: folder for everything between; prepared pictures are shared by all models.
-        faceres: folder with the weights to start from.
+        work: folder for intermediate results; all models share the prepared images.
+        faceres: folder of the initial weights.
         models: folder of the models.
-        docs: folder for the card and its pictures.
+        docs: folder for the model card and its plots.
     """
     prepared, run = work / "prepared", work / recipe.name
     first, served = run / "first.npz", run / "served.npz"
@@ -55,8 +55,8 @@ def steps(
     learn = ["--prepared", str(prepared), "--data", recipe.data]
     flat = ["--flatness", str(recipe.tuning.flatness)]
     size = ["--size", str(recipe.size), "--scale", str(recipe.tuning.scale)]
-    judged = ["--names", recipe.name, "--models", str(models), "--images", str(images)]
-    judged += ["--labels", *tables]
+    evaluated = ["--names", recipe.name, "--models", str(models), "--images", str(images)]
+    evaluated += ["--labels", *tables]
     # fmt: off
     return [
         (prepared / "faces.npz",
@@ -65,7 +65,7 @@ def steps(
         (first,
          ["training.refit", *learn, "--faceres", str(faceres), *size, *flat,
           *as_options(recipe.head), "--out", str(first)]),
-        (None,  # knows by itself how far it is
+        (None,  # resumes by itself
          ["training.train", *learn, "--start", str(first), "--run", str(run),
           *as_options(recipe.tuning)]),
         (served,
@@ -73,44 +73,44 @@ def steps(
           *as_options(recipe.refit), "--out", str(served)]),
         (None, ["training.export", "--name", recipe.name, "--models", str(models),
                 "--weights", str(served)]),
-        (None, ["training.calibrate", *judged]),
-        (None, ["training.evaluate", *judged, "--docs", str(docs),
+        (None, ["training.calibrate", *evaluated]),
+        (None, ["training.evaluate", *evaluated, "--docs", str(docs),
                 "--logs", str(run / "log.csv")]),
     ]
     # fmt: on
 
 
-def keep_apart(folder: Path, made_of: dict[str, Any]) -> None:
-    """Note what the results in a folder are made of, which must be what they always were.
+def require_same_inputs(folder: Path, inputs: dict[str, Any]) -> None:
+    """Record the inputs of the results in a folder, and refuse results of other inputs.
 
     Args:
-        folder: of results; made if need be.
-        made_of: names what they depend on.
+        folder: of the results; made if missing.
+        inputs: everything the results depend on.
 
     Raises:
-        DataError: it holds results of something else, or nobody knows of what.
+        DataError: the folder holds results of other or of unknown inputs.
     """
-    note = folder / "made_of.json"
-    text = json.dumps(made_of, indent=1, sort_keys=True) + "\n"
+    note = folder / "inputs.json"
+    text = json.dumps(inputs, indent=1, sort_keys=True) + "\n"
     results = {path.name for path in folder.glob("*")} - {note.name}
     if results and not note.exists():
         raise DataError(
-            f"{folder} holds files of which nobody knows what they were made of: remove it, or, if "
-            f"you know that it was this, write it into {note}:\n{text}"
+            f"{folder} holds results of unknown inputs: remove it, or, if you know they were "
+            f"these, write them to {note}:\n{text}"
         )
     if results and note.read_text(encoding="utf-8") != text:
         raise DataError(
             f"{folder} holds results of another recipe or other tables (see {note.name} there): "
-            "give another --work, or remove it"
+            "pass another --work, or remove it"
         )
     folder.mkdir(parents=True, exist_ok=True)
     note.write_text(text, encoding="utf-8")
 
 
-def _that_counts(recipe: Recipe) -> dict[str, Any]:
-    """A recipe without what is only said about its model."""
-    said = {"name", "version", "licence", "provenance"}
-    return {name: value for name, value in asdict(recipe).items() if name not in said}
+def recipe_inputs(recipe: Recipe) -> dict[str, Any]:
+    """Everything in a recipe that affects the weights."""
+    descriptive = {"name", "version", "licence", "provenance"}
+    return {name: value for name, value in asdict(recipe).items() if name not in descriptive}
 
 
 def _digests(tables: list[Path]) -> list[list[str]]:
@@ -118,21 +118,21 @@ def _digests(tables: list[Path]) -> list[list[str]]:
 
 
 def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description="Make one of our models from labelled pictures.")
-    parser.add_argument("--name", required=True, help="of a recipe in recipes.toml")
-    parser.add_argument("--images", type=Path, required=True, help="folder that `file` is in")
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Make one of our models from labelled images.")
+    parser.add_argument("--name", required=True, help="recipe in recipes.toml")
+    parser.add_argument("--images", type=Path, required=True, help="folder of the `file` column")
     parser.add_argument("--labels", type=Path, nargs="+", required=True, help="CSV tables")
-    parser.add_argument("--work", type=Path, required=True, help="folder for all between")
+    parser.add_argument("--work", type=Path, required=True, help="folder for intermediate results")
     parser.add_argument("--models", type=Path, default=MODELS_DIR)
     parser.add_argument("--docs", type=Path, default=Path("docs"))
     args = parser.parse_args()
     try:
         recipe = load_recipe(args.name)
         labels = _digests(args.labels)
-        pictures = {"images": str(args.images.resolve()), "labels": labels}
-        keep_apart(args.work / "prepared", pictures)
-        keep_apart(args.work / args.name, {**pictures, "recipe": _that_counts(recipe)})
+        data = {"images": str(args.images.resolve()), "labels": labels}
+        require_same_inputs(args.work / "prepared", data)
+        require_same_inputs(args.work / args.name, {**data, "recipe": recipe_inputs(recipe)})
     except (DataError, OSError) as error:
         sys.exit(str(error))
     commands = steps(
@@ -146,12 +146,12 @@ def main() -> None:
     )
     for result, command in commands:
         if result is not None and result.exists():
-            print(f"{command[0]}: done already ({result})", flush=True)
+            print(f"{command[0]}: already done ({result})", flush=True)
             continue
         print(f"python -m {' '.join(command)}", flush=True)
         status = subprocess.run([sys.executable, "-m", *command], check=False).returncode
         if status:
-            sys.exit(f"{command[0]} failed (exit status {status}); the same command goes on there")
+            sys.exit(f"{command[0]} failed (exit status {status}); run the command again to resume")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Train an age and gender model: one command, which goes on where it was stopped.
+"""Trains an age and gender model, and resumes where it was stopped.
 
 ::
 
@@ -6,8 +6,8 @@
 
 The command for a whole model is ``python -m training.steps``.
 
-``--run`` gets ``log.csv`` (one line an epoch), ``checkpoint.npz`` and ``weights.npz`` (the
-averaged weights, after every epoch). Keras picks its backend from ``KERAS_BACKEND``.
+Writes ``log.csv`` (one line per epoch), ``checkpoint.npz`` and ``weights.npz`` (averaged weights,
+after every epoch) to ``--run``. ``KERAS_BACKEND`` selects the backend.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from modelbuild import agn
 from modelbuild.faceres import midpoint
-from training import model as network
 from training.batches import TrainingBatches, plain_chips
 from training.data import Prepared, load_prepared
 from training.losses import AgeLoss, GenderLoss
@@ -32,31 +32,31 @@ from training.metrics import summary
 from training.recipes import Tuning
 
 GENDER_WEIGHT = 2.0
-"""Of the loss of the sex, beside that of the age."""
+"""Of the gender loss, relative to the age loss."""
 AVERAGE_EVERY = 4
-"""Steps between two updates of the averaged weights."""
+"""Steps between updates of the averaged weights."""
 SAVE_EVERY = 300
-"""Steps between two checkpoints, beside those after each epoch."""
+"""Steps between checkpoints, in addition to one after each epoch."""
 
 Arrays = list[NDArray[np.float32]]
 
 
 class GroupedAdamW(keras.optimizers.AdamW):  # type: ignore[misc] # Keras has no types
-    """AdamW (Loshchilov and Hutter 2019) whose rate is larger for the new layers.
+    """AdamW (Loshchilov and Hutter 2019) with a higher learning rate for the head.
 
-    A rate that suits a fresh head destroys the features of a trained backbone.
+    A rate that suits a fresh head would destroy the features of a trained backbone.
     """
 
     def __init__(self, rate: Any, *, head_rate: float, **rest: Any):
-        """As AdamW; ``head_rate`` is the head's learning rate in units of ``rate``."""
+        """Configure AdamW; ``head_rate`` is the head's learning rate in units of ``rate``."""
         super().__init__(rate, **rest)
         self._head_rate = head_rate
 
     def build(self, variables: list[Any]) -> None:
-        """Note which variables are the head's."""
+        """Record which variables belong to the head."""
         super().build(variables)
         self._rates = [
-            self._head_rate if set(network.HEAD) & set(variable.path.split("/")) else 1.0
+            self._head_rate if set(agn.HEAD) & set(variable.path.split("/")) else 1.0
             for variable in variables
         ]
 
@@ -69,7 +69,7 @@ class GroupedAdamW(keras.optimizers.AdamW):  # type: ignore[misc] # Keras has no
 class ExponentialMovingAverage:
     """Exponential moving average of weights (Polyak and Juditsky 1992).
 
-    The first weights count for little: the memory grows with the steps up to ``momentum``.
+    The momentum ramps up to its final value, so the first weights are soon forgotten.
     """
 
     def __init__(self, weights: Arrays, momentum: float):
@@ -77,7 +77,7 @@ class ExponentialMovingAverage:
         self._momentum = momentum
 
     def update(self, weights: Arrays, steps: int, step: int) -> None:
-        """Take in the weights at step number ``step``, ``steps`` after the last time."""
+        """Add the weights of step number ``step``, ``steps`` after the last update."""
         momentum = min(self._momentum, (1 + step) / (10 + step))
         keep = np.float32(momentum**steps)
         for mean, weight in zip(self.weights, weights, strict=True):
@@ -89,12 +89,12 @@ class Run:
     """A training run in a folder."""
 
     def __init__(self, folder: Path, model: keras.Model, recipe: Tuning, steps: int):
-        """Compile the model and take up a checkpoint, if there is one.
+        """Compile the model and restore the checkpoint, if there is one.
 
         Args:
             folder: of the run; made if missing.
-            model: as `training.model.build` gives it.
-            recipe: how to train.
+            model: from `modelbuild.agn.build`.
+            recipe: hyperparameters.
             steps: of the whole run.
         """
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ class Run:
             self._restore()
 
     def save(self) -> None:
-        """Write everything needed to go on."""
+        """Write a checkpoint."""
         arrays: dict[str, Any] = {"step": np.array(self.step)}
         arrays |= {f"model/{i}": w for i, w in enumerate(self.model.get_weights())}
         arrays |= {f"average/{i}": w for i, w in enumerate(self.average.weights)}
@@ -147,27 +147,27 @@ class Run:
                 variable.assign(arrays[f"optimizer/{i}"])
 
 
-def training_rows(data: Prepared, only: str) -> NDArray[np.intp]:
-    """Indices of the pictures to train with: found, not in the validation part nor a copy of it."""
-    use = data.found & ~data.validation & ~data.leaked & chosen(data, only)
+def training_rows(data: Prepared, prefix: str) -> NDArray[np.intp]:
+    """Indices of the training images: face detected, neither in the validation part nor a copy."""
+    use = data.detected & ~data.validation & ~data.leaked & has_prefix(data, prefix)
     return np.flatnonzero(use)
 
 
 def validation_rows(data: Prepared) -> NDArray[np.intp]:
-    """Indices of the validation part's pictures in which a face was found."""
-    return np.flatnonzero(data.found & data.validation)
+    """Indices of the validation images with a detected face."""
+    return np.flatnonzero(data.detected & data.validation)
 
 
-def chosen(data: Prepared, only: str) -> NDArray[np.bool_]:
-    """Whether each picture's file name begins with ``only``, ``[N]``."""
-    return np.asarray(np.char.startswith(data.labels.name, only))
+def has_prefix(data: Prepared, prefix: str) -> NDArray[np.bool_]:
+    """Whether each image's file name starts with ``prefix``, ``[N]``."""
+    return np.asarray(np.char.startswith(data.labels.name, prefix))
 
 
 def predict(
     model: keras.Model, chips: NDArray[np.uint8], batch: int = 64
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Age distributions ``[N, K]`` and probabilities of male ``[N]``."""
-    serve = network.serving(model)
+    """Predict age distributions ``[N, K]`` and probabilities of male ``[N]``."""
+    serve = agn.serving(model)
     ages, male = [], []
     for start in range(0, len(chips), batch):
         outputs = serve(chips[start : start + batch].astype(np.float32))
@@ -176,31 +176,31 @@ def predict(
     return np.concatenate(ages), np.concatenate(male)
 
 
-def train(data: Prepared, model: keras.Model, recipe: Tuning, folder: Path, only: str) -> None:
-    """Train and write the results into ``folder``; goes on where it was stopped.
+def train(data: Prepared, model: keras.Model, recipe: Tuning, folder: Path, prefix: str) -> None:
+    """Train and write the results to ``folder``; resume if it has a checkpoint.
 
     Args:
-        data: all pictures.
-        model: with its starting weights.
-        recipe: how.
+        data: all images.
+        model: with its initial weights.
+        recipe: hyperparameters.
         folder: of the run.
-        only: beginning of the names of the pictures used; empty: all.
+        prefix: of the file names to train on; empty: all.
     """
-    rows = training_rows(data, only)
+    rows = training_rows(data, prefix)
     batches = TrainingBatches(
         data,
         rows,
         size=recipe.size,
         scale=recipe.scale,
         batch=recipe.batch,
-        damage=recipe.damage,
+        degradation=recipe.degradation,
         seed=recipe.seed,
     )
     steps = round(batches.per_epoch * recipe.epochs)
     run = Run(folder, model, recipe, steps)
     held_out = validation_rows(data)
     chips = plain_chips(data, held_out, size=recipe.size, scale=recipe.scale)
-    print(f"{len(rows)} training pictures, {len(held_out)} held out, {steps} steps", flush=True)
+    print(f"{len(rows)} training images, {len(held_out)} held out, {steps} steps", flush=True)
     start = time.monotonic()
     for batch in batches.stream(run.step):
         if run.step >= steps:
@@ -222,8 +222,8 @@ def train(data: Prepared, model: keras.Model, recipe: Tuning, folder: Path, only
         if run.step % batches.per_epoch == 0 or run.step == steps:
             current = model.get_weights()
             model.set_weights(run.average.weights)
-            # Before the checkpoint: a run that is found complete is not looked at again.
-            network.save(network.weights_of(model), folder / "weights.npz")
+            # Before the checkpoint, after which a finished run is not continued.
+            agn.save(agn.weights_of(model), folder / "weights.npz")
             distribution, male = predict(model, chips)
             model.set_weights(current)
             run.save()
@@ -248,7 +248,7 @@ def _log(path: Path, values: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     default = Tuning()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--prepared", type=Path, required=True, help="from training.prepare")
@@ -256,19 +256,19 @@ def main() -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--faceres", type=Path, help="folder with faceres and faceres-deep")
     source.add_argument("--start", type=Path, help="weights.npz of another run")
-    parser.add_argument("--data", default="", help="only files whose names begin so")
+    parser.add_argument("--data", default="", help="only files whose names start with this")
     parser.add_argument("--precision", default="mixed_bfloat16", help="Keras dtype policy")
     for name, value in vars(default).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     args = parser.parse_args()
     recipe = Tuning(**{name: getattr(args, name) for name in vars(default)})
-    cv2.setNumThreads(1)  # the batches are made by threads already
+    cv2.setNumThreads(1)  # batches already use threads
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(args.precision)
     weights = midpoint(args.faceres) if args.faceres else None
-    model = network.build(recipe.size, weights, recipe.frozen_blocks)
+    model = agn.build(recipe.size, weights, recipe.frozen_blocks)
     if args.start:
-        network.set_weights(model, network.load(args.start))
+        agn.set_weights(model, agn.load(args.start))
     train(load_prepared(args.prepared), model, recipe, args.run, args.data)
 
 

@@ -1,1 +1,1 @@
-"""What users would otherwise pick, run over the same pictures beside us."""
+"""Other libraries for the same task, measured on the same images."""

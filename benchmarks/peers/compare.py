@@ -1,4 +1,4 @@
-"""Us and the peers over the same decoded pictures, in turn, in one run."""
+"""Measures our pipeline and the peers on the same decoded images, in turn, in one run."""
 
 import statistics
 import tempfile
@@ -12,14 +12,15 @@ import numpy as np
 
 from age_gender.runtime import Runtime
 from age_gender.settings import load_settings
+from age_gender.vision.decode import DecodedImage
 from age_gender.vision.geometry import Image
 from age_gender.vision.pipeline import Options, Stopwatch
-from benchmarks.latency import picture, summary
+from benchmarks.latency import summary
 from benchmarks.peers.peer import KINDS, Peer, Unavailable
 from testing import photos
 
 # people, width, height
-PICTURES = (
+IMAGES = (
     (1, 640, 480),
     (2, 640, 480),
     (5, 640, 480),
@@ -31,16 +32,15 @@ PICTURES = (
 ROUNDS = 7
 WARM_UP = 1
 BURST = 3
-"""Runs of one library before the next one's turn. The first is not counted: it finds the processor
-asleep or full of another's data."""
+"""Consecutive runs of a library. The first is not counted: its caches are cold."""
 PAUSE = 0.05
-"""Seconds between two turns, so that nobody's cleaning up falls into another's time."""
+"""Seconds between turns, so that no library's clean-up overlaps with the next."""
 
 Runner = Callable[[Path, int, int], dict[str, Any]]
 
 
 def measure(rounds: int = ROUNDS) -> list[dict[str, Any]]:
-    """One row for each of us and them, with figures or with the reason why there are none."""
+    """Measure; return one row per library, with figures or the reason why there are none."""
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         rows: list[dict[str, Any]] = []
@@ -58,9 +58,9 @@ def measure(rounds: int = ROUNDS) -> list[dict[str, Any]]:
             peers[len(runners)] = peer
             rows.insert(len(runners), {"name": kind.title})
             runners.append(peer.run)
-        figures = _timed(runners, scratch, rounds)
+        figures = _measure(runners, scratch, rounds)
         for index, row in enumerate(rows[: len(runners)]):
-            row["pictures"] = figures[index]
+            row["images"] = figures[index]
             if index in peers:
                 row["memory_mib"] = round(peers[index].memory_mib(), 1)
                 row["start_s"] = round(peers[index].start_seconds, 2)
@@ -76,9 +76,9 @@ def _ours(detector: Any) -> Runner:
         watch = Stopwatch()
         before = time.process_time()
         with watch.stage("all"):
-            result = pipeline.run_decoded(image, options)
-        used = time.process_time() - before
-        return {"ms": watch.stages["all"], "cpu_ms": used * 1000, "faces": result.faces}
+            result = pipeline.run(DecodedImage(image), options)
+        cpu_s = time.process_time() - before
+        return {"ms": watch.stages["all"], "cpu_ms": cpu_s * 1000, "faces": result.faces}
 
     return run
 
@@ -87,32 +87,32 @@ def _read(pixels: Path, width: int, height: int) -> Image:
     return np.fromfile(pixels, np.uint8).reshape(height, width, 3)
 
 
-def _timed(runners: list[Runner], scratch: Path, rounds: int) -> list[list[dict[str, Any]]]:
-    """For each runner, one row for each picture; all of them in turn, picture after picture."""
+def _measure(runners: list[Runner], scratch: Path, rounds: int) -> list[list[dict[str, Any]]]:
+    """One row per image for each runner; the runners take turns, image by image."""
     files = []
-    for people, width, height in PICTURES:
+    for people, width, height in IMAGES:
         path = scratch / f"{people}-{width}.rgb"
-        photos.decoded(picture(people, width, height)).tofile(path)
+        photos.decoded(photos.collage(people, width, height)).tofile(path)
         files.append((path, width, height))
-    answers: list[list[list[dict[str, Any]]]] = [[[] for _ in PICTURES] for _ in runners]
-    for place, file in enumerate(files):
+    answers: list[list[list[dict[str, Any]]]] = [[[] for _ in IMAGES] for _ in runners]
+    for index, file in enumerate(files):
         for number in range(WARM_UP + rounds):
-            for runner, kept in zip(runners, answers, strict=True):
+            for runner, rows in zip(runners, answers, strict=True):
                 time.sleep(PAUSE)
                 _, *counted = [runner(*file) for _ in range(BURST)]
                 if number >= WARM_UP:
-                    kept[place] += counted
+                    rows[index] += counted
     return [
         [
             {
                 "people": people,
                 "width": width,
                 "height": height,
-                "faces": len(given[-1]["faces"]),
-                **summary([a["ms"] for a in given]),
-                "cpu_ms": round(statistics.median(a["cpu_ms"] for a in given), 1),
+                "faces": len(runs[-1]["faces"]),
+                **summary([a["ms"] for a in runs]),
+                "cpu_ms": round(statistics.median(a["cpu_ms"] for a in runs), 1),
             }
-            for (people, width, height), given in zip(PICTURES, kept, strict=True)
+            for (people, width, height), runs in zip(IMAGES, rows, strict=True)
         ]
-        for kept in answers
+        for rows in answers
     ]

@@ -1,9 +1,9 @@
-"""Installs peers into a folder outside the repository's tree, and talks to them.
+"""Installs peers into a separate folder and runs them.
 
-Each runs in a process of its own that loads its models once and then answers one line of JSON for
-each on its standard input. It is given ``{"pixels": path, "width": w, "height": h}``, a file of RGB
-bytes, so that nobody's time has decoding in it, and answers with ``{"ms": wall, "cpu_ms": of the
-process, "faces": [[age, sex]]}``.
+Each runs in its own process, which loads its models once and then answers each line of JSON on its
+standard input with another. The request is ``{"pixels": path, "width": w, "height": h}``, where the
+file holds raw RGB bytes to exclude decoding; the answer is ``{"ms": elapsed, "cpu_ms": of the
+process, "faces": [[age, gender]]}``.
 """
 
 import json
@@ -24,7 +24,7 @@ INSTALL_SECONDS = 600
 
 
 class Unavailable(Exception):
-    """A peer cannot be installed or does not start; the message says why."""
+    """A peer cannot be installed or started; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Kind:
     """One peer.
 
     Attributes:
-        name: as its worker knows it.
-        title: as the tables call it.
+        name: for its worker.
+        title: in the tables.
         runtime: ``node`` or ``python``.
-        packages: what pip installs; node's are in ``node/package.json``.
+        packages: arguments of pip; for node see ``node/package.json``.
     """
 
     name: str
@@ -58,12 +58,12 @@ KINDS = (
 
 
 def folder() -> Path:
-    """Where peers are installed: ``BENCH_PEERS``, or ``.peers`` here, which git ignores."""
+    """Folder for installed peers: ``BENCH_PEERS``, or ``.peers`` here, which git ignores."""
     return Path(os.environ.get("BENCH_PEERS") or HERE / ".peers").resolve()
 
 
 class Peer:
-    """A running peer, to be used as a context."""
+    """A running peer; a context manager."""
 
     def __init__(self, kind: Kind):
         """Start nothing yet."""
@@ -72,17 +72,17 @@ class Peer:
         self._process: subprocess.Popen[str]
 
     def __enter__(self) -> Self:
-        """Install it if need be, start it and wait until its models are loaded.
+        """Install it if missing, start it and wait until its models are loaded.
 
         Raises:
-            Unavailable: it does not.
+            Unavailable: that failed.
         """
-        command, environment, place = _prepared(self.kind)
+        command, environment, cwd = _prepare(self.kind)
         start = time.perf_counter()
-        log = (place / f"{self.kind.name}.log").open("w", encoding="utf-8")
+        log = (cwd / f"{self.kind.name}.log").open("w", encoding="utf-8")
         self._process = subprocess.Popen(
             command,
-            cwd=place,
+            cwd=cwd,
             env={**os.environ, **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -103,14 +103,14 @@ class Peer:
         self._process.communicate()
 
     def run(self, pixels: Path, width: int, height: int) -> dict[str, Any]:
-        """Have it look at one picture, uint8 RGB as raw bytes in a file."""
+        """Run it on one image, a file of raw uint8 RGB."""
         assert self._process.stdin is not None
         request = {"pixels": str(pixels), "width": width, "height": height}
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise Unavailable(self._last_words()) from None
+            raise Unavailable(self._failure()) from None
         return self._answer()
 
     def memory_mib(self) -> float:
@@ -122,44 +122,44 @@ class Peer:
         line = self._process.stdout.readline()
         if not line:
             self._process.wait()
-            raise Unavailable(self._last_words())
+            raise Unavailable(self._failure())
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def _last_words(self) -> str:
+    def _failure(self) -> str:
         text = (folder() / self.kind.runtime / f"{self.kind.name}.log").read_text("utf-8")
         return f"does not run: {_reason(text)}"
 
 
-def _prepared(kind: Kind) -> tuple[list[str], dict[str, str], Path]:
-    """Command, environment and working folder of a peer that is installed now."""
-    place = folder() / kind.runtime
-    place.mkdir(parents=True, exist_ok=True)
+def _prepare(kind: Kind) -> tuple[list[str], dict[str, str], Path]:
+    """Install a peer if missing; return command, environment and working folder."""
+    root = folder() / kind.runtime
+    root.mkdir(parents=True, exist_ok=True)
     worker = HERE / kind.runtime / f"worker.{'js' if kind.runtime == 'node' else 'py'}"
     if kind.runtime == "node":
         node, npm = shutil.which("node"), shutil.which("npm")
         if node is None or npm is None:
-            raise Unavailable("node and npm are not installed here")
-        if not (place / "node_modules").is_dir():
-            shutil.copy(HERE / "node" / "package.json", place)
-            _install([npm, "install", "--no-audit", "--no-fund", "--ignore-scripts"], place)
-        modules = {"NODE_PATH": str(place / "node_modules")}
-        return [node, str(worker), kind.name], modules, place
-    packages = place / kind.name
+            raise Unavailable("node and npm are not installed")
+        if not (root / "node_modules").is_dir():
+            shutil.copy(HERE / "node" / "package.json", root)
+            _install([npm, "install", "--no-audit", "--no-fund", "--ignore-scripts"], root)
+        modules = {"NODE_PATH": str(root / "node_modules")}
+        return [node, str(worker), kind.name], modules, root
+    packages = root / kind.name
     if not packages.is_dir():
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-q"]
-        fresh = place / f"{kind.name}.new"
-        _install([*pip, "--target", str(fresh), *kind.packages], place)
+        fresh = root / f"{kind.name}.new"
+        _install([*pip, "--target", str(fresh), *kind.packages], root)
         fresh.rename(packages)
     paths = {"PYTHONPATH": str(packages), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return [sys.executable, str(worker), kind.name], paths, place
+    return [sys.executable, str(worker), kind.name], paths, root
 
 
-def _install(command: list[str], place: Path) -> None:
+def _install(command: list[str], cwd: Path) -> None:
     try:
         finished = subprocess.run(
             command,
-            cwd=place,
+            cwd=cwd,
             capture_output=True,
             text=True,
             timeout=INSTALL_SECONDS,
@@ -172,7 +172,7 @@ def _install(command: list[str], place: Path) -> None:
 
 
 def _reason(text: str) -> str:
-    """The last line that speaks of an error, or the last line."""
+    """The last line that mentions an error, or the last line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]
-    return (errors or lines or ["no reason told"])[-1][:160]
+    return (errors or lines or ["no reason given"])[-1][:160]

@@ -1,6 +1,6 @@
-// Ask the service about a picture: go run predict.go http://127.0.0.1:8080 photo.jpg
+// Send a picture to the service: go run predict.go http://127.0.0.1:8080 photo.jpg
 //
-// Needs Go 1.18 or later, nothing else. User name and password come from AGE_GENDER_USER and
+// Needs only Go 1.18 or later. User name and password come from AGE_GENDER_USER and
 // AGE_GENDER_PASSWORD.
 package main
 
@@ -19,7 +19,7 @@ import (
 
 const attempts = 5
 
-// Face has what this program prints; the answer has more.
+// Face has the fields that this program prints.
 type Face struct {
 	Box         [4]int     `json:"box"`
 	Age         float64    `json:"age"`
@@ -28,12 +28,12 @@ type Face struct {
 	Probability float64    `json:"gender_probability"`
 }
 
-// Answer is the body of a success.
+// Answer is the body of a successful response.
 type Answer struct {
 	Faces []Face `json:"details"`
 }
 
-// Problem is the body of a failure (RFC 9457).
+// Problem is the body of an error (RFC 9457).
 type Problem struct {
 	Status int    `json:"status"`
 	Code   string `json:"code"`
@@ -42,7 +42,7 @@ type Problem struct {
 
 func (p Problem) Error() string { return fmt.Sprintf("%d %s: %s", p.Status, p.Code, p.Detail) }
 
-// predict returns the faces of a picture; it waits and asks again while the service is busy.
+// predict returns the faces of a picture; it retries while the service is busy.
 func predict(service, path string, options map[string]string) ([]Face, error) {
 	body, contentType, err := form(path, options)
 	if err != nil {
@@ -113,7 +113,7 @@ func read(response *http.Response) ([]Face, error) {
 		}
 		return nil, problem
 	}
-	return nil, fmt.Errorf("%s %.200s", response.Status, body) // a proxy's, say
+	return nil, fmt.Errorf("%s %.200s", response.Status, body) // for example, from a proxy
 }
 
 func env(name, otherwise string) string {

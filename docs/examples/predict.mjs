@@ -1,6 +1,6 @@
-// Ask the service about a picture: node predict.mjs http://127.0.0.1:8080 photo.jpg
+// Send a picture to the service: node predict.mjs http://127.0.0.1:8080 photo.jpg
 //
-// Needs Node.js 18 or later, nothing else; in a browser, take the File of an <input> as the picture.
+// Needs only Node.js 18 or later; in a browser, use the File of an <input> as the picture.
 // User name and password come from AGE_GENDER_USER and AGE_GENDER_PASSWORD.
 
 import { readFile } from "node:fs/promises";
@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 const ATTEMPTS = 5;
 
-/** Returns the answer for a picture (a Blob); waits and asks again while the service is busy. */
+/** Returns the response for a picture (a Blob); retries while the service is busy. */
 async function predict(service, picture, options) {
   const { AGE_GENDER_USER: user = "sugar", AGE_GENDER_PASSWORD: password = "kubes" } = process.env;
   const credentials = Buffer.from(`${user}:${password}`).toString("base64");
@@ -40,8 +40,8 @@ try {
   const answer = await predict(service, picture, { face_detector: "accurate", return_image: false });
   for (const { age, age_interval, gender, gender_probability, box } of answer.details) {
     const [low, high] = age_interval.map((years) => years.toFixed(1));
-    const sex = `${gender} ${gender_probability.toFixed(2)}`;
-    console.log(`${age.toFixed(1)} ${low}-${high} ${sex} ${box}`);
+    const attributes = `${gender} ${gender_probability.toFixed(2)}`;
+    console.log(`${age.toFixed(1)} ${low}-${high} ${attributes} ${box}`);
   }
 } catch (error) {
   console.error(`no answer: ${error.cause?.message ?? error.message}`);

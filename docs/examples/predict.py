@@ -1,4 +1,4 @@
-"""Ask the service about a picture: ``python predict.py http://127.0.0.1:8080 photo.jpg``.
+"""Send a picture to the service: ``python predict.py http://127.0.0.1:8080 photo.jpg``.
 
 Needs ``requests``. User name and password come from AGE_GENDER_USER and AGE_GENDER_PASSWORD.
 """
@@ -15,11 +15,11 @@ ATTEMPTS = 5
 
 
 class ServiceError(Exception):
-    """The service refused; the message says why."""
+    """The service returned an error; the message says why."""
 
 
 def predict(service: str, picture: Path, **options: Any) -> dict[str, Any]:
-    """Return the answer for a picture; waits and asks again while the service is busy."""
+    """Return the response for a picture; retries while the service is busy."""
     user = os.environ.get("AGE_GENDER_USER", "sugar")
     password = os.environ.get("AGE_GENDER_PASSWORD", "kubes")
     for attempt in range(1, ATTEMPTS + 1):
@@ -39,11 +39,11 @@ def predict(service: str, picture: Path, **options: Any) -> dict[str, Any]:
     if response.headers.get("Content-Type") == "application/problem+json":
         problem = response.json()
         raise ServiceError(f"{problem['status']} {problem['code']}: {problem['detail']}")
-    raise ServiceError(f"{response.status_code} {response.text[:200]}")  # a proxy's, say
+    raise ServiceError(f"{response.status_code} {response.text[:200]}")  # for example, from a proxy
 
 
 def main() -> None:
-    """Print a line for each face: age, 80 % interval, sex, its probability, box."""
+    """Print a line for each face: age, 80 % interval, gender, its probability, box."""
     service, picture = sys.argv[1:]
     try:
         answer = predict(service, Path(picture), face_detector="accurate", return_image="false")
@@ -52,8 +52,8 @@ def main() -> None:
     for face in answer["details"]:
         low, high = face["age_interval"]
         box = ",".join(map(str, face["box"]))
-        sex = f"{face['gender']} {face['gender_probability']:.2f}"
-        print(f"{face['age']:.1f} {low:.1f}-{high:.1f} {sex} {box}")
+        gender = f"{face['gender']} {face['gender_probability']:.2f}"
+        print(f"{face['age']:.1f} {low:.1f}-{high:.1f} {gender} {box}")
 
 
 if __name__ == "__main__":

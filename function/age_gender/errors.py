@@ -1,7 +1,7 @@
-"""What can be wrong with an input or with the service, in words that the caller can act on.
+"""Expected failures, each with a code for programs and a message for people.
 
-Nothing here knows HTTP: ``problems`` gives each ``code`` its status. Messages reach clients
-word for word, so they name what to change and never contain paths, traces or secrets.
+HTTP statuses are assigned in ``edge.problems``. Clients see the messages unchanged, so these say
+what to change and never contain paths, traces or secrets.
 """
 
 
@@ -11,7 +11,7 @@ class AgeGenderError(Exception):
     Attributes:
         code: stable, machine-readable name of the failure, kebab-case.
         message: one sentence for people, safe to show to a client.
-        retry_after: seconds after which a retry makes sense, if that is known.
+        retry_after: seconds to wait before a retry, if known.
     """
 
     code = "error"
@@ -25,50 +25,50 @@ class AgeGenderError(Exception):
 
 
 class ImageError(AgeGenderError):
-    """The bytes are not a picture that we read (not one at all, damaged, or another format)."""
+    """The bytes are not an image, or a damaged one, or its format is not supported."""
 
     code = "unsupported-picture"
 
 
 class ImageTooLarge(AgeGenderError):
-    """The picture has more bytes or pixels than the limits allow."""
+    """The image has more bytes or pixels than allowed."""
 
     code = "picture-too-large"
 
     @classmethod
-    def of_bytes(cls, size: int, most: int) -> "ImageTooLarge":
-        """The error of a file whose size in bytes is known."""
-        return cls(f"the picture has {size:,} bytes; at most {most:,} are accepted")
+    def of_bytes(cls, size: int, limit: int) -> "ImageTooLarge":
+        """Make the error for a file of ``size`` bytes."""
+        return cls(f"the picture has {size:,} bytes; at most {limit:,} are accepted")
 
     @classmethod
-    def of_pixels(cls, width: int, height: int, most: int) -> "ImageTooLarge":
-        """The error of a picture that is ``width`` x ``height`` pixels large."""
+    def of_pixels(cls, width: int, height: int, limit: int) -> "ImageTooLarge":
+        """Make the error for an image of ``width`` x ``height`` pixels."""
         return cls(
             f"the picture has {width} x {height} pixels; "
-            f"at most {most:,} are accepted: send a smaller one"
+            f"at most {limit:,} are accepted: send a smaller one"
         )
 
 
 class SourceError(AgeGenderError):
-    """The picture could not be got from where the caller said it is."""
+    """The picture could not be fetched from its address."""
 
     code = "fetch-failed"
 
 
 class SourceTimeout(SourceError):
-    """The picture's server was too slow."""
+    """The picture's server did not respond in time."""
 
     code = "fetch-timeout"
 
 
 class Busy(AgeGenderError):
-    """All workers are busy and the queue is full."""
+    """The service is at capacity."""
 
     code = "busy"
 
 
 class ClientGone(AgeGenderError):
-    """Whoever asked has hung up: nobody will read the answer."""
+    """The client has disconnected."""
 
     code = "client-gone"
 
@@ -80,6 +80,6 @@ class ModelUnavailable(AgeGenderError):
 
 
 class SettingsError(AgeGenderError):
-    """A setting has a value that cannot work; the service does not start."""
+    """A setting is invalid; the service does not start."""
 
     code = "settings"

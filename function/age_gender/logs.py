@@ -10,11 +10,14 @@ import threading
 _SEVERITIES = {"WARNING": "WARNING", "ERROR": "ERROR", "CRITICAL": "CRITICAL", "DEBUG": "DEBUG"}
 
 
+MAX_LINE_BYTES = 8192
+
+
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line; what a record carries in ``extra={"fields": {…}}`` goes beside it."""
+    """Formats a record as one line of JSON, with the fields from ``extra={"fields": {…}}``."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
+        """Return the line, without its end."""
         line = {
             "severity": _SEVERITIES.get(record.levelname, "INFO"),
             "message": record.getMessage(),
@@ -26,11 +29,12 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-LONGEST_LINE = 8192
-
-
 def set_up(level: str) -> None:
-    """Send this package's records to standard error, from ``level`` up."""
+    """Log this package's records of ``level`` and above to standard error, as JSON.
+
+    Args:
+        level: as in `Settings.log`.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logger = logging.getLogger("age_gender")
@@ -40,11 +44,11 @@ def set_up(level: str) -> None:
 
 
 def wrap_native_lines() -> None:
-    """Make JSON lines of what C libraries and the server write to standard error.
+    """Turn what C libraries and the server write to standard error into JSON lines.
 
-    The picture decoders report damaged files there, past Python, and a log that is JSON but for
-    some lines cannot be searched. A thread of this process passes the lines on; processes forked
-    later write to it, too, so that the last words of one that crashes are not lost.
+    The picture decoders report damaged files there, bypassing Python, and a log that is not all
+    JSON cannot be searched. A thread of this process forwards the lines. Processes forked later
+    write to it too, so that the last lines of one that crashes are not lost.
     """
     original = os.dup(sys.stderr.fileno())
     reading, writing = os.pipe()
@@ -54,22 +58,22 @@ def wrap_native_lines() -> None:
     for handler in logging.getLogger("age_gender").handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setStream(own)
-    thread = threading.Thread(target=_pass_on, args=(reading, original), daemon=True)
+    thread = threading.Thread(target=_forward, args=(reading, original), daemon=True)
     thread.start()
     process = os.getpid()
 
-    def finish() -> None:
+    def flush() -> None:
         if os.getpid() == process:
             sys.stderr.flush()
-            os.dup2(original, 2)  # the last writer is gone, so the thread comes to its end
+            os.dup2(original, 2)  # closes the last writer, which ends the thread
             thread.join(timeout=1)
 
-    atexit.register(finish)
+    atexit.register(flush)
 
 
-def _pass_on(reading: int, original: int) -> None:
+def _forward(reading: int, original: int) -> None:
     with os.fdopen(reading, "rb") as lines:
-        while line := lines.readline(LONGEST_LINE):
+        while line := lines.readline(MAX_LINE_BYTES):
             text = line.decode("utf-8", "replace").strip()
             if text:
                 severity = "INFO" if text.startswith("INFO:") else "WARNING"

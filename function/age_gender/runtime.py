@@ -1,7 +1,7 @@
-"""The one lazily loaded global of a process.
+"""The models of a process, loaded on first use.
 
-gunicorn imports this code, then forks; TensorFlow started before the fork hangs after it. So
-nothing is loaded at import, but by the first request that needs it, once, however many ask.
+gunicorn imports this code and then forks, and TensorFlow hangs if it was started before the fork.
+So nothing is loaded at import; the first request that needs a model loads it, once.
 """
 
 import logging
@@ -9,7 +9,8 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Generic, TypeVar
 
 import cv2
 
@@ -17,13 +18,13 @@ from age_gender.limits.capacity import memory_limit, network_pixels
 from age_gender.limits.cpus import CpuShares, usable_cpus
 from age_gender.networks.engine import Engine, LiteRTEngine, TensorFlowEngine
 from age_gender.networks.model_files import verified
-from age_gender.schema import response_body
 from age_gender.settings import Settings, get_settings
 from age_gender.vision.attributes import AttributeEstimator
-from age_gender.vision.detectors import Detector
-from age_gender.vision.detectors.accurate import RetinaFaceDetector
+from age_gender.vision.decode import EncodedImage
+from age_gender.vision.detectors.base import Detector
+from age_gender.vision.detectors.registry import DETECTORS, DetectorName, load_detector
 from age_gender.vision.model_spec import load_spec
-from age_gender.vision.pipeline import DetectorName, Options, Pipeline, Result
+from age_gender.vision.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
 
@@ -31,20 +32,20 @@ T = TypeVar("T")
 
 
 class Lazy(Generic[T]):
-    """A value made at first use, once per process, by one thread while the others wait.
+    """A value made on first use by one thread, while the others wait.
 
     A failure is not kept: the next use tries again.
     """
 
     def __init__(self, name: str, make: Callable[[], T]):
-        """Make nothing yet; ``name`` is for the log."""
+        """Make nothing yet; ``name`` appears in the log."""
         self._name = name
         self._make = make
         self._lock = threading.Lock()
         self._value: T | None = None
 
     def __call__(self) -> T:
-        """Return the value, making it if need be; raises what making it raises."""
+        """Return the value, made if necessary; raises what ``make`` raises."""
         if self._value is None:
             with self._lock:
                 if self._value is None:
@@ -57,45 +58,51 @@ class Lazy(Generic[T]):
 
 
 class Runtime:
-    """The models of this process, and the pipeline over them."""
+    """The models of a process, and the pipeline over them.
+
+    Attributes:
+        settings: the ones it was made with.
+        engine: ``litert`` or ``tensorflow``.
+        estimator: returns the age and gender model.
+        pipeline: runs over images.
+    """
 
     def __init__(self, settings: Settings):
         """Load nothing yet."""
         self.settings = settings
+        self.engine = settings.engine_in_use
         self._threads = settings.inference_threads or usable_cpus()
         self._cpus = CpuShares(usable_cpus(), self._threads)
-        self._detectors: dict[DetectorName, Lazy[Detector]] = {
-            "fast": Lazy("fast detector", self._hog_detector),
-            "accurate": Lazy("accurate detector", self._retinaface_detector),
+        self._detectors = {
+            name: Lazy(f"{name} detector", partial(self._load_detector, name)) for name in DETECTORS
         }
-        self.estimator = Lazy("attributes", self._make_estimator)
+        self.estimator = Lazy("attributes", self._load_estimator)
         self.pipeline = Pipeline(
-            lambda name: self._detectors[name](),
-            self.estimator,
-            cpus=self._cpus,
-            max_bytes=settings.max_picture_bytes,
-            max_pixels=settings.max_pixels,
+            self._detector, self.estimator, cpus=self._cpus, engine=self.engine
         )
-        # All pictures share OpenCV's threads; more would only fight over the CPUs.
+        # OpenCV's threads are shared by all images; more would only compete for the CPUs.
         cv2.setNumThreads(self._threads)
 
-        self.engine = settings.engine_in_use
+    def open_image(self, data: bytes) -> EncodedImage:
+        """Read the header of an image file, within the settings' limits; see `EncodedImage`."""
+        return EncodedImage(
+            data,
+            max_bytes=self.settings.max_picture_bytes,
+            max_pixels=self.settings.max_pixels,
+        )
 
-    def _hog_detector(self) -> Detector:
-        # dlib is imported only when asked for.
-        from age_gender.vision.detectors.fast import HogDetector
+    def _detector(self, name: DetectorName) -> Detector:
+        return self._detectors[name]()
 
-        return HogDetector(self._cpus.cpus)
+    def _load_detector(self, name: DetectorName) -> Detector:
+        return load_detector(name, self._load_engine, self._cpus.cpus)
 
-    def _retinaface_detector(self) -> Detector:
-        return RetinaFaceDetector(self._load("retinaface"))
-
-    def _make_estimator(self) -> AttributeEstimator:
+    def _load_estimator(self) -> AttributeEstimator:
         name = self.settings.attribute_model
         spec = load_spec(self.settings.models_dir, name)
-        return AttributeEstimator(self._load(name), spec)
+        return AttributeEstimator(self._load_engine(name), spec)
 
-    def _load(self, model: str) -> Engine:
+    def _load_engine(self, model: str) -> Engine:
         settings = self.settings
         if self.engine == "tensorflow":
             return TensorFlowEngine(
@@ -122,9 +129,3 @@ def get_runtime() -> Runtime:
         if _current is None or _current[0] != os.getpid():
             _current = (os.getpid(), Runtime(get_settings()))
         return _current[1]
-
-
-def response_of(runtime: Runtime, result: Result, options: Options) -> dict[str, Any]:
-    """Build the JSON object that a result of this runtime is told as, without ``image``."""
-    spec = runtime.estimator().spec if options.get_attributes else None
-    return response_body(result, options, spec, runtime.engine)

@@ -1,4 +1,4 @@
-"""The request's and the response's shape: the interface is the schema."""
+"""The shape of requests and responses."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,8 +6,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticUseDefault
 
 from age_gender import __version__
-from age_gender.vision.model_spec import ModelSpec
-from age_gender.vision.pipeline import Face, Options, Result
+from age_gender.vision.detectors.registry import DETECTORS, DetectorName
+from age_gender.vision.face import Face, FaceAttributes
+from age_gender.vision.pipeline import Options, Result
+
+_DEFAULT_MIN_FACES = " or ".join(
+    f"{info.default_min_face} (`{name}`)" for name, info in DETECTORS.items()
+)
+_LABELS = " or ".join(f"`{info.label}`" for info in DETECTORS.values())
 
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
@@ -15,7 +21,7 @@ Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 class PredictRequest(BaseModel):
     """Body of ``POST /predict``.
 
-    Unknown fields are ignored, as old clients expect, and ``null`` means the default.
+    Unknown fields are ignored, for old clients, and ``null`` means the default.
     """
 
     model_config = ConfigDict(
@@ -28,16 +34,17 @@ class PredictRequest(BaseModel):
         },
     )
 
-    confidence: Fraction = Field(0.5, description="Least score of a face returned.")
+    confidence: Fraction = Field(0.5, description="Minimum score of a returned face.")
     nms: Fraction = Field(
         0.5, description="IoU above which the worse of two overlapping boxes is dropped."
     )
     draw: bool = Field(True, description="Draw boxes and labels on the returned image.")
-    face_detector: Literal["fast", "accurate"] = Field(
-        "fast", description="`fast`: dlib HOG. `accurate`: RetinaFace, which finds far more faces."
+    face_detector: DetectorName = Field(
+        "fast",
+        description=" ".join(f"`{name}`: {info.summary}." for name, info in DETECTORS.items()),
     )
-    get_attributes: bool = Field(True, description="Tell age and gender of each face.")
-    return_image: bool = Field(True, description="Send the picture back as base64 JPEG.")
+    get_attributes: bool = Field(True, description="Estimate age and gender of each face.")
+    return_image: bool = Field(True, description="Return the picture as base64 JPEG.")
     url: str | None = Field(
         None,
         max_length=8192,
@@ -51,14 +58,18 @@ class PredictRequest(BaseModel):
     )
     blur: bool = Field(False, description="Make the faces in the returned image unrecognisable.")
     max_faces: int | None = Field(
-        None, ge=1, le=10_000, description="Only this many largest faces.", examples=[10]
+        None,
+        ge=1,
+        le=10_000,
+        description="Return only the largest faces, up to this many.",
+        examples=[10],
     )
     min_face: int | None = Field(
         None,
         ge=1,
         le=100_000,
         description="Side of the smallest face wanted, in pixels of the picture; larger is "
-        "faster. By default 40 (`fast`) or 16 (`accurate`), more on very large pictures.",
+        f"faster. By default {_DEFAULT_MIN_FACES}, more on very large pictures.",
         examples=[32],
     )
 
@@ -71,12 +82,12 @@ class PredictRequest(BaseModel):
 
     @property
     def options(self) -> Options:
-        """What the pipeline needs of it."""
+        """Return the options for the pipeline."""
         return Options(**self.model_dump(exclude={"url", "b64"}))
 
 
 class QualityBody(BaseModel):
-    """How good a look at the face the picture gives."""
+    """How clearly the picture shows the face."""
 
     size: float = Field(description="Shorter side of the box, pixels.", examples=[93.3])
     sharpness: float = Field(
@@ -91,7 +102,7 @@ class QualityBody(BaseModel):
 
 
 class FaceDetails(BaseModel):
-    """What is known of one face; `age` and after only with `get_attributes`."""
+    """One face; `age` and the fields after it only with `get_attributes`."""
 
     box: tuple[int, int, int, int] = Field(
         description="x1, y1, x2, y2 in whole pixels of the upright picture, clipped to it.",
@@ -102,11 +113,9 @@ class FaceDetails(BaseModel):
         description="Eyes, nose tip, mouth corners, left to right; null from `fast`.",
         examples=[[[202.7, 102.9], [245.9, 103.2], [224.9, 127.6], [203.4, 139.9], [246.0, 140.4]]],
     )
-    age: float | None = Field(
-        None, description="Years: the age that the face looks like.", examples=[32.6]
-    )
+    age: float | None = Field(None, description="Apparent age in years.", examples=[32.6])
     age_interval: tuple[float, float] | None = Field(
-        None, description="Contains the true age in 80 % of cases.", examples=[[24.9, 40.9]]
+        None, description="Years; contains the true age in 80 % of cases.", examples=[[24.9, 40.9]]
     )
     gender: Literal["M", "F"] | None = Field(
         None,
@@ -116,22 +125,20 @@ class FaceDetails(BaseModel):
     gender_probability: float | None = Field(
         None, description="Calibrated probability of `gender`, 0.5 to 1.", examples=[0.9649]
     )
-    quality: QualityBody | None = Field(
-        None, description="How good a look at the face the picture gives."
-    )
+    quality: QualityBody | None = Field(None, description="How clearly the picture shows the face.")
     reliable: bool | None = Field(
         None,
-        description="False where the face is too small, blurred or turned to rely on.",
+        description="False if the face is too small, blurred or turned for a reliable estimate.",
         examples=[True],
     )
 
 
 class ModelBody(BaseModel):
-    """Which models answered."""
+    """The models behind the response."""
 
     version: str = Field(description="The service's version.", examples=["0.1.0"])
     detector: str = Field(
-        description="What found the faces: `dlib-hog` or `retinaface-mobilenetv2`.",
+        description=f"The face detector: {_LABELS}.",
         examples=["retinaface-mobilenetv2"],
     )
     attributes: str | None = Field(
@@ -139,26 +146,27 @@ class ModelBody(BaseModel):
         examples=["agn-v1 1.1.0"],
     )
     engine: str = Field(
-        description="What ran the networks: `litert` or `tensorflow`.", examples=["litert"]
+        description="What runs the networks: `litert` or `tensorflow`.", examples=["litert"]
     )
 
 
 class PredictResponse(BaseModel):
-    """Body of the answer to ``POST /predict``."""
+    """Body of the response to ``POST /predict``."""
 
     confidence: float = Field(description="The threshold used.", examples=[0.5])
     faces: list[list[int | float | str]] = Field(
-        description="One row a face: x1, y1, x2, y2, w, h, conf and, with attributes, age, sex.",
+        description="A row per face: x1, y1, x2, y2, w, h, conf and, with attributes, age, gender.",
         examples=[[[177, 60, 271, 181, 94, 121, 1.0, 33, "F"]]],
     )
     image_size: tuple[int, int] = Field(
         description="Width and height of the upright picture.", examples=[[512, 512]]
     )
     inference_time: float = Field(
-        description="Milliseconds for finding and judging the faces.", examples=[28.87]
+        description="Milliseconds to detect the faces and estimate their attributes.",
+        examples=[28.87],
     )
-    details: list[FaceDetails] = Field(description="More of each face, in the order of `faces`.")
-    model: ModelBody = Field(description="Names and versions of what answered.")
+    details: list[FaceDetails] = Field(description="Details of each face, in the order of `faces`.")
+    model: ModelBody = Field(description="Names and versions of the models and the service.")
     image: str | None = Field(
         None,
         description="Base64 JPEG, with `return_image`.",
@@ -166,37 +174,32 @@ class PredictResponse(BaseModel):
     )
 
 
-def response_body(
-    result: Result, options: Options, spec: ModelSpec | None, engine: str
-) -> dict[str, Any]:
-    """Build the answer's JSON object (without ``image``).
+def response_body(result: Result) -> dict[str, Any]:
+    """Build the response's JSON object, without ``image``.
 
-    Plain dicts: validating our own output against `PredictResponse` at every request would cost
-    more than building it; a test holds the two together.
+    It is built as plain dicts, since validating our own output on every request would cost more. A
+    test compares it with `PredictResponse`.
     """
     return {
-        "confidence": options.confidence,
+        "confidence": result.confidence,
         "faces": [_row(face) for face in result.faces],
         "image_size": list(result.size),
         "inference_time": round(result.inference_ms, 2),
         "details": [_details(face) for face in result.faces],
         "model": {
             "version": __version__,
-            "detector": DETECTOR_NAMES[options.face_detector],
-            "attributes": None if spec is None else f"{spec.name} {spec.version}",
-            "engine": engine,
+            "detector": result.models.detector,
+            "attributes": result.models.attributes,
+            "engine": result.models.engine,
         },
     }
-
-
-DETECTOR_NAMES = {"fast": "dlib-hog", "accurate": "retinaface-mobilenetv2"}
 
 
 def _row(face: Face) -> list[int | float | str]:
     x1, y1, x2, y2 = face.box
     row: list[int | float | str] = [*face.box, x2 - x1, y2 - y1, round(face.confidence, 4)]
-    if face.age is not None and face.gender is not None:
-        row += [round(face.age), face.gender]
+    if face.attributes is not None:
+        row += [round(face.attributes.age), face.attributes.gender]
     return row
 
 
@@ -206,19 +209,21 @@ def _details(face: Face) -> dict[str, Any]:
         "confidence": round(face.confidence, 4),
         "landmarks": face.landmarks and [[round(x, 1), round(y, 1)] for x, y in face.landmarks],
     }
-    if face.age is None or face.age_interval is None or face.quality is None:
-        return details
-    quality = face.quality
-    return details | {
-        "age": round(face.age, 1),
-        "age_interval": [round(years, 1) for years in face.age_interval],
-        "gender": face.gender,
-        "gender_probability": round(face.gender_probability or 0.0, 4),
+    return details if face.attributes is None else details | _attributes(face.attributes)
+
+
+def _attributes(attributes: FaceAttributes) -> dict[str, Any]:
+    quality = attributes.quality
+    return {
+        "age": round(attributes.age, 1),
+        "age_interval": [round(years, 1) for years in attributes.age_interval],
+        "gender": attributes.gender,
+        "gender_probability": round(attributes.gender_probability, 4),
         "quality": {
             "size": round(quality.size, 1),
             "sharpness": round(quality.sharpness, 3),
             "yaw": None if quality.yaw is None else round(quality.yaw, 2),
             "roll": None if quality.roll is None else round(quality.roll, 1),
         },
-        "reliable": face.reliable,
+        "reliable": attributes.reliable,
     }

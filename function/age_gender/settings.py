@@ -3,8 +3,8 @@
 Every field can be set in ``config.json`` under its own name and in the environment under its
 name in capitals (``gpu_fraction`` -> ``GPU_FRACTION``). An empty variable counts as unset.
 
-``pydantic-settings`` would do the merging, but its import costs more than the whole of this
-package's, at every cold start.
+``pydantic-settings`` could do the merging, but importing it takes longer than importing all of this
+package, at every cold start.
 """
 
 import json
@@ -17,20 +17,21 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from age_gender.errors import SettingsError
+from age_gender.vision.detectors.registry import DetectorName
 
 FUNCTION_DIR = Path(__file__).resolve().parent.parent
 DEFAULT_USERNAME = "sugar"
-DEFAULT_PASSWORD = "kubes"  # noqa: S105 - published on purpose; warned about at every start
+DEFAULT_PASSWORD = "kubes"  # noqa: S105 - public on purpose; each start warns about it
 
 MiB = 1024 * 1024
 
 
 class Settings(BaseModel):
-    """All that can be configured; sizes in bytes and times in seconds, unless a name says more."""
+    """Everything that can be configured. Sizes are in bytes and times in seconds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    host: str = "0.0.0.0"  # noqa: S104 - a container has to listen on every interface
+    host: str = "0.0.0.0"  # noqa: S104 - a container must listen on all interfaces
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     log: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -45,17 +46,17 @@ class Settings(BaseModel):
     models_dir: Path = FUNCTION_DIR / "age_gender" / "models"
     attribute_model: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")] = "agn-v1"
     inference_threads: Annotated[int, Field(ge=0, le=256)] = 0
-    """Most for one picture; 0: as many as there are CPUs to use."""
+    """Maximum threads per inference; 0: one for each usable CPU."""
 
     max_body_bytes: Annotated[int, Field(ge=1024)] = 32 * MiB
     max_picture_bytes: Annotated[int, Field(ge=1024)] = 20 * MiB
     max_pixels: Annotated[int, Field(ge=1024)] = 50_000_000
-    """Of one picture; fewer are accepted where there is too little memory for them."""
+    """Of one picture; less where memory is short."""
     max_held_bytes: Annotated[int, Field(ge=1024)] = 64 * MiB
-    """Bodies, pictures and answers held at the same time; more are turned away with a 429."""
+    """Total of the bodies, pictures and answers held; beyond it, requests get a 429."""
 
     max_in_flight: Annotated[int, Field(ge=0)] = 0
-    """Predictions worked on at the same time; 0: one for each CPU and one more."""
+    """Predictions in flight; 0: one for each CPU and one more."""
     max_queue: Annotated[int, Field(ge=0)] = 32
     queue_timeout: Annotated[float, Field(gt=0, le=3600)] = 8.0
 
@@ -63,26 +64,26 @@ class Settings(BaseModel):
     url_max_redirects: Annotated[int, Field(ge=0, le=20)] = 3
     allow_private_urls: bool = False
     gcs_buckets: tuple[str, ...] = ()
-    """Buckets that ``gs://`` addresses may name; none by default, ``*`` for all."""
+    """Buckets that ``gs://`` URLs may name; ``*`` for all."""
 
     input_bucket: Annotated[str, Field(pattern=r"^[a-z0-9._-]*$")] = ""
-    """Bucket whose uploads are annotated; empty: any whose events arrive."""
+    """Bucket whose uploads are annotated; empty: every bucket whose events arrive."""
     input_prefix: str = ""
     """Only objects whose names start with this are annotated."""
     output_bucket: Annotated[str, Field(pattern=r"^[a-z0-9._-]*$")] = ""
     output_prefix: str = ""
-    annotate_face_detector: Literal["fast", "accurate"] = "accurate"
+    annotate_face_detector: DetectorName = "accurate"
     annotate_confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5
     annotate_nms: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5
     annotate_min_face: Annotated[int, Field(ge=1, le=100_000)] | None = None
     annotate_max_faces: Annotated[int, Field(ge=1, le=10_000)] | None = None
     annotate_attributes: bool = True
     annotate_image: Literal["none", "drawn", "blurred"] = "none"
-    """Whether to write an annotated JPEG too, and of which kind."""
+    """Whether to write an annotated JPEG as well, and which kind."""
     annotate_in_flight: Annotated[int, Field(ge=1, le=64)] = 8
-    """Pictures fetched, judged and stored at the same time."""
+    """Pictures being fetched, predicted and stored."""
     annotate_storage_timeout: Annotated[float, Field(gt=0, le=600)] = 30.0
-    """For one operation on a bucket, with its retries."""
+    """Per operation on a bucket, with its retries."""
 
     @model_validator(mode="before")
     @classmethod
@@ -103,7 +104,7 @@ class Settings(BaseModel):
 
     @property
     def uses_default_password(self) -> bool:
-        """Whether anyone who has read the documentation can get in."""
+        """Whether the password is the published default."""
         return self.basic_auth_password == DEFAULT_PASSWORD
 
     @property
@@ -134,7 +135,7 @@ def load_settings(
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """Return the process-wide settings, read once."""
+    """Return the settings of this process, read once."""
     return load_settings()
 
 

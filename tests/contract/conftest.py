@@ -1,4 +1,4 @@
-"""The service in this process, as functions-framework serves it, with models of any kind."""
+"""The service in this process, as functions-framework serves it, with real or fake models."""
 
 import base64
 import sys
@@ -28,7 +28,7 @@ AUTHORIZATION = "Basic " + base64.b64encode(b"sugar:kubes").decode()
 
 
 class Client:
-    """Sends requests with the default credentials, and holds every answer to the contract."""
+    """Sends requests with the default credentials, and checks every answer against the contract."""
 
     def __init__(self, client: FlaskClient):
         self._client = client
@@ -43,12 +43,12 @@ class Client:
         headers = {"Authorization": AUTHORIZATION, **arguments.pop("headers", {})}
         headers = {name: value for name, value in headers.items() if value is not None}
         response = self._client.open(path, headers=headers, **arguments)
-        hold_to_contract(response)
+        check_contract(response)
         return response
 
 
-def hold_to_contract(response: TestResponse) -> None:
-    """What is true of every answer, right or wrong."""
+def check_contract(response: TestResponse) -> None:
+    """Check what every answer has, success or error."""
     assert response.headers["X-Request-Id"]
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     if response.status_code < 400:
@@ -67,36 +67,37 @@ def hold_to_contract(response: TestResponse) -> None:
 
 
 def validate(schema: str, value: object) -> None:
-    """Hold a value to a schema of the OpenAPI description."""
+    """Check a value against a schema of the OpenAPI description."""
     document = description()
     jsonschema.validate(value, {**document, "$ref": f"#/components/schemas/{schema}"})
 
 
 @dataclass
 class FakeRuntime:
-    """Finds one face of 40 pixels in every picture, male and as old as its mean red value."""
+    """Detects one face of 40 pixels in every picture, male, whose age is the mean red value."""
 
     engine: str = "litert"
     detector: FakeDetector = field(
         default_factory=lambda: FakeDetector(detections((10, 10, 50, 50), landmarks=True))
     )
-    limits: dict[str, int] = field(
-        default_factory=lambda: {"max_bytes": 1 << 20, "max_pixels": 1 << 20}
-    )
 
     def __post_init__(self) -> None:
-        self.judge = estimator()
+        self.attributes = estimator()
         self.pipeline = Pipeline(
-            lambda _: self.detector, lambda: self.judge, cpus=CpuShares(1), **self.limits
+            lambda _: self.detector,
+            lambda: self.attributes,
+            cpus=CpuShares(1),
+            engine=self.engine,
         )
 
     def estimator(self) -> AttributeEstimator:
-        return self.judge
+        return self.attributes
 
 
 @pytest.fixture(scope="session")
 def app() -> Flask:
-    made: Flask = functions_framework.create_app(target="predict", source=str(MAIN))
+    create = functions_framework.create_app
+    made: Flask = create("predict", str(MAIN))  # type: ignore[no-untyped-call]
     return made
 
 
@@ -105,7 +106,7 @@ Serve = Callable[..., Client]
 
 @pytest.fixture
 def serve(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Serve:
-    """Give a client of the service with other settings or models; by default fake ones."""
+    """Build a client of the service with given settings and models; fake models by default."""
 
     def with_(
         runtime: FakeRuntime | Runtime | Callable[[], Any] | None = None, **settings: Any

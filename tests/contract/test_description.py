@@ -1,7 +1,9 @@
-"""Requests that the OpenAPI description allows, and some that it does not, made from it.
+"""Requests generated from the OpenAPI description: some that it allows, some that it does not.
 
-``FUZZ=50`` makes 50 times as many; see ``tests.unit.profile``.
+``FUZZ=50`` generates 50 times the requests; see ``tests.unit.profile``.
 """
+
+from typing import Any
 
 import pytest
 import schemathesis
@@ -9,6 +11,7 @@ from flask import Flask
 from hypothesis import given
 from schemathesis import APIOperation, Case, GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -16,12 +19,12 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from age_gender.fetch import urls as sources
+from age_gender.fetch import urls
 from tests.contract.conftest import AUTHORIZATION, Serve
 from tests.contract.test_predict import PICTURE
 from tests.unit.profile import examples
 
-Described = dict[str, APIOperation]
+Operations = dict[str, APIOperation[Any, Any, Any, Any]]
 
 CHECKS = [
     not_a_server_error,
@@ -38,24 +41,29 @@ REQUESTS = [
     ("GET /health", GenerationMode.POSITIVE, 20),
     ("GET /model", GenerationMode.POSITIVE, 20),
 ]
-"""Operation, whether the requests are as described, and how many are made."""
+"""Operation, whether the requests follow the description, and their number."""
 
 
 @pytest.fixture
-def described(app: Flask, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Described:
-    monkeypatch.setattr(sources, "from_url", lambda *_: PICTURE)
+def described(app: Flask, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Operations:
+    monkeypatch.setattr(urls, "from_url", lambda *_: PICTURE)
     serve()
     served = schemathesis.openapi.from_wsgi("/openapi.json", app)
-    return {operation.ok().label: operation.ok() for operation in served.get_all_operations()}
+    operations = {}
+    for result in served.get_all_operations():
+        assert isinstance(result, Ok)
+        operations[result.ok().label] = result.ok()
+    return operations
 
 
+@pytest.mark.defends("fuzzing")
 @pytest.mark.parametrize(("label", "mode", "count"), REQUESTS)
 def test_answers_are_as_described(
-    described: Described, label: str, mode: GenerationMode, count: int
+    described: Operations, label: str, mode: GenerationMode, count: int
 ) -> None:
     @examples(count)
     @given(described[label].as_strategy(generation_mode=mode))
-    def answer(case: Case) -> None:
+    def answer(case: Case[Any]) -> None:
         response = case.call(headers={"Authorization": AUTHORIZATION})
         assert response.headers["x-request-id"]
         case.validate_response(response, checks=CHECKS)
@@ -63,5 +71,5 @@ def test_answers_are_as_described(
     answer()
 
 
-def test_all_operations_are_tried(described: Described) -> None:
+def test_all_operations_are_tried(described: Operations) -> None:
     assert set(described) == {label for label, *_ in REQUESTS}

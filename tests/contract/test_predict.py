@@ -1,4 +1,4 @@
-"""``POST /predict``: the answers, and every way in which it can be refused."""
+"""``POST /predict``: its answers, and every way to be refused."""
 
 import base64
 import gzip
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from age_gender.errors import Busy, SourceError, SourceTimeout
-from age_gender.fetch import urls as sources
+from age_gender.fetch import urls
 from age_gender.runtime import Runtime
 from age_gender.settings import Settings
 from tests.contract.conftest import AUTHORIZATION, Client, FakeRuntime, Serve, validate
@@ -36,8 +36,8 @@ ROW = [10, 10, 50, 50, 40, 40, 0.9, AGE, "M"]
 
 
 def code(response: TestResponse) -> str:
-    found: str = response.get_json()["code"]
-    return found
+    value: str = response.get_json()["code"]
+    return value
 
 
 def without_time(answer: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def without_time(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 class TestAnswer:
-    def test_as_old_clients_know_it(self, client: Client) -> None:
+    def test_as_old_clients_expect_it(self, client: Client) -> None:
         response = client.post(json={"b64": B64})
         assert response.status_code == 200
         assert response.mimetype == "application/json"
@@ -62,7 +62,7 @@ class TestAnswer:
             validate("PredictResponse", answer)
             validate("PredictRequest", {"b64": B64, **fields})
 
-    def test_details_stand_beside_the_rows(self, client: Client) -> None:
+    def test_details_accompany_the_rows(self, client: Client) -> None:
         (details,) = client.post(json={"b64": B64}).get_json()["details"]
         assert details["box"] == ROW[:4]
         assert details["age"] == AGE
@@ -106,7 +106,7 @@ class TestAnswer:
     def test_unknown_fields_are_ignored(self, client: Client) -> None:
         assert client.post(json={"b64": B64, "colour": "blue", "": None}).status_code == 200
 
-    def test_stages_are_told(self, client: Client) -> None:
+    def test_stages_are_reported(self, client: Client) -> None:
         timing = client.post(json={"b64": B64}).headers["Server-Timing"]
         stages = dict(entry.split(";dur=") for entry in timing.split(", "))
         assert {"receive", "fetch", "decode", "detect", "attributes", "render"} <= set(stages)
@@ -190,14 +190,15 @@ class TestRealModels:
 
 class TestAuthorization:
     @pytest.mark.parametrize("header", [None, "", "Basic", "Basic !!!", "Bearer x", "Basic eDp5"])
-    def test_wrong(self, serve: Serve, header: str | None) -> None:
+    def test_wrong_credentials(self, serve: Serve, header: str | None) -> None:
         runtime = FakeRuntime()
         response = serve(runtime).post(json={"b64": B64}, headers={"Authorization": header})
         assert response.status_code == 401
         assert response.headers["WWW-Authenticate"].startswith("Basic ")
         assert runtime.detector.asked == []
 
-    def test_comes_before_anything_else(self, client: Client) -> None:
+    @pytest.mark.defends("no-credentials")
+    def test_is_checked_first(self, client: Client) -> None:
         response = client.post(data=b"{", headers={"Authorization": None})
         assert response.status_code == 401
 
@@ -239,7 +240,7 @@ class TestRefused:
         response = client.post(data=data, content_type="application/json")
         assert (response.status_code, code(response)) == (400, name)
 
-    def test_400_form_of_too_many_parts(self, client: Client) -> None:
+    def test_400_form_with_too_many_parts(self, client: Client) -> None:
         response = client.post(
             data={f"field{i}": "x" for i in range(1000)} | {"image": (io.BytesIO(PICTURE), "a.png")}
         )
@@ -255,6 +256,7 @@ class TestRefused:
         )
         assert (response.status_code, code(response)) == (400, "incomplete-body")
 
+    @pytest.mark.defends("compressed-body")
     @pytest.mark.parametrize("kind", ["application/json", "image/png"])
     def test_415_compressed_body(self, client: Client, kind: str) -> None:
         response = client.post(
@@ -265,6 +267,7 @@ class TestRefused:
         assert (response.status_code, code(response)) == (415, "unsupported-media-type")
         assert "Content-Encoding" in response.get_json()["detail"]
 
+    @pytest.mark.defends("many-bodies")
     def test_429_too_much_held(self, serve: Serve) -> None:
         client = serve(max_held_bytes=1024)
         response = client.post(data=bytes(1025), content_type="image/png")
@@ -272,6 +275,7 @@ class TestRefused:
         assert int(response.headers["Retry-After"]) > 0
         assert client.post(data=PICTURE, content_type="image/png").status_code == 200
 
+    @pytest.mark.defends("many-responses")
     def test_held_until_the_answer_is_taken(self, app: Flask, serve: Serve) -> None:
         serve(max_held_bytes=4096)
         arguments: dict[str, Any] = {
@@ -297,9 +301,7 @@ class TestRefused:
 
     def test_413_picture_bytes(self, serve: Serve) -> None:
         large = PICTURE.ljust(5000, b"\0")
-        client = serve(
-            FakeRuntime(limits={"max_bytes": 4096, "max_pixels": 1 << 20}), max_picture_bytes=4096
-        )
+        client = serve(FakeRuntime(), max_picture_bytes=4096)
         for response in (
             client.post(data=large, content_type="image/png"),
             client.post(json={"b64": base64.b64encode(large).decode()}),
@@ -350,7 +352,7 @@ class TestRefused:
             assert response.status_code == 422
             assert response.get_json()["errors"][0]["field"] == "nms"
 
-    def test_424_nobody_listens(self, serve: Serve) -> None:
+    def test_424_no_server_listens(self, serve: Serve) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))  # bound, but not listening
             url = f"http://127.0.0.1:{taken.getsockname()[1]}/a.jpg"
@@ -365,7 +367,7 @@ class TestRefused:
             (Busy("full", retry_after=3), 429, "3"),
         ],
     )
-    def test_sources_that_fail(
+    def test_fetches_that_fail(
         self,
         client: Client,
         monkeypatch: pytest.MonkeyPatch,
@@ -376,11 +378,12 @@ class TestRefused:
         def fail(*_: Any) -> bytes:
             raise error
 
-        monkeypatch.setattr(sources, "from_url", fail)
+        monkeypatch.setattr(urls, "from_url", fail)
         response = client.post(json={"url": "https://a.example/"})
         assert response.status_code == status
         assert response.headers.get("Retry-After") == retry
 
+    @pytest.mark.defends("overload")
     def test_429(self, serve: Serve) -> None:
         working, finish = threading.Event(), threading.Event()
 
@@ -405,7 +408,8 @@ class TestRefused:
             assert first.result().status_code == 200
         assert client.post(json={"b64": B64}).status_code == 200
 
-    def test_500_tells_nothing_but_where_to_look(
+    @pytest.mark.defends("leaked-trace")
+    def test_500_reveals_only_the_request_id(
         self, serve: Serve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def fail() -> Any:
@@ -418,7 +422,7 @@ class TestRefused:
         assert "find-me" in response.get_json()["detail"]
         assert "the secret" in caplog.text
 
-    def test_what_could_not_be_done_is_in_the_log(
+    def test_refusals_for_lack_of_capacity_are_logged(
         self, serve: Serve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(logging.getLogger("age_gender"), "propagate", True)
@@ -464,11 +468,11 @@ FORM_PIECES = st.sampled_from(
 
 
 class TestAnything:
-    """Whatever is sent is answered, and it is never our fault."""
+    """Any request is answered, and never with a server error."""
 
     @pytest.fixture(autouse=True)
     def _no_network(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sources, "from_url", lambda *_: PICTURE)
+        monkeypatch.setattr(urls, "from_url", lambda *_: PICTURE)
 
     @examples(250)
     @given(

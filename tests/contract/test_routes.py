@@ -1,4 +1,4 @@
-"""Everything but predictions: routes, methods, pages, headers."""
+"""Routes, methods, pages and headers; everything but predictions."""
 
 import json
 import re
@@ -10,6 +10,7 @@ import pytest
 
 from age_gender import __version__
 from age_gender.edge.app import ROUTES, STATIC
+from age_gender.edge.bodies import ModelBody
 from age_gender.edge.openapi import description
 from age_gender.edge.problems import STATUSES
 from age_gender.settings import FUNCTION_DIR
@@ -19,7 +20,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;
 
 
 def loads_nothing() -> Any:
-    raise AssertionError("a model was asked for")
+    raise AssertionError("a model was loaded")
 
 
 class TestHealth:
@@ -62,8 +63,9 @@ class TestIndex:
         assert response.status_code == 200
         assert response.mimetype == kind
 
+    @pytest.mark.defends("page-injection")
     @pytest.mark.parametrize("path", ["/", "/docs"])
-    def test_pages_are_fenced_in(self, client: Client, path: str) -> None:
+    def test_pages_have_a_strict_policy(self, client: Client, path: str) -> None:
         response = client.get(path, headers={"Accept": BROWSER})
         policy = response.headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy
@@ -72,7 +74,7 @@ class TestIndex:
         assert response.headers["Referrer-Policy"] == "no-referrer"
 
     @pytest.mark.parametrize("path", ["/", "/docs"])
-    def test_all_that_a_page_refers_to_is_there(self, client: Client, path: str) -> None:
+    def test_every_reference_of_a_page_is_served(self, client: Client, path: str) -> None:
         page = client.get(path, headers={"Accept": BROWSER}).text
         addresses = set(re.findall(r'\b(?:src|href)="([^"#:]+)"', page))
         assert any(address.endswith(".js") for address in addresses)
@@ -80,8 +82,9 @@ class TestIndex:
             target = "/" + address.removeprefix("./")
             assert client.get(target).status_code == 200, address
 
+    @pytest.mark.defends("page-injection")
     @pytest.mark.parametrize("path", ["/", "/docs"])
-    def test_nothing_is_inline_that_the_policy_forbids(self, client: Client, path: str) -> None:
+    def test_pages_have_nothing_inline(self, client: Client, path: str) -> None:
         page = client.get(path, headers={"Accept": BROWSER}).text
         assert not re.search(r"<script(?![^>]*\bsrc=)", page)
         assert not re.search(r"<style|\sstyle=|\son[a-z]+=", page)
@@ -97,6 +100,7 @@ class TestIndex:
 
 
 class TestElsewhere:
+    @pytest.mark.defends("odd-path")
     @pytest.mark.parametrize(
         "path",
         [
@@ -130,14 +134,14 @@ class TestElsewhere:
     @pytest.mark.parametrize(
         "method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"]
     )
-    def test_predict_takes_post(self, client: Client, method: str) -> None:
+    def test_predict_accepts_post(self, client: Client, method: str) -> None:
         response = client.open("/predict", method=method)
         assert response.status_code == 405
         assert response.headers["Allow"] == "POST"
 
     @pytest.mark.parametrize("path", sorted(set(ROUTES) - {"/predict"}))
     @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-    def test_the_others_take_get(self, client: Client, path: str, method: str) -> None:
+    def test_the_others_accept_get(self, client: Client, path: str, method: str) -> None:
         response = client.open(path, method=method, data=b"x" * 1000)
         assert response.status_code == 405
         assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD"}
@@ -146,16 +150,17 @@ class TestElsewhere:
 class TestRequestId:
     @pytest.mark.parametrize("given", ["a", "0123-abc_DEF.9", "x" * 64])
     @pytest.mark.parametrize("path", ["/health", "/nowhere"])
-    def test_harmless_ones_are_kept(self, client: Client, given: str, path: str) -> None:
+    def test_harmless_ids_are_kept(self, client: Client, given: str, path: str) -> None:
         response = client.get(path, headers={"X-Request-Id": given})
         assert response.headers["X-Request-Id"] == given
 
+    @pytest.mark.defends("log-injection")
     @pytest.mark.parametrize("given", ["", "x" * 65, "a b", "<script>", "ü", "a/b", "a;b", "a\tb"])
-    def test_others_are_replaced(self, client: Client, given: str) -> None:
+    def test_other_ids_are_replaced(self, client: Client, given: str) -> None:
         response = client.get("/health", headers={"X-Request-Id": given})
         assert re.fullmatch(r"[0-9a-f]{16}", response.headers["X-Request-Id"])
 
-    def test_made_anew_for_each(self, client: Client) -> None:
+    def test_each_request_has_its_own(self, client: Client) -> None:
         made = {client.get("/health").headers["X-Request-Id"] for _ in range(20)}
         assert len(made) == 20
 
@@ -164,8 +169,13 @@ class TestDescriptions:
     def test_model_card(self, client: Client) -> None:
         card = client.get("/model").get_json()
         assert {"name", "version", "licence", "data", "chip", "calibration"} <= set(card)
+        validate("Model", card)
+        assert set(card) == set(ModelBody.model_fields)
 
-    def test_model_that_is_not_there(self, serve: Serve, tmp_path: Any) -> None:
+    def test_health_as_described(self, client: Client) -> None:
+        validate("Health", client.get("/health").get_json())
+
+    def test_a_missing_model(self, serve: Serve, tmp_path: Any) -> None:
         assert serve(models_dir=tmp_path).get("/model").status_code == 503
 
     def test_openapi(self, client: Client) -> None:
@@ -178,11 +188,11 @@ class TestDescriptions:
     def test_every_status_is_described(self) -> None:
         responses = description()["paths"]["/predict"]["post"]["responses"]
         described = {int(status) for status in responses}
-        # Of other paths and methods, and that of a client which is gone.
+        # 404 and 405 belong to other paths and methods; the client of a 499 is gone.
         elsewhere = {404, 405, 499}
         assert described == {200, *(status for status, _ in STATUSES.values())} - elsewhere
 
-    def test_every_reference_leads_somewhere(self) -> None:
+    def test_every_reference_resolves(self) -> None:
         references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(description())))
         assert references <= set(description()["components"]["schemas"])
 

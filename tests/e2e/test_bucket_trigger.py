@@ -287,6 +287,7 @@ def test_a_storage_that_fails_for_a_while_only_delays(
         assert written[name] > written[name.replace(".json", ".annotated.jpg")]
 
 
+@pytest.mark.defends("trigger-loop")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -294,6 +295,7 @@ def test_a_storage_that_fails_for_a_while_only_delays(
         {"OUTPUT_BUCKET": SOURCE, "INPUT_PREFIX": "in/", "OUTPUT_PREFIX": "in/out/"},
     ],
 )
+@pytest.mark.defends("trigger-loop")
 def test_it_refuses_to_start_when_results_could_become_inputs(
     tmp_path: Path, changes: dict[str, str]
 ) -> None:
@@ -332,6 +334,7 @@ def test_redelivery_completes_what_a_killed_function_left(
     assert contents == {}
 
 
+@pytest.mark.defends("trigger-loop")
 def test_results_in_the_same_bucket_are_not_processed(server: BucketServer, tmp_path: Path) -> None:
     places = {"OUTPUT_BUCKET": SOURCE, "INPUT_PREFIX": "in/", "OUTPUT_PREFIX": "out/"}
     uploads = [server.put("in/a.jpg", small()), server.put("other/a.jpg", small())]

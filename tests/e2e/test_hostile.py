@@ -1,4 +1,4 @@
-"""Clients that mean harm, over real connections to the real server."""
+"""Malicious clients, over real connections to the real server."""
 
 import base64
 import io
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -21,13 +22,12 @@ import pytest
 import requests
 from PIL import Image
 
+from age_gender.edge import server
 from testing import photos
 from testing.service import AUTHORIZATION, ROOT, Service
 
 TIMEOUT = 100
-"""Seconds after which something will never happen."""
-THREADS = 96
-"""Of the server; see function/main.py."""
+"""Seconds until a test fails."""
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def connection(service: Service) -> Iterator[socket.socket]:
         yield made
 
 
-def everything(made: socket.socket) -> bytes:
-    """What the server sends until it closes the connection."""
+def receive_all(made: socket.socket) -> bytes:
+    """Receive until the server closes the connection."""
     received = bytearray()
     try:
         while piece := made.recv(1 << 16):
@@ -53,7 +53,7 @@ def everything(made: socket.socket) -> bytes:
 
 
 def head(length: int | None, **headers: str) -> bytes:
-    """The first line and the headers of a prediction with a picture as its body."""
+    """The first line and headers of a prediction whose body is a picture."""
     given = {"Host": "x", "Authorization": AUTHORIZATION, "Content-Type": "image/jpeg", **headers}
     if length is not None:
         given["Content-Length"] = str(length)
@@ -65,25 +65,26 @@ def status(answer: bytes) -> int:
     return int(answer.split(b" ", 2)[1])
 
 
-def lines_of(log: Path) -> list[dict]:
+def lines_of(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
 def is_connected(process: psutil.Process, port: int) -> bool:
     """Whether a process holds an established connection to that port."""
-    found = process.net_connections("tcp")
-    return any(c.raddr and c.raddr.port == port and c.status == "ESTABLISHED" for c in found)
+    connections = process.net_connections("tcp")
+    return any(c.raddr and c.raddr.port == port and c.status == "ESTABLISHED" for c in connections)
 
 
 def large_picture(side: int) -> bytes:
-    """A few hundred kilobytes that take seconds."""
+    """A few hundred kilobytes that take seconds to process."""
     small = np.random.default_rng(0).integers(0, 256, (side // 40, side // 40, 3), np.uint8)
     stream = io.BytesIO()
     Image.fromarray(small).resize((side, side)).save(stream, "JPEG")
     return stream.getvalue()
 
 
-class TestRequestsThatAreNone:
+class TestInvalidRequests:
+    @pytest.mark.defends("request-smuggling")
     @pytest.mark.parametrize(
         "data",
         [
@@ -105,13 +106,14 @@ class TestRequestsThatAreNone:
         with connection(service) as made:
             made.sendall(data)
             made.shutdown(socket.SHUT_WR)
-            answer = everything(made)
+            answer = receive_all(made)
         assert b"Traceback" not in answer
         assert not answer or status(answer) in {400, 401, 411, 414, 431, 501, 505}
         assert service.get("/health").status_code == 200
 
+    @pytest.mark.defends("endless-request-line")
     def test_first_line_without_end(self, service: Service) -> None:
-        """It would be kept in memory for as long as the client goes on."""
+        """It must not be kept in memory for as long as the client sends."""
         sent = 0
         with connection(service) as made:
             try:
@@ -125,14 +127,15 @@ class TestRequestsThatAreNone:
 
 
 class TestBodies:
+    @pytest.mark.defends("broken-chunks")
     @pytest.mark.parametrize(
         "chunks", [b"5\r\nab", b"ffffffff\r\nabc", b"zz\r\n", b"5\r\nabcdefgh\r\n0\r\n\r\n", b""]
     )
-    def test_chunks_that_break_off_are_called_so(self, service: Service, chunks: bytes) -> None:
+    def test_chunks_that_break_off(self, service: Service, chunks: bytes) -> None:
         with connection(service) as made:
             made.sendall(head(None, Transfer_Encoding="chunked", Connection="close") + chunks)
             made.shutdown(socket.SHUT_WR)
-            answer = everything(made)
+            answer = receive_all(made)
         assert status(answer) == 400
         assert b'"incomplete-body"' in answer
 
@@ -141,11 +144,13 @@ class TestBodies:
         answer = service.post(data=pieces, headers={"Content-Type": "image/jpeg"})
         assert answer.status_code == 200
 
+    @pytest.mark.defends("large-body")
     def test_40_megabytes(self, service: Service) -> None:
         answer = service.post(data=bytes(40_000_000), headers={"Content-Type": "image/jpeg"})
         assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
 
-    def test_many_large_ones_at_once_are_not_all_kept(self, tmp_path: Path) -> None:
+    @pytest.mark.defends("many-bodies")
+    def test_many_large_ones_are_not_all_kept(self, tmp_path: Path) -> None:
         with Service(tmp_path / "log") as service, ExitStack() as stack:
             worker = psutil.Process(service.process.pid).children()[0]
             before = worker.memory_info().rss
@@ -171,10 +176,11 @@ class TestBodies:
 
 
 class TestSlowClients:
-    def test_do_not_keep_the_threads(self, tmp_path: Path) -> None:
-        """More than there are threads, each of which sends a header that does not end."""
+    @pytest.mark.defends("slow-headers")
+    def test_do_not_occupy_the_threads(self, tmp_path: Path) -> None:
+        """More clients than threads, each sending a header without end."""
         with Service(tmp_path / "log") as service, ExitStack() as stack:
-            made = [stack.enter_context(connection(service)) for _ in range(THREADS + 8)]
+            made = [stack.enter_context(connection(service)) for _ in range(server.THREADS + 8)]
             ended = threading.Event()
 
             def drip() -> None:
@@ -198,7 +204,8 @@ class TestSlowClients:
                 thread.join()
             assert answer.status_code == 200
 
-    def test_that_never_read_their_answer_are_given_up(self, service: Service) -> None:
+    @pytest.mark.defends("unread-response")
+    def test_that_never_read_their_answer_are_cut_off(self, service: Service) -> None:
         noise = np.random.default_rng(0).integers(0, 256, (2500, 2500, 3), np.uint8)
         picture = photos.encoded(noise)
         path = b"/predict?get_attributes=false&draw=false&min_face=2000 "
@@ -217,8 +224,9 @@ class TestSlowClients:
             while is_connected(worker, mine):
                 assert time.monotonic() < end, "the server still waits for its client"
                 time.sleep(0.2)
-            assert len(everything(made)) < expected
+            assert len(receive_all(made)) < expected
 
+    @pytest.mark.defends("hang-up")
     def test_that_hang_up_cost_no_prediction(self, tmp_path: Path, portrait: bytes) -> None:
         log = tmp_path / "log"
         with (
@@ -229,7 +237,7 @@ class TestSlowClients:
             worker = psutil.Process(service.process.pid).children()[0]
             before = worker.cpu_times().user
             first = pool.submit(service.predict, large_picture(5000), min_face=1)
-            while worker.cpu_times().user < before + 0.3:  # until it is being worked on
+            while worker.cpu_times().user < before + 0.3:  # until it is in flight
                 assert not first.done()
                 time.sleep(0.02)
             for _ in range(5):
@@ -240,9 +248,10 @@ class TestSlowClients:
         assert log.read_text().count('"predicted"') == 3
 
 
-class TestEnd:
+class TestShutdown:
+    @pytest.mark.defends("shutdown")
     def test_what_was_accepted_is_answered(self, tmp_path: Path, portrait: bytes) -> None:
-        """A picture whose server is slow, and one that never comes."""
+        """One picture is delivered late, another never."""
         asked, release = threading.Semaphore(0), threading.Event()
 
         def serve(listener: socket.socket) -> None:
@@ -260,7 +269,7 @@ class TestEnd:
                     made.sendall(f"HTTP/1.1 200 OK\r\n{length}\r\n\r\n".encode() + portrait)
                     return
                 made.settimeout(TIMEOUT)
-                made.recv(1)  # until the service gives it up
+                made.recv(1)  # until the service gives up
 
         with (
             socket.create_server(("127.0.0.1", 0)) as listener,
@@ -281,7 +290,8 @@ class TestEnd:
             assert late.result(TIMEOUT).status_code == 504
             assert service.process.wait(TIMEOUT) == 0
 
-    def test_a_client_that_never_ends_does_not_keep_it(self, tmp_path: Path) -> None:
+    @pytest.mark.defends("shutdown-stuck")
+    def test_a_client_that_never_ends_does_not_delay_it(self, tmp_path: Path) -> None:
         with Service(tmp_path / "log") as service, connection(service) as made:
             made.sendall(head(1000) + b"begun")
             time.sleep(0.5)
@@ -290,8 +300,9 @@ class TestEnd:
 
 
 class TestFaults:
+    @pytest.mark.defends("decoder-crash")
     def test_a_worker_that_dies_is_replaced(self, tmp_path: Path, portrait: bytes) -> None:
-        """What a decoder that crashes comes to."""
+        """As if a decoder had crashed."""
         with Service(tmp_path / "log") as service:
             before = service.predict(portrait)
             psutil.Process(service.process.pid).children()[0].send_signal(signal.SIGSEGV)
@@ -305,7 +316,8 @@ class TestFaults:
                     time.sleep(0.1)
         assert after["faces"] == before["faces"]
 
-    def test_a_damaged_model_is_a_clear_503_and_no_loop(
+    @pytest.mark.defends("damaged-model")
+    def test_a_damaged_model_is_a_clear_503_and_restarts_nothing(
         self, tmp_path: Path, portrait: bytes
     ) -> None:
         models = tmp_path / "models"
@@ -327,7 +339,8 @@ class TestFaults:
             assert service.get("/health").status_code == 200
             assert psutil.Process(service.process.pid).children() == [worker]
 
-    def test_a_damaged_model_ends_the_command_with_a_code(
+    @pytest.mark.defends("damaged-model")
+    def test_a_damaged_model_ends_the_command_with_an_exit_code(
         self, tmp_path: Path, portrait: bytes
     ) -> None:
         (tmp_path / "a.jpg").write_bytes(portrait)
@@ -344,6 +357,7 @@ class TestFaults:
         assert "make models" in done.stderr
         assert "Traceback" not in done.stderr
 
+    @pytest.mark.defends("open-files")
     def test_no_file_left_to_open(self, tmp_path: Path, portrait: bytes) -> None:
         with Service(tmp_path / "log") as service, ExitStack() as stack:
             service.predict(portrait)
@@ -358,7 +372,8 @@ class TestFaults:
 
 
 class TestLog:
-    def test_every_line_is_json_whatever_the_decoders_say(
+    @pytest.mark.defends("decoder-log")
+    def test_every_line_is_json_even_from_the_decoders(
         self, tmp_path: Path, portrait: bytes
     ) -> None:
         jpeg = bytearray(portrait)
@@ -372,11 +387,12 @@ class TestLog:
                     data=bytes(data),
                     headers={"Content-Type": "image/x"},
                 )
-        told = lines_of(tmp_path / "log")
-        assert any(line["logger"] == "stderr" for line in told)
-        assert all(line["severity"] and line["message"] for line in told)
+        lines = lines_of(tmp_path / "log")
+        assert any(line["logger"] == "stderr" for line in lines)
+        assert all(line["severity"] and line["message"] for line in lines)
 
-    def test_no_secret_in_it_nor_in_any_answer(self, tmp_path: Path, portrait: bytes) -> None:
+    @pytest.mark.defends("leaked-secret")
+    def test_no_secret_in_the_log_or_an_answer(self, tmp_path: Path, portrait: bytes) -> None:
         password = "correct-horse-battery"
         right, wrong = ("someone", password), ("someone", "wrong-" + password)
         encoded = [

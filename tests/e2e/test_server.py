@@ -1,5 +1,6 @@
-"""The server as a process: loading after the fork, many threads, engines, settings, addresses."""
+"""The server as a process: loading after the fork, threads, engines, settings, addresses."""
 
+import base64
 import functools
 import http.server
 import os
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,18 +39,18 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         thread.join()
 
 
-def without_times(answer: dict) -> dict:
+def without_times(answer: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in answer.items() if key != "inference_time"}
 
 
-def test_first_requests_at_once_load_each_model_once(
+def test_simultaneous_first_requests_load_each_model_once(
     tmp_path: Path, pictures: dict[str, bytes]
 ) -> None:
-    """Eight threads ask both detectors at the same time, of a process that has loaded nothing."""
+    """Eight threads use both detectors, in a process that has loaded nothing yet."""
     jobs = [(name, detector) for name in pictures for detector in ("fast", "accurate")] * 4
     with Service(tmp_path / "log") as service:
 
-        def ask(job: tuple[str, str]) -> dict:
+        def ask(job: tuple[str, str]) -> dict[str, Any]:
             name, detector = job
             return without_times(service.predict(pictures[name], face_detector=detector))
 
@@ -64,7 +66,7 @@ def test_first_requests_at_once_load_each_model_once(
 
 
 def test_health_answers_while_models_load(tmp_path: Path, pictures: dict[str, bytes]) -> None:
-    # TensorFlow takes seconds to load, so that there is something to be faster than.
+    # TensorFlow takes seconds to load, which is long enough to notice.
     with Service(tmp_path / "log", ENGINE="tensorflow") as service:
         done = threading.Event()
         answers = []
@@ -97,8 +99,8 @@ def test_tensorflow_and_litert_agree(
             assert len(ours["faces"]) == len(theirs["faces"]) > 0
             for a, b in zip(ours["details"], theirs["details"], strict=True):
                 assert max(abs(x - y) for x, y in zip(a["box"], b["box"], strict=True)) <= 1
-                # LiteRT's detector works in int8: its landmarks, and with them the chip, lie a
-                # fraction of a pixel elsewhere.
+                # LiteRT's detector runs in int8, so landmarks and chips are off by a fraction of a
+                # pixel.
                 assert abs(a["age"] - b["age"]) <= 1
                 assert a["gender"] == b["gender"]
 
@@ -164,6 +166,4 @@ def test_sigterm_ends_the_server(tmp_path: Path) -> None:
 
 
 def _base64(pictures: dict[str, bytes]) -> str:
-    import base64
-
     return base64.b64encode(pictures["astronaut"]).decode("ascii")

@@ -1,4 +1,4 @@
-"""The demo page in a real browser: what a visitor does, sees and is told."""
+"""The demo page in a real browser: what a visitor does, sees and hears."""
 
 import base64
 import functools
@@ -9,8 +9,10 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
@@ -20,13 +22,11 @@ from testing.service import CREDENTIALS, Service
 pytest.importorskip("playwright", reason="the demo page is NOT tested: playwright is missing")
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
 
 from tests.e2e.web.browser import PAGE_TIMEOUT_MS, chromium, find_chromium, sign_in, upload
 
 expect.set_options(timeout=PAGE_TIMEOUT_MS)
-
-OpenPage = Callable[..., Page]
 
 DROP = """([kind, name, data]) => {
   const transfer = new DataTransfer();
@@ -57,40 +57,86 @@ def browser() -> Iterator[Browser]:
         yield started
 
 
-@pytest.fixture
-def open_page(browser: Browser, service: Service) -> Iterator[OpenPage]:
-    """Opens the page in a tab of its own; afterwards, checks what none may do.
+@dataclass
+class Record:
+    """One tab: where it was opened, the errors the test expects, its requests and its errors."""
 
-    No tab may log an error that the test did not announce in ``page.announced``, nor ask anyone
-    but the service for anything.
-    """
-    contexts, pages = [], []
+    home: str
+    expected_errors: Sequence[str]
+    requests: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
-    def open_(url: str = service.url, width: int = 1280, height: int = 900, **more: object) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height}, **more)
-        page = context.new_page()
-        page.set_default_timeout(PAGE_TIMEOUT_MS)
-        page.complaints, page.asked, page.announced, page.home = [], [], [], url
-        page.on(
-            "console", lambda m: m.type in ("error", "warning") and page.complaints.append(m.text)
-        )
-        page.on("pageerror", lambda error: page.complaints.append(str(error)))
-        page.on("request", lambda request: page.asked.append(request.url))
-        page.goto(url)
-        contexts.append(context)
-        pages.append(page)
-        return page
-
-    yield open_
-    for page in pages:
+    def check(self) -> None:
+        """No unexpected error, and no request to anything but the service."""
         unexpected = [
-            text for text in page.complaints if not any(word in text for word in page.announced)
+            text for text in self.errors if not any(word in text for word in self.expected_errors)
         ]
         assert unexpected == []
-        own = (f"{page.home}/", f"blob:{page.home}/")
-        assert [url for url in page.asked if not url.startswith(own)] == []
-    for context in contexts:
-        context.close()
+        own = (f"{self.home}/", f"blob:{self.home}/")
+        assert [url for url in self.requests if not url.startswith(own)] == []
+
+
+class OpenPage:
+    """Opens the page in tabs of their own and records what each requests and reports as an error.
+
+    ``expected_errors`` are parts of console messages that do not fail the test.
+    """
+
+    def __init__(self, browser: Browser, home: str):
+        self._browser = browser
+        self._home = home
+        self._tabs: dict[Page, Record] = {}
+
+    def __call__(
+        self,
+        url: str | None = None,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        expected_errors: Sequence[str] = (),
+        color_scheme: Literal["light", "dark"] | None = None,
+        reduced_motion: Literal["reduce"] | None = None,
+        accept_downloads: bool | None = None,
+        permissions: Sequence[str] | None = None,
+    ) -> Page:
+        context = self._browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=color_scheme,
+            reduced_motion=reduced_motion,
+            accept_downloads=accept_downloads,
+            permissions=permissions,
+        )
+        page = context.new_page()
+        page.set_default_timeout(PAGE_TIMEOUT_MS)
+        record = self._tabs[page] = Record(url or self._home, expected_errors)
+
+        def note_message(message: ConsoleMessage) -> None:
+            if message.type in ("error", "warning"):
+                record.errors.append(message.text)
+
+        page.on("console", note_message)
+        page.on("pageerror", lambda error: record.errors.append(str(error)))
+        page.on("request", lambda request: record.requests.append(request.url))
+        page.goto(record.home)
+        return page
+
+    def predictions(self, page: Page) -> int:
+        """How many predictions a tab has requested so far."""
+        return sum(url.endswith("/predict") for url in self._tabs[page].requests)
+
+    def close(self) -> None:
+        """Close all tabs, then check their records."""
+        for page in self._tabs:
+            page.context.close()
+        for record in self._tabs.values():
+            record.check()
+
+
+@pytest.fixture
+def open_page(browser: Browser, service: Service) -> Iterator[OpenPage]:
+    opener = OpenPage(browser, service.url)
+    yield opener
+    opener.close()
 
 
 @pytest.fixture(scope="module")
@@ -107,10 +153,6 @@ def text_file(tmp_path: Path) -> Path:
     return path
 
 
-def predictions(page: Page) -> int:
-    return sum(url.endswith("/predict") for url in page.asked)
-
-
 def set_threshold(page: Page, value: float) -> None:
     page.locator("#threshold").evaluate(
         "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')); }",
@@ -118,11 +160,11 @@ def set_threshold(page: Page, value: float) -> None:
     )
 
 
-def answer_with(details: list[dict]) -> str:
+def answer_with(details: list[dict[str, Any]]) -> str:
     return json.dumps({"details": details, "image_size": [512, 512], "inference_time": 12.3})
 
 
-def made_up_face(x: int, confidence: float, *, reliable: bool = True) -> dict:
+def made_up_face(x: int, confidence: float, *, reliable: bool = True) -> dict[str, Any]:
     return {
         "box": [x, 60, x + 90, 180],
         "confidence": confidence,
@@ -152,17 +194,16 @@ def test_an_uploaded_picture_gets_boxes_and_ages(
     sign_in(page)
     upload(page, portrait)
     expect(page.locator(".face")).to_have_count(1)
-    told = service.predict(portrait.read_bytes(), face_detector="accurate", return_image=False)[
-        "details"
-    ][0]
-    expect(page.locator(".face-age")).to_have_text(str(round(told["age"])))
-    low, high = told["age_interval"]
+    answer = service.predict(portrait.read_bytes(), face_detector="accurate", return_image=False)
+    (predicted,) = answer["details"]
+    expect(page.locator(".face-age")).to_have_text(str(round(predicted["age"])))
+    low, high = predicted["age_interval"]
     expect(page.locator(".face-range")).to_have_text(f"{round(low)}–{round(high)}")  # noqa: RUF001
-    expect(page.locator(".face-sex")).to_contain_text("Female")
+    expect(page.locator(".face-gender")).to_contain_text("Female")
     expect(page.locator("#status")).to_have_text("1 face found.")
-    assert_box_over_face(page, told["box"])
+    assert_box_over_face(page, predicted["box"])
     page.set_viewport_size({"width": 500, "height": 700})
-    assert_box_over_face(page, told["box"])
+    assert_box_over_face(page, predicted["box"])
 
 
 def assert_box_over_face(page: Page, box: list[int]) -> None:
@@ -181,8 +222,7 @@ def assert_box_over_face(page: Page, box: list[int]) -> None:
 
 
 def test_the_sample_asks_for_a_sign_in_and_goes_on(open_page: OpenPage) -> None:
-    page = open_page()
-    page.announced.append("401")
+    page = open_page(expected_errors=["401"])
     page.click("#sample")
     expect(page.locator("#sign-in")).to_be_visible()
     sign_in(page)
@@ -191,17 +231,16 @@ def test_the_sample_asks_for_a_sign_in_and_goes_on(open_page: OpenPage) -> None:
 
 
 def test_a_wrong_password_is_named_and_can_be_mended(open_page: OpenPage, portrait: Path) -> None:
-    page = open_page()
-    page.announced.append("401")
+    page = open_page(expected_errors=["401"])
     sign_in(page, password="wrong")
     upload(page, portrait, portrait, portrait)
     problem = page.locator("#sign-in-problem")
     expect(problem).to_have_text("The user name or the password is wrong.")
-    assert predictions(page) == 1, "the other pictures are not sent in vain"
+    assert open_page.predictions(page) == 1, "the other pictures are not sent in vain"
     page.click("#sign-in-cancel")
     expect(page.locator("#problem-title")).to_have_text("Please sign in")
     expect(page.locator("#problem-detail")).to_have_text(
-        "This service wants a user name and a password."
+        "This service needs a user name and a password."
     )
     page.click("#problem-sign-in")
     sign_in(page)
@@ -209,6 +248,7 @@ def test_a_wrong_password_is_named_and_can_be_mended(open_page: OpenPage, portra
     expect(page.locator("#problem")).to_be_hidden()
 
 
+@pytest.mark.defends("stored-credentials")
 def test_credentials_stay_in_the_tab(open_page: OpenPage, portrait: Path) -> None:
     page = open_page()
     sign_in(page)
@@ -236,15 +276,18 @@ def test_the_threshold_acts_at_once_and_a_detector_asks_again(
     set_threshold(page, 0.8)
     expect(page.locator(".face:visible")).to_have_count(1)
     expect(page.locator(".box:visible")).to_have_count(1)
-    assert predictions(page) == 1
-    page.check("input[value=fast]")
+    assert open_page.predictions(page) == 1
+    with page.expect_request("**/predict"):
+        page.check("input[value=fast]")
     expect(page.locator("#snippet")).to_contain_text("face_detector=fast")
+    expect(page.locator(".face:visible")).to_have_count(1)
     page.check("input[value=accurate]")
     expect(page.locator("#snippet")).to_contain_text("face_detector=accurate")
     page.fill("#min-face", "60")
-    page.press("#min-face", "Tab")
+    with page.expect_request("**/predict"):
+        page.press("#min-face", "Tab")
     expect(page.locator("#snippet")).to_contain_text("min_face=60")
-    assert predictions(page) == 3, "known answers are not asked for again"
+    assert open_page.predictions(page) == 3, "known answers are not asked for again"
 
 
 def test_doubtful_faces_are_marked(open_page: OpenPage, portrait: Path) -> None:
@@ -319,8 +362,7 @@ def test_everything_works_from_the_keyboard(open_page: OpenPage, portrait: Path)
 def test_several_pictures_one_of_them_broken(
     open_page: OpenPage, portrait: Path, text_file: Path
 ) -> None:
-    page = open_page()
-    page.announced.append("415")
+    page = open_page(expected_errors=["415"])
     sign_in(page)
     upload(page, portrait, text_file, portrait)
     expect(page.locator(".thumb-status")).to_have_text(["1 face", "failed", "1 face"])
@@ -366,8 +408,7 @@ def test_on_a_phone_the_faces_come_before_the_settings(open_page: OpenPage, port
 def test_what_is_said_aloud_is_said_once(
     open_page: OpenPage, portrait: Path, text_file: Path
 ) -> None:
-    page = open_page()
-    page.announced.append("415")
+    page = open_page(expected_errors=["415"])
     sign_in(page)
     upload(page, text_file)
     expect(page.locator("#problem")).to_have_role("alert")
@@ -384,14 +425,13 @@ def test_too_large_a_file_is_refused_before_it_is_sent(open_page: OpenPage, tmp_
         file.truncate(20 * 1024 * 1024 + 1)
     upload(page, large)
     expect(page.locator("#problem-detail")).to_contain_text("at most 20 MB")
-    assert predictions(page) == 0
+    assert open_page.predictions(page) == 0
 
 
 def test_a_busy_service_is_asked_once_more_when_it_says(
     open_page: OpenPage, portrait: Path
 ) -> None:
-    page = open_page()
-    page.announced.append("429")
+    page = open_page(expected_errors=["429"])
     busy = json.dumps({"detail": "all workers are busy", "code": "busy"})
 
     def refuse(route: Route) -> None:
@@ -406,7 +446,7 @@ def test_a_busy_service_is_asked_once_more_when_it_says(
     expect(page.locator("#status")).to_have_text("The service is busy: trying again in 1 s.")
     expect(page.locator("#problem-title")).to_have_text("The service is busy")
     expect(page.locator("#problem-detail")).to_have_text("All workers are busy.")
-    assert predictions(page) == 2
+    assert open_page.predictions(page) == 2
     page.unroute("**/predict")
     page.route("**/predict", three_faces)
     page.click("#problem-retry")
@@ -438,7 +478,7 @@ def test_a_busy_service_is_asked_once_more_when_it_says(
         (502, None, "The service refused", "status 502"),
     ],
 )
-def test_each_problem_is_told_in_words(
+def test_each_problem_is_explained(
     open_page: OpenPage,
     portrait: Path,
     status: int,
@@ -446,8 +486,7 @@ def test_each_problem_is_told_in_words(
     title: str,
     detail: str,
 ) -> None:
-    page = open_page()
-    page.announced.append(str(status))
+    page = open_page(expected_errors=[str(status)])
     text = "<h1>Bad gateway</h1>" if body is None else json.dumps(body)
     page.route("**/predict", lambda route: route.fulfill(status=status, body=text))
     upload(page, portrait)
@@ -456,11 +495,10 @@ def test_each_problem_is_told_in_words(
     expect(page.locator("#problem")).to_have_attribute("role", "alert")
 
 
-def test_a_service_that_is_gone_is_told_and_tried_again(
+def test_an_unreachable_service_is_reported_and_tried_again(
     open_page: OpenPage, portrait: Path
 ) -> None:
-    page = open_page()
-    page.announced.append("ERR_FAILED")
+    page = open_page(expected_errors=["ERR_FAILED"])
     page.route("**/predict", lambda route: route.abort())
     upload(page, portrait)
     expect(page.locator("#problem-title")).to_have_text("The service cannot be reached")
@@ -485,8 +523,7 @@ def test_pasted_and_dropped_pictures(open_page: OpenPage, portrait: Path) -> Non
 
 
 def test_an_address_is_checked_here_and_by_the_service(open_page: OpenPage) -> None:
-    page = open_page()
-    page.announced.append("400")
+    page = open_page(expected_errors=["400"])
     sign_in(page)
     page.fill("#address", "not an address")
     page.press("#address", "Enter")
@@ -520,7 +557,7 @@ def test_a_picture_from_an_address_is_shown(
         page.fill("#address", picture_server)
         page.press("#address", "Enter")
         expect(page.locator(".face")).to_have_count(1)
-        assert page.locator("#picture").evaluate("image => image.naturalWidth") == 512
+        expect(page.locator("#picture")).to_have_js_property("naturalWidth", 512)
         expect(page.locator("#sign-in")).to_be_hidden()
 
 
@@ -533,7 +570,7 @@ def test_blur_and_download(open_page: OpenPage, portrait: Path, tmp_path: Path) 
     page.check("#blur")
     expect(page.locator("#picture")).not_to_have_attribute("src", before)
     expect(page.locator("#frame")).to_have_class("frame")
-    assert predictions(page) == 2, "the copy is asked for once"
+    assert open_page.predictions(page) == 2, "the copy is asked for once"
     expect(page.locator("#blur-hint")).to_be_visible()
     page.uncheck("#boxes")
     with page.expect_download() as started:
@@ -553,7 +590,7 @@ def test_the_camera_takes_a_picture(open_page: OpenPage) -> None:
     page.click("#camera")
     page.locator("#camera-shoot:enabled").click()
     expect(page.locator("#picture-name")).to_have_text("camera.jpg")
-    assert page.evaluate("document.getElementById('camera-view').srcObject") is None
+    expect(page.locator("#camera-view")).to_have_js_property("srcObject", None)
 
 
 def test_no_camera_no_button(browser: Browser, service: Service) -> None:
@@ -619,8 +656,7 @@ def test_copying_a_snippet(open_page: OpenPage, portrait: Path) -> None:
 def test_nothing_scrolls_sideways(
     open_page: OpenPage, portrait: Path, text_file: Path, width: int
 ) -> None:
-    page = open_page(width=width, height=740)
-    page.announced.append("415")
+    page = open_page(width=width, height=740, expected_errors=["415"])
     assert_fits(page)
     sign_in(page)
     upload(page, portrait, text_file, portrait, portrait)
@@ -638,10 +674,15 @@ def assert_fits(page: Page) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_accessible(
-    open_page: OpenPage, portrait: Path, text_file: Path, scheme: str, width: int
+    open_page: OpenPage,
+    portrait: Path,
+    text_file: Path,
+    scheme: Literal["light", "dark"],
+    width: int,
 ) -> None:
-    page = open_page(width=width, color_scheme=scheme, reduced_motion="reduce")
-    page.announced.append("415")
+    page = open_page(
+        width=width, color_scheme=scheme, reduced_motion="reduce", expected_errors=["415"]
+    )
     assert_no_violations(page)
     page.click("#account")
     assert_no_violations(page)
@@ -697,8 +738,8 @@ def test_the_reference_shows_what_the_service_says_of_itself(
     expect(page.locator("#title")).to_contain_text(described["info"]["version"])
     for path in described["paths"]:
         expect(page.get_by_role("heading", name=path, exact=False).first).to_be_visible()
-    for field in ("confidence", "min_face", "age_interval"):
-        expect(page.get_by_role("rowheader", name=field, exact=True).first).to_be_visible()
+    for name in ("confidence", "min_face", "age_interval"):
+        expect(page.get_by_role("rowheader", name=name, exact=True).first).to_be_visible()
     assert_no_violations(page)
     page.set_viewport_size({"width": 320, "height": 700})
     assert_fits(page)

@@ -1,4 +1,4 @@
-"""cloudbuild.yaml is one, its scripts are sound, and nothing gets traffic before its test."""
+"""cloudbuild.yaml is valid, its scripts are sound, and no revision gets traffic before its test."""
 
 import re
 import shutil
@@ -69,15 +69,15 @@ def test_every_substitution_is_described_and_used() -> None:
         assert re.search(rf"^  {name}: .*  # \S", text, re.MULTILINE), name
 
 
-def test_every_variable_is_given_and_used() -> None:
+def test_every_variable_is_set_and_used() -> None:
     build = cloudbuild()
-    given = {item.split("=", 1)[0] for item in build["options"]["env"]}
+    set_variables = {item.split("=", 1)[0] for item in build["options"]["env"]}
     code = " ".join(step["script"] for step in build["steps"])
     code += (ROOT / "container" / "smoke_test.py").read_text(encoding="utf-8")
     read = set(re.findall(r"\$\{?([A-Z]+\w*)", code)) | set(
         re.findall(r"environ\[['\"](\w+)['\"]\]", code)
     )
-    assert read == given
+    assert read == set_variables
 
 
 @pytest.mark.parametrize("name", list(cloudbuild_steps()))
@@ -91,11 +91,9 @@ def test_scripts_are_sound(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "old", "new", "rule"),
     [
-        pytest.param(
-            *("candidate", '"$SERVICE"', "$SERVICE", "SC2086"), id="words that fall apart"
-        ),
-        pytest.param("build", "base=$(", "bass=$(", "SC2034", id="a variable that nobody reads"),
-        pytest.param("traffic", "exit 0", "(exit 0", "SC1073", id="what bash cannot read"),
+        pytest.param(*("candidate", '"$SERVICE"', "$SERVICE", "SC2086"), id="word splitting"),
+        pytest.param("build", "base=$(", "bass=$(", "SC2034", id="an unused variable"),
+        pytest.param("traffic", "exit 0", "(exit 0", "SC1073", id="a syntax error"),
     ],
 )
 def test_a_mistake_in_a_script_is_caught(
@@ -115,8 +113,8 @@ def test_gcloud_knows_every_command(tmp_path: Path) -> None:
 
 
 def test_a_flag_that_gcloud_does_not_know_is_caught(tmp_path: Path) -> None:
-    (found,) = lint_gcloud(["gcloud run deploy service --region=x --no-trafic"], tmp_path)
-    assert "--no-trafic" in found
+    (finding,) = lint_gcloud(["gcloud run deploy service --region=x --no-trafic"], tmp_path)
+    assert "--no-trafic" in finding
 
 
 def uploaded(folder: Path) -> set[str]:
@@ -128,12 +126,12 @@ def uploaded(folder: Path) -> set[str]:
 def test_what_the_build_needs_is_uploaded() -> None:
     weights = {f"modelbuild/own/{n}.npz" for n in ("agn-v1", "agn-v1-ccby")}
     needed = {"Dockerfile", ".dockerignore", "Makefile", "function/main.py", "tests/conftest.py"}
-    found = uploaded(ROOT)
-    assert needed | weights <= found
-    assert not [name for name in found if name.endswith((".tflite", ".pb", ".pyc"))]
+    files = uploaded(ROOT)
+    assert needed | weights <= files
+    assert not [name for name in files if name.endswith((".tflite", ".pb", ".pyc"))]
 
 
-def test_what_is_secret_or_large_is_not(tmp_path: Path) -> None:
+def test_secret_and_large_files_are_not_uploaded(tmp_path: Path) -> None:
     shutil.copy(ROOT / ".gcloudignore", tmp_path)
     example = "terraform/envs/example"
     secret = {f"{example}/terraform.tfvars", f"{example}/terraform.tfstate", ".git/config"}

@@ -1,4 +1,4 @@
-"""What docs/deploy.md and docs/bucket.md say can be typed."""
+"""Commands and figures in docs/deploy.md and docs/bucket.md are valid."""
 
 import json
 import re
@@ -29,19 +29,19 @@ def test_gcloud_knows_every_command(tmp_path: Path) -> None:
     assert lint_gcloud(documented(), tmp_path) == []
 
 
-def test_continued_lines_and_nested_commands_are_found() -> None:
+def test_continued_lines_and_nested_commands_are_split() -> None:
     block = "$ a | gcloud x create \\\n    --flag=1\n$ b $(gcloud y z --w=1)/c && gcloud d e > f\n"
     assert gcloud_commands(block) == ["gcloud y z --w=1", "gcloud x create --flag=1", "gcloud d e"]
 
 
-def test_a_flag_that_gcloud_does_not_know_is_caught(tmp_path: Path) -> None:
+def test_an_unknown_flag_is_reported(tmp_path: Path) -> None:
     commands = [c.replace("--entry-point", "--entrypoint") for c in documented()]
     wrong = [c for c in commands if "--entrypoint" in c]
     assert wrong
     assert len(lint_gcloud(wrong[:1], tmp_path)) == 1
 
 
-def test_outputs_that_are_named_exist() -> None:
+def test_named_outputs_exist() -> None:
     outputs, _ = outputs_and_variables()
     named = set(re.findall(r"terraform\S* (?:-chdir=\S+ )?output -raw (\w+)", DOC))
     assert named
@@ -52,18 +52,18 @@ def test_outputs_that_are_named_exist() -> None:
     "name",
     sorted(set(re.findall(r"`(\w+) = ", DOC)) | set(re.findall(r"-var (\w+)=", DOC))),
 )
-def test_variables_that_are_named_exist(name: str) -> None:
+def test_named_variables_exist(name: str) -> None:
     assert name in outputs_and_variables()[1]
 
 
-def test_figures_are_those_that_were_measured() -> None:
+def test_memory_is_the_measured_one() -> None:
     measured = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
     (steady,) = re.findall(r"about (\d+) MiB steady", DOC)
     assert abs(int(steady) - measured["memory"]["steady_mib"]) <= 5
 
 
 def test_dollars_follow_from_cpu_seconds() -> None:
-    # Half of the time billed is used; 2 vCPU have 1 GiB; and each request is paid for.
+    # Half of the billed time is used; 2 vCPU come with 1 GiB; each request costs extra.
     second = 2 * (0.000024 + 0.0000025 / 2)
     rows = re.findall(r"^\| [^|]+ \| ([\d.]+) \| (\d+) s \| ([\d.]+) \|$", DOC, re.MULTILINE)
     assert len(rows) == 3

@@ -1,4 +1,4 @@
-"""What `gcloud functions deploy --source function` uploads works by itself."""
+"""The upload of `gcloud functions deploy --source function` works on its own."""
 
 import base64
 import os
@@ -21,7 +21,7 @@ FUNCTION = ROOT / "function"
 
 @pytest.fixture(scope="module")
 def uploaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what would be uploaded, and nothing else."""
+    """A copy of exactly the files that would be uploaded."""
     status, output = run(program("gcloud"), "meta", "list-files-for-upload", FUNCTION)
     assert status == 0, output
     copy = tmp_path_factory.mktemp("upload")
@@ -36,7 +36,7 @@ def uploaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def clean_python(tmp_path_factory: pytest.TempPathFactory, uploaded: Path) -> Path:
-    """A Python with the packages of requirements.txt alone."""
+    """A Python with only the packages of requirements.txt."""
     folder = tmp_path_factory.mktemp("venv")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin" / "python"
@@ -49,10 +49,10 @@ def clean_python(tmp_path_factory: pytest.TempPathFactory, uploaded: Path) -> Pa
     return python
 
 
-def ask_with(python: Path, folder: Path, log: Path, **environment: str) -> dict[str, int]:
-    """Serve from the folder and count the faces that each detector finds."""
+def count_faces(python: Path, folder: Path, log: Path, **environment: str) -> dict[str, int]:
+    """Serve from the folder and count the faces that each detector detects."""
     port = free_port()
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL"))}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL"))}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
@@ -60,7 +60,7 @@ def ask_with(python: Path, folder: Path, log: Path, **environment: str) -> dict[
                 *("--host=127.0.0.1", f"--port={port}"),
             ],
             cwd=folder,
-            env={**kept, **environment},
+            env={**inherited, **environment},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -98,20 +98,20 @@ def _faces(url: str, detector: str) -> int:
     return len(answer.json()["faces"])
 
 
-def test_upload_has_the_networks_and_nothing_of_tensorflow(uploaded: Path) -> None:
+def test_the_upload_has_the_networks_but_nothing_of_tensorflow(uploaded: Path) -> None:
     names = {str(p.relative_to(uploaded)) for p in uploaded.rglob("*") if p.is_file()}
     assert {"main.py", "requirements.txt", "config.json"} <= names
     assert any(name.endswith(".tflite") for name in names)
     assert not [n for n in names if n.endswith((".pyc", "saved_model.pb")) or "tensorflow" in n]
-    assert not [n for n in names if n.startswith("age_gender/cli/")], "of local use only"
+    assert not [n for n in names if n.startswith("age_gender/cli/")], "local use only"
     size = sum((uploaded / name).stat().st_size for name in names)
     assert size < 60e6
 
 
 def test_a_clean_environment_answers(clean_python: Path, uploaded: Path, tmp_path: Path) -> None:
-    found = ask_with(clean_python, uploaded, tmp_path / "log")
-    assert found["accurate"] == 1
-    assert found["fast"] >= 1
+    faces = count_faces(clean_python, uploaded, tmp_path / "log")
+    assert faces["accurate"] == 1
+    assert faces["fast"] >= 1
 
 
 def test_both_entry_points_are_there(clean_python: Path, uploaded: Path) -> None:
@@ -126,4 +126,4 @@ def test_a_requirement_that_is_missing_is_caught(
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['dlib'] = None\n")
     with pytest.raises(AssertionError):
-        ask_with(clean_python, uploaded, tmp_path / "log", PYTHONPATH=str(tmp_path))
+        count_faces(clean_python, uploaded, tmp_path / "log", PYTHONPATH=str(tmp_path))

@@ -48,6 +48,7 @@ def unknown(names: set[str] | dict[str, str] | dict[str, set[str]]) -> list[str]
     return sorted(set(names) - KNOWN)
 
 
+@pytest.mark.defends("published-password")
 def test_terraform_sets_only_what_the_service_knows() -> None:
     found = set_by_terraform(TERRAFORM)
     assert {"BASIC_AUTH_PASSWORD", "REQUIRE_STRONG_AUTH", "OUTPUT_BUCKET", "GPU"} <= set(found)

@@ -65,7 +65,7 @@ def test_every_variable_is_typed_described_and_validated(tmp_path: Path) -> None
         ),
         pytest.param(
             *("bucket_trigger", "main.tf", '"INGRESS_TRAFFIC_INTERNAL_ONLY"', '"INTERNAL"'),
-            *("validate", "none of: INGRESS_TRAFFIC_ALL"),
+            *("validate", r'none of: INGRESS_TRAFFIC_ALL|to be one of \["INGRESS_TRAFFIC_ALL'),
             id="a value that the cloud does not know",
         ),
         pytest.param(
@@ -119,4 +119,4 @@ def test_a_mistake_is_caught(
     status, output = terraform_check(f"modules/{folder}", tmp_path, what)
 
     assert status != 0
-    assert complaint in " ".join(output.split())
+    assert re.search(complaint, " ".join(output.split()))

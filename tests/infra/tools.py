@@ -1,10 +1,13 @@
 """The checks of the deployment files, as functions, so that the checks can be checked."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +18,23 @@ ROOT = Path(__file__).resolve().parents[2]
 TERRAFORM = ROOT / "terraform"
 CLOUDBUILD = ROOT / "cloudbuild.yaml"
 CLOUD = ROOT.parent / "shared" / "cloud"
-"""Stand-ins for the cloud, beside the repository where they are there at all."""
+"""Stand-ins for the cloud, next to the checkout on some machines; used where they are."""
 
 MODULES = ("artifact_registry", "bucket_trigger", "cloud_run", "gke_gpu")
 FOLDERS = (*(f"modules/{name}" for name in MODULES), "envs/example")
 
 
-def run(*command: str | Path, cwd: Path = ROOT, timeout: float = 300) -> tuple[int, str]:
-    """Exit status and all output of a command."""
+def run(
+    *command: str | Path,
+    cwd: Path = ROOT,
+    timeout: float = 300,
+    environment: dict[str, str] | None = None,
+) -> tuple[int, str]:
+    """Exit status and all output of a command; ``environment`` adds to the present one."""
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
+        env={**os.environ, **(environment or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -35,16 +44,14 @@ def run(*command: str | Path, cwd: Path = ROOT, timeout: float = 300) -> tuple[i
     return done.returncode, done.stdout
 
 
-def shared_tool(name: str) -> Path:
-    """A tool of ../shared/cloud, or the test is skipped and says what went unchecked."""
+def shared_tool(name: str) -> Path | None:
+    """A tool of ../shared/cloud where there is one."""
     tool = CLOUD / name
-    if not tool.exists():
-        pytest.skip(f"NOT CHECKED: ../shared/cloud/{name} is not there")
-    return tool
+    return tool if tool.exists() else None
 
 
 def program(name: str) -> str:
-    """A program beside this Python or on the PATH, or the test is skipped."""
+    """A program of this environment or on the PATH, or the test is skipped."""
     for folder in (Path(sys.executable).parent, Path(sys.prefix) / "infra" / "bin"):
         if (folder / name).exists():
             return str(folder / name)
@@ -66,10 +73,65 @@ def cloudbuild_steps() -> dict[str, dict[str, Any]]:
 
 
 def terraform_check(folder: str, tmp_path: Path, what: str = "test") -> tuple[int, str]:
-    """fmt, init, validate and the tests of one folder of terraform/ or of a changed copy of it."""
-    tool = shared_tool("terraform/check")
+    """fmt, init, validate and the tests of one folder of terraform/ or of a changed copy of it.
+
+    With the stand-ins of ../shared/cloud for the providers where they are, else with the real ones.
+    """
     program("terraform")
-    return run(tool, copy_of_terraform(tmp_path) / folder, what)
+    copy = copy_of_terraform(tmp_path) / folder
+    if tool := shared_tool("terraform/check"):
+        return run(tool, copy, what)
+    if reason := missing_providers(folder):
+        pytest.skip(f"NOT CHECKED: terraform/{folder}: {reason}")
+    return check_with_real_providers(copy, what)
+
+
+@cache
+def missing_providers(folder: str) -> str:
+    """Why Terraform cannot have the providers of a folder; empty if it can."""
+    with tempfile.TemporaryDirectory() as temporary:
+        copy = copy_of_terraform(Path(temporary)) / folder
+        _, output = terraform(copy, "init", "-backend=false", "-input=false")
+    unavailable = re.search(r"Error: Failed to (query available|install) provider.*", output)
+    return f"no providers ({unavailable[0]})" if unavailable else ""
+
+
+def check_with_real_providers(folder: Path, what: str) -> tuple[int, str]:
+    """The same steps as ../shared/cloud/terraform/check, up to the first that fails."""
+    steps = [
+        ("fmt", "-check", "-recursive", "-diff"),
+        ("init", "-backend=false", "-input=false"),
+        ("validate",),
+    ]
+    if what == "test":
+        steps.append(("test",))
+    output = ""
+    for step in steps:
+        status, printed = terraform(folder, *step)
+        output += printed
+        if status:
+            return status, output
+    return 0, output
+
+
+def terraform(folder: Path, command: str, *options: str) -> tuple[int, str]:
+    """Run Terraform, with the providers kept between runs."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache_dir = Path(os.environ.get("TF_PLUGIN_CACHE_DIR") or root / "age-gender" / "terraform")
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    environment = {
+        "TF_PLUGIN_CACHE_DIR": str(cache_dir),
+        # No lock files are committed; without this the cache would not be used.
+        "TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE": "1",
+        "TF_IN_AUTOMATION": "1",
+        "CHECKPOINT_DISABLE": "1",
+    }
+    return run(
+        *(program("terraform"), command, "-no-color", *options),
+        cwd=folder,
+        timeout=900,
+        environment=environment,
+    )
 
 
 def copy_of_terraform(tmp_path: Path) -> Path:

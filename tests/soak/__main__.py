@@ -1,8 +1,7 @@
-"""Many mixed requests, good and hostile, from several clients at once, with faults on the way.
+"""Sends many mixed requests, good and hostile, from several clients at once, with faults.
 
 ``python -m tests.soak`` writes ``tests/soak/results.json``, its plot, and the figures in
-``docs/security.md``. Every answer is compared with the answer that the same request got when it
-was alone.
+``docs/security.md``. Every answer is compared with the answer to the same request sent alone.
 """
 
 import argparse
@@ -23,38 +22,37 @@ import psutil
 import requests
 
 from benchmarks import machine
-from benchmarks.process import resident
+from benchmarks.memory import resident
 from testing.service import Service
 from tests.soak import report as soak_report
-from tests.soak.faults import Faults, Surroundings
+from tests.soak.faults import Environment, Faults
 from tests.soak.requests import Answer, Case, cases
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "benchmarks" / "soak.json"
+RESULTS = Path(__file__).with_name("results.json")
 
 SAMPLE_SECONDS = 5.0
 MAX_TRIES = 20
-"""Of one request that is turned away or meets a fault."""
+"""Attempts at one request that is rejected or fails during a fault."""
 
 
 @dataclass
 class Tally:
-    """What became of the requests.
+    """Outcomes of the requests.
 
     Attributes:
-        right: answers by case that were as when the request was alone.
-        wrong: first answers by case that were not, as text.
-        refused: attempts that got a 429, all of them repeated.
-        faulty: attempts that failed while a fault was on, all of them repeated.
-        broken: attempts whose connection broke though no fault was on.
-        times: for each right answer to a good request: seconds since the start, milliseconds,
+        correct: number of expected answers, by case.
+        wrong: the first unexpected answer, by case, as text.
+        rejected: attempts answered with 429, all retried.
+        failed: attempts that failed during a fault, by fault and status, all retried.
+        broken: attempts whose connection broke without a fault.
+        times: for each correct answer to a good request: seconds since the start, milliseconds,
             detector.
     """
 
-    right: Counter[str] = field(default_factory=Counter)
+    correct: Counter[str] = field(default_factory=Counter)
     wrong: dict[str, str] = field(default_factory=dict)
-    refused: int = 0
-    faulty: Counter[str] = field(default_factory=Counter)
+    rejected: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
     broken: int = 0
     times: list[tuple[float, float, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -63,9 +61,9 @@ class Tally:
 class Soak:
     """One run."""
 
-    def __init__(self, service: Service, surroundings: Surroundings, count: int, minutes: float):
+    def __init__(self, service: Service, environment: Environment, count: int, minutes: float):
         self._service = service
-        self._surroundings = surroundings
+        self._environment = environment
         self._count = count
         self._begin = time.monotonic()
         self._end = self._begin + minutes * 60
@@ -74,30 +72,30 @@ class Soak:
         self._samples: list[dict[str, float]] = []
 
     def run(self, clients: int, seed: int) -> dict[str, Any]:
-        """Send everything, and tell what came of it."""
-        known = cases(self._surroundings.address)
-        alone = {case.name: case.send(self._service.port) for case in known}
+        """Send everything, and return the results."""
+        all_cases = cases(self._environment.address)
+        alone = {case.name: case.send(self._service.port) for case in all_cases}
         self._begin = time.monotonic()
-        weights = np.array([case.weight for case in known])
+        weights = np.array([case.weight for case in all_cases])
         chosen = np.random.default_rng(seed).choice(
-            len(known), self._count, p=weights / weights.sum()
+            len(all_cases), self._count, p=weights / weights.sum()
         )
-        faults = Faults(self._service, self._surroundings)
+        faults = Faults(self._service, self._environment)
         with self._sampled(), ThreadPoolExecutor(clients) as pool:
             futures = [
                 pool.submit(self._one, case, alone[case.name], faults)
-                for case in (known[index] for index in chosen)
+                for case in (all_cases[index] for index in chosen)
             ]
-            self._conduct(faults)
+            self._run_faults(faults)
             for future in futures:
                 future.result()
         faults.end()
-        return self._results(clients, faults, known)
+        return self._results(clients, faults, all_cases)
 
-    def _conduct(self, faults: Faults) -> None:
-        """Bring the faults about at their shares of the requests."""
+    def _run_faults(self, faults: Faults) -> None:
+        """Start and end each fault when it is due."""
         while self._done < self._count and time.monotonic() < self._end:
-            faults.act(self._done / self._count, time.monotonic() - self._begin)
+            faults.update(self._done / self._count, time.monotonic() - self._begin)
             time.sleep(0.1)
 
     def _one(self, case: Case, expected: Answer, faults: Faults) -> None:
@@ -107,12 +105,12 @@ class Soak:
             if self._attempt(case, expected, faults):
                 break
         else:
-            self._tally.wrong.setdefault(case.name, f"not answered in {MAX_TRIES} attempts")
+            self._tally.wrong.setdefault(case.name, f"no answer in {MAX_TRIES} attempts")
         with self._tally.lock:
             self._done += 1
 
     def _attempt(self, case: Case, expected: Answer, faults: Faults) -> bool:
-        """Whether the request has got its last answer."""
+        """Send the request once; return whether that settles it."""
         tally = self._tally
         before = faults.current
         start = time.monotonic()
@@ -124,19 +122,19 @@ class Soak:
         fault = before or faults.current or faults.just_ended()
         with tally.lock:
             if answer == expected:
-                tally.right[case.name] += 1
+                tally.correct[case.name] += 1
                 if case.detector and not fault:
                     since = start - self._begin
                     tally.times.append((since, milliseconds, case.detector))
                 return True
             if answer.status == 429:
-                tally.refused += 1
+                tally.rejected += 1
             elif fault and answer.status in (0, *range(400, 500), 503, 504):
-                tally.faulty[f"{fault}: {answer.status or 'connection broke'}"] += 1
+                tally.failed[f"{fault}: {answer.status or 'connection broke'}"] += 1
             elif answer.status == 0:
                 tally.broken += 1
             else:
-                tally.wrong.setdefault(case.name, f"{answer}, alone: {expected}")
+                tally.wrong.setdefault(case.name, f"{answer}, expected {expected}")
                 return True
         time.sleep(0.5)
         return False
@@ -149,7 +147,7 @@ class Soak:
             while not ended.wait(SAMPLE_SECONDS):
                 try:
                     self._samples.append(self._sample())
-                except psutil.NoSuchProcess:  # the worker has just been killed
+                except psutil.NoSuchProcess:  # the worker was just killed
                     continue
 
         thread = threading.Thread(target=sample)
@@ -170,46 +168,46 @@ class Soak:
             "threads": worker.num_threads(),
         }
 
-    def _results(self, clients: int, faults: Faults, known: list[Case]) -> dict[str, Any]:
+    def _results(self, clients: int, faults: Faults, all_cases: list[Case]) -> dict[str, Any]:
         tally = self._tally
-        hostile = sum(tally.right[case.name] for case in known if not case.good)
+        hostile = sum(tally.correct[case.name] for case in all_cases if not case.good)
         return {
             "machine": machine.describe(),
             "clients": clients,
-            "asked_for": self._count,
+            "requested": self._count,
             "done": self._done,
             "seconds": round(time.monotonic() - self._begin),
-            "right": dict(sorted(tally.right.items())),
-            "good": sum(tally.right.values()) - hostile,
+            "correct": dict(sorted(tally.correct.items())),
+            "good": sum(tally.correct.values()) - hostile,
             "hostile": hostile,
             "wrong": tally.wrong,
-            "refused": tally.refused,
+            "rejected": tally.rejected,
             "broken": tally.broken,
-            "faulty": dict(sorted(tally.faulty.items())),
+            "failed": dict(sorted(tally.failed.items())),
             "faults": [asdict(event) for event in faults.events],
             "latency_ms": soak_report.latency(tally.times),
-            "memory": soak_report.flatness(self._samples, self._done),
+            "memory": soak_report.memory_growth(self._samples, self._done),
             "samples": self._samples,
             "timeline": soak_report.timeline(tally.times),
         }
 
 
 def main() -> None:
-    """Run, write, and fail if anything was wrong."""
+    """Run, write the results, and fail if any answer was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--clients", type=int, default=16)
-    parser.add_argument("--minutes", type=float, default=120, help="stop after that many")
+    parser.add_argument("--minutes", type=float, default=120, help="stop after this long")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--report-only", action="store_true", help="write plot and figures again")
+    parser.add_argument("--report-only", action="store_true", help="only rewrite plot and figures")
     arguments = parser.parse_args()
     if not arguments.report_only:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            surroundings = stack.enter_context(Surroundings(folder))
-            service = stack.enter_context(surroundings.service(folder / "log"))
-            soak = Soak(service, surroundings, arguments.requests, arguments.minutes)
+            environment = stack.enter_context(Environment(folder))
+            service = stack.enter_context(environment.service(folder / "log"))
+            soak = Soak(service, environment, arguments.requests, arguments.minutes)
             results = soak.run(arguments.clients, arguments.seed)
         arguments.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     results = json.loads(arguments.out.read_text(encoding="utf-8"))
@@ -217,7 +215,7 @@ def main() -> None:
         soak_report.write(results)
     print(soak_report.summary(results))
     if results["wrong"] or results["broken"]:
-        raise SystemExit("not all went well: see `wrong` and `broken` in the results")
+        raise SystemExit("failed: see `wrong` and `broken` in the results")
 
 
 if __name__ == "__main__":

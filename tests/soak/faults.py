@@ -1,6 +1,7 @@
-"""What goes wrong around the service during the soak, and the surroundings in which it can.
+"""Faults during the soak, and the environment that makes them possible.
 
-Name servers and full disks need root, Linux and ``unshare``; without them those two are left out.
+The silent name server and the full disk need root, Linux and ``unshare``; otherwise they are
+skipped.
 """
 
 import os
@@ -27,19 +28,19 @@ from testing.service import Service
 
 NAME = "pictures.test"
 NAME_SERVER = "127.0.0.77"
-LASTING_SECONDS = 12.0
+FAULT_SECONDS = 12.0
 AFTERMATH_SECONDS = 10.0
-"""In which what began during a fault may still fail."""
+"""During which requests from the time of the fault may still fail."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """A fault that was on.
+    """A fault that is over.
 
     Attributes:
-        name: what it was.
-        start: seconds since the beginning.
-        end: the same.
+        name: of the fault.
+        start: seconds since the start of the run.
+        end: likewise.
     """
 
     name: str
@@ -47,8 +48,8 @@ class Event:
     end: float
 
 
-class Surroundings:
-    """A web server, and, where possible, a name server and a small disk of our own."""
+class Environment:
+    """A web server, and where possible a name server and a small disk."""
 
     def __init__(self, folder: Path):
         self.can_mount = _can_mount()
@@ -79,13 +80,13 @@ class Surroundings:
         self._stack.close()
 
     def service(self, log: Path) -> Service:
-        """The service in these surroundings, not yet started."""
-        environment = {"ALLOW_PRIVATE_URLS": "true", "TMPDIR": str(self.temporary)}
+        """The service in this environment, not yet started."""
+        variables = {"ALLOW_PRIVATE_URLS": "true", "TMPDIR": str(self.temporary)}
         if not self.can_mount:
-            return Service(log, **environment)
+            return Service(log, **variables)
         resolver = self._folder / "resolv.conf"
         resolver.write_text(f"nameserver {NAME_SERVER}\noptions timeout:2 attempts:2\n")
-        return _WithNameServer(log, resolver, environment)
+        return _WithNameServer(log, resolver, variables)
 
     def _mount(self) -> None:
         target = str(self.temporary)
@@ -103,16 +104,16 @@ class Surroundings:
                 while True:
                     query, client = server.recvfrom(1500)
                     if self.names_answered.is_set():
-                        server.sendto(_name_answer(query), client)
+                        server.sendto(dns_answer(query), client)
 
         threading.Thread(target=answer, daemon=True).start()
 
 
 class _WithNameServer(Service):
-    """The service, looking names up as a file of ours says."""
+    """The service with its own ``resolv.conf``."""
 
-    def __init__(self, log: Path, resolver: Path, environment: Mapping[str, str]):
-        super().__init__(log, **environment)
+    def __init__(self, log: Path, resolver: Path, variables: Mapping[str, str]):
+        super().__init__(log, **variables)
         self._resolver = resolver
 
     def command(self) -> list[str]:
@@ -121,40 +122,45 @@ class _WithNameServer(Service):
 
 
 class Faults:
-    """Begins and ends one fault after the other."""
+    """Starts and ends one fault after the other."""
 
-    def __init__(self, service: Service, surroundings: Surroundings):
+    def __init__(self, service: Service, environment: Environment):
         self._service = service
-        self._surroundings = surroundings
+        self._environment = environment
         self.current = ""
         self.events: list[Event] = []
         self._undo: Callable[[], object] = lambda: None
         self._start = self._ended = 0.0
         self._since = 0.0
-        # The worker last: afterwards it is another one, with other memory.
+        # The worker last: its successor starts with fresh memory.
         self._plan: list[tuple[float, str, Callable[[], Callable[[], object]]]] = [
             (0.35, "few open files", self._few_files),
             (0.92, "worker killed", self._kill_worker),
         ]
-        if surroundings.can_mount:
+        if environment.can_mount:
             self._plan += [
                 (0.50, "temporary folder full", self._fill_disk),
                 (0.65, "name server silent", self._silence_names),
             ]
         self._plan.sort(key=lambda entry: entry[0])
 
-    def act(self, share: float, seconds: float) -> None:
-        """Begin or end what is due, ``seconds`` after the start, ``share`` of the requests done."""
+    def update(self, progress: float, seconds: float) -> None:
+        """Start or end a fault when due.
+
+        Args:
+            progress: share of the requests done, 0-1.
+            seconds: since the start of the run.
+        """
         self._since = seconds
-        if self.current and seconds - self._start >= LASTING_SECONDS:
+        if self.current and seconds - self._start >= FAULT_SECONDS:
             self.end()
-        elif not self.current and self._plan and share >= self._plan[0][0]:
+        elif not self.current and self._plan and progress >= self._plan[0][0]:
             _, self.current, begin = self._plan.pop(0)
             self._start = seconds
             self._undo = begin()
 
     def end(self) -> None:
-        """End the fault that is on, if there is one."""
+        """End the current fault, if any."""
         if not self.current:
             return
         self._undo()
@@ -163,7 +169,7 @@ class Faults:
         self.current = ""
 
     def just_ended(self) -> str:
-        """Name of the fault whose consequences may still be seen."""
+        """Name of the last fault while it may still have effects, or an empty string."""
         if self.events and time.monotonic() - self._ended < AFTERMATH_SECONDS:
             return self.events[-1].name
         return ""
@@ -182,15 +188,15 @@ class Faults:
         return lambda: None
 
     def _fill_disk(self) -> Callable[[], object]:
-        filler = self._surroundings.temporary / "filler"
+        filler = self._environment.temporary / "filler"
         with suppress(OSError), filler.open("wb") as file:  # until it is full
             while True:
                 file.write(bytes(1 << 16))
         return filler.unlink
 
     def _silence_names(self) -> Callable[[], object]:
-        self._surroundings.names_answered.clear()
-        return self._surroundings.names_answered.set
+        self._environment.names_answered.clear()
+        return self._environment.names_answered.set
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -205,8 +211,8 @@ def _can_mount() -> bool:
     return subprocess.run(["unshare", "--mount", "true"], check=False).returncode == 0
 
 
-def _name_answer(query: bytes) -> bytes:
-    """The loopback's address for each A query, nothing for others (RFC 1035, section 4)."""
+def dns_answer(query: bytes) -> bytes:
+    """Answer an A query with the loopback address, others with nothing (RFC 1035, section 4)."""
     end = query.index(b"\0", 12) + 5
     is_address = query[end - 4 : end - 2] == b"\0\1"
     header = query[:2] + b"\x81\x80" + struct.pack(">HHHH", 1, int(is_address), 0, 0)

@@ -1,4 +1,4 @@
-"""The soak's figures: percentiles, flatness of memory, plot, and the text in the documentation."""
+"""Figures of the soak: percentiles, memory growth, plot, and the text in the documentation."""
 
 import re
 import statistics
@@ -19,29 +19,28 @@ PLOT = ROOT / "docs" / "img" / "soak.png"
 MARKS = "<!-- soak: begin -->", "<!-- soak: end -->"
 
 SLICES = 60
-"""Of the time, in the plot."""
-FIRST, LAST = (0.1, 0.3), (0.75, 0.92)
-"""Shares of the requests between which memory is compared: after warming up, before the worker is
-killed."""
+"""Number of time slices in the plot."""
+EARLY, LATE = (0.1, 0.3), (0.75, 0.92)
+"""Ranges of progress whose memory is compared: after the warm-up, before the worker is killed."""
 
 Times = list[tuple[float, float, str]]
 
 
 def latency(times: Times) -> dict[str, dict[str, float]]:
-    """Percentiles of the milliseconds by detector."""
-    told = {}
+    """Percentiles of the latency by detector, milliseconds."""
+    rows = {}
     for detector in sorted({detector for *_, detector in times}):
         values = [ms for _, ms, of in times if of == detector]
-        told[detector] = {
+        rows[detector] = {
             "count": len(values),
             **{f"p{p}": round(float(np.percentile(values, p)), 1) for p in (50, 95, 99)},
-            "most": round(max(values), 1),
+            "max": round(max(values), 1),
         }
-    return told
+    return rows
 
 
 def timeline(times: Times) -> list[dict[str, float]]:
-    """Percentiles by slice of time, both detectors together."""
+    """Percentiles by time slice, both detectors together."""
     if not times:
         return []
     width = max(since for since, *_ in times) / SLICES + 1e-9
@@ -59,19 +58,19 @@ def timeline(times: Times) -> list[dict[str, float]]:
     ]
 
 
-def flatness(samples: list[dict[str, float]], done: int) -> dict[str, float]:
-    """Median memory after warming up and towards the end, and by how much it grew."""
+def memory_growth(samples: list[dict[str, float]], done: int) -> dict[str, float]:
+    """Median memory after the warm-up and near the end, and its growth."""
 
-    def median(between: tuple[float, float]) -> float:
-        inside = [s["pss_mib"] for s in samples if between[0] <= s["done"] / done <= between[1]]
+    def median(start: float, end: float) -> float:
+        inside = [s["pss_mib"] for s in samples if start <= s["done"] / done <= end]
         return statistics.median(inside) if inside else float("nan")
 
-    first, last = median(FIRST), median(LAST)
+    early, late = median(*EARLY), median(*LATE)
     return {
-        "first_mib": round(first, 1),
-        "last_mib": round(last, 1),
-        "most_mib": max((s["pss_mib"] for s in samples), default=float("nan")),
-        "growth_percent": round((last / first - 1) * 100, 1),
+        "early_mib": round(early, 1),
+        "late_mib": round(late, 1),
+        "max_mib": max((s["pss_mib"] for s in samples), default=float("nan")),
+        "growth_percent": round((late / early - 1) * 100, 1),
     }
 
 
@@ -84,20 +83,19 @@ def summary(results: dict[str, Any]) -> str:
         f"{machine['cores']} cores of an {machine['cpu']}; load average before the run "
         f"{machine['load_before']}.",
         "",
-        f"- Answers that differed from the same request's answer alone: {len(results['wrong'])}. "
-        f"Connections that broke without a fault: {results['broken']}. Turned away with a 429 "
-        f"and repeated: {results['refused']}.",
-        f"- Memory (PSS of all processes): {memory['first_mib']} MiB after warming up, "
-        f"{memory['last_mib']} MiB towards the end ({memory['growth_percent']:+} %), "
-        f"{memory['most_mib']} MiB at most.",
+        f"- Wrong answers: {len(results['wrong'])}. Connections broken without a fault: "
+        f"{results['broken']}. Rejected with 429 and retried: {results['rejected']}.",
+        f"- Memory (PSS of all processes): {memory['early_mib']} MiB after the warm-up, "
+        f"{memory['late_mib']} MiB near the end ({memory['growth_percent']:+} %), "
+        f"{memory['max_mib']} MiB at the peak.",
         "",
         table(
-            ("detector", "answers", "p50, ms", "p95, ms", "p99, ms", "most, ms"),
+            ("detector", "answers", "p50, ms", "p95, ms", "p99, ms", "max, ms"),
             ((name, *row.values()) for name, row in results["latency_ms"].items()),
         ),
         "",
         table(
-            ("fault", "from, s", "to, s", "failed attempts in it, all answered rightly later"),
+            ("fault", "start, s", "end, s", "failed attempts, all correct when retried"),
             (
                 (event["name"], event["start"], event["end"], _failed(results, event["name"]))
                 for event in results["faults"]
@@ -108,28 +106,28 @@ def summary(results: dict[str, Any]) -> str:
 
 
 def _failed(results: dict[str, Any], name: str) -> str:
-    found = [
+    failures = [
         f"{count} x {key.partition(': ')[2]}"
-        for key, count in results["faulty"].items()
+        for key, count in results["failed"].items()
         if key.startswith(name)
     ]
-    return ", ".join(found) or "none"
+    return ", ".join(failures) or "none"
 
 
 def write(results: dict[str, Any]) -> None:
-    """Draw the plot, and put the figures between their marks in the documentation."""
+    """Draw the plot, and write the figures between their marks in the documentation."""
     plot(results, PLOT)
     page = PAGE.read_text(encoding="utf-8")
     begin, end = MARKS
     figures = f"{begin}\n\n{summary(results)}\n\n{end}"
-    found = re.sub(
+    updated = re.sub(
         f"{re.escape(begin)}.*{re.escape(end)}", lambda _: figures, page, count=1, flags=re.DOTALL
     )
-    PAGE.write_text(found, encoding="utf-8")
+    PAGE.write_text(updated, encoding="utf-8")
 
 
 def plot(results: dict[str, Any], path: Path) -> None:
-    """Memory and latency over time, with the faults.
+    """Plot memory and latency over time, with the faults.
 
     Args:
         results: of one run.

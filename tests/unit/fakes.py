@@ -1,4 +1,4 @@
-"""Stand-ins for networks and detectors, whose answers a test chooses."""
+"""Fake networks and detectors, whose results a test chooses."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,8 +7,13 @@ from numpy.typing import NDArray
 
 from age_gender.networks.engine import Write
 from age_gender.vision.attributes import AttributeEstimator
-from age_gender.vision.detectors import Detections
+from age_gender.vision.detectors.base import Detections
+from age_gender.vision.face import FaceAttributes
 from age_gender.vision.model_spec import Ages, Calibration, Chip, ModelSpec, Reliability
+from age_gender.vision.pipeline import ModelNames, Result
+from age_gender.vision.quality import Quality
+
+NAMES = ModelNames("fake", "fake 1", "litert")
 
 Float = NDArray[np.float32]
 
@@ -32,14 +37,14 @@ def spec(
 
 
 class FakeEngine:
-    """Answers with what a function makes of the batch, and remembers the batches' shapes."""
+    """Computes results with a function, and records the shapes of the batches."""
 
     def __init__(self, answer: Callable[[Float], Mapping[str, Float]], batch: int = 8):
         self._answer = answer
         self.batch = batch
         self.shapes: list[tuple[int, ...]] = []
 
-    def run(self, batch: Float | NDArray[np.uint8]) -> Mapping[str, Float]:
+    def run(self, batch: NDArray[np.float32 | np.uint8]) -> Mapping[str, Float]:
         self.shapes.append(batch.shape)
         return self._answer(batch.astype(np.float32))
 
@@ -50,7 +55,7 @@ class FakeEngine:
 
 
 def predicted_by_colour(batch: Float) -> Mapping[str, Float]:
-    """Age is the chip's mean red value, at most 100; male is its mean green value over 255."""
+    """Predict the mean red value, at most 100, as age, and mean green over 255 as male."""
     red, green = batch[..., 0].mean(axis=(1, 2)), batch[..., 1].mean(axis=(1, 2))
     distribution = np.zeros((len(batch), YEARS), np.float32)
     distribution[np.arange(len(batch)), np.minimum(red.round().astype(int), YEARS - 1)] = 1
@@ -62,13 +67,12 @@ def estimator(model: ModelSpec | None = None) -> AttributeEstimator:
 
 
 class FakeDetector:
-    """Finds what it was told to, and remembers what it was asked."""
+    """Returns given detections, and records the options."""
 
     name = "fake"
-    default_min_face = 1
 
-    def __init__(self, found: Detections):
-        self._found = found
+    def __init__(self, detected: Detections):
+        self._detected = detected
         self.asked: list[tuple[float, float, float | None]] = []
 
     def scale_for(self, _width: int, _height: int, _min_face: float | None) -> float:
@@ -82,16 +86,28 @@ class FakeDetector:
         min_face: float | None = None,
     ) -> Detections:
         self.asked.append((confidence, nms, min_face))
-        return self._found
+        return self._detected
 
 
 def detections(*boxes: tuple[float, ...], landmarks: bool = False) -> Detections:
-    """Boxes with scores falling from 0.9; landmarks where a frontal face has them."""
+    """Make boxes with scores falling from 0.9, and landmarks as in frontal faces."""
     array = np.array(boxes, np.float32).reshape(-1, 4)
     scores = np.linspace(0.9, 0.6, len(array)).astype(np.float32)
     points = None
     if landmarks:
-        share = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
+        relative = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
         corners, sides = array[:, None, :2], (array[:, 2:] - array[:, :2])[:, None]
-        points = (corners + sides * share).astype(np.float32)
+        points = (corners + sides * relative).astype(np.float32)
     return Detections(array, scores, points)
+
+
+def face_attributes(age: float = 30.0, *, reliable: bool = True) -> FaceAttributes:
+    """Attributes of a man, with an interval of 10 years to either side."""
+    return FaceAttributes(
+        age, (age - 10, age + 10), "M", 0.9, Quality(40.0, 0.4, None, None), reliable
+    )
+
+
+def empty_result(jpeg: bytes | None = None, stages: Mapping[str, float] | None = None) -> Result:
+    """A result without faces."""
+    return Result((4, 3), [], jpeg, stages or {}, 0.5, NAMES)

@@ -1,4 +1,4 @@
-"""The networks that the build step makes, for tests that need real ones."""
+"""The built networks, for tests that need real ones."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ MODELS = Settings().models_dir
 
 
 def model(name: str) -> Path:
-    """The path of a model's file or folder; without it the test is skipped, and says why."""
+    """Return the path of a model's file or folder, or skip the test if it is missing."""
     path = MODELS / name
     if not path.exists():
         pytest.skip(f"NOT TESTED: {path.name} is missing, run `make models`")

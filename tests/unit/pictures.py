@@ -1,4 +1,4 @@
-"""Pictures made on the spot, and what tests ask of them."""
+"""Images and image files made for tests."""
 
 import io
 import struct
@@ -18,7 +18,7 @@ GREEN = (0, 100, 0)
 
 
 def marked(width: int = 24, height: int = 16) -> Pixels:
-    """Green, with a red block in the upper left quarter that no symmetry maps onto itself."""
+    """Make a green image with a red block in its upper left, which no symmetry maps onto itself."""
     image = np.zeros((height, width, 3), np.uint8)
     image[:] = GREEN
     image[: height // 2, : width // 3] = RED
@@ -26,25 +26,25 @@ def marked(width: int = 24, height: int = 16) -> Pixels:
 
 
 def noise(width: int, height: int, seed: int = 0) -> Pixels:
-    """Independent random pixels: all frequencies."""
+    """Make an image of independent random pixels, with all frequencies."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
 def encoded(image: Pixels | Pillow.Image, file_format: str, **options: Any) -> bytes:
-    """The picture as a file, written by Pillow."""
-    picture = image if isinstance(image, Pillow.Image) else Pillow.fromarray(image)
+    """Encode an image with Pillow."""
+    pillow = image if isinstance(image, Pillow.Image) else Pillow.fromarray(image)
     stream = io.BytesIO()
-    picture.save(stream, file_format, **options)
+    pillow.save(stream, file_format, **options)
     return stream.getvalue()
 
 
 def decoded(data: bytes) -> Pixels:
-    """A file as RGB pixels, read by Pillow."""
+    """Decode a file to RGB with Pillow."""
     return np.asarray(Pillow.open(io.BytesIO(data)).convert("RGB"))
 
 
 def png_chunk(kind: bytes, content: bytes, *, length: int | None = None) -> bytes:
-    """One chunk with its right checksum; ``length`` is what it claims, its true one by default."""
+    """Make a chunk with a valid checksum; ``length`` is what it claims, by default the truth."""
     claimed = len(content) if length is None else length
     return (
         struct.pack(">I", claimed) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -60,7 +60,7 @@ def png(
     colour: int = 2,
     interlaced: bool = False,
 ) -> bytes:
-    """A PNG file of filtered ``rows``."""
+    """Make a PNG file of filtered ``rows``."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, int(interlaced))
     return b"".join(
         [
@@ -93,8 +93,9 @@ def png_interlaced(image: Pixels) -> bytes:
 
 @cache
 def portrait() -> Pixels:
-    """One person's face, some 90 pixels large, in 300 x 300."""
-    # Imported late: it takes a second, which most tests need not wait for.
+    """Return 300 x 300 pixels with one face of some 90 pixels."""
+    # Imported late because it takes a second, and few tests need it.
     from skimage import data
 
-    return np.ascontiguousarray(data.astronaut()[:300, 100:400])
+    image: Pixels = data.astronaut()  # type: ignore[no-untyped-call]
+    return np.ascontiguousarray(image[:300, 100:400])

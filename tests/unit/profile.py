@@ -1,7 +1,7 @@
-"""Hypothesis on machines that have other things to do, too: no deadlines, and no surprises.
+"""A Hypothesis profile for shared machines: without deadlines, and repeatable.
 
-``FUZZ=50 pytest tests/contract tests/unit/test_inputs.py`` tries 50 times as much, and something
-else every time.
+``FUZZ=50 pytest tests/contract tests/unit/test_inputs.py`` tries 50 times the examples, and
+different ones each time.
 """
 
 import os
@@ -20,5 +20,5 @@ settings.load_profile("steady")
 
 
 def examples(count: int) -> settings:
-    """Settings for so many examples, or as many times more as asked for."""
+    """Run ``count`` examples, times ``FUZZ``."""
     return settings(max_examples=count * TIMES)

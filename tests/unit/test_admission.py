@@ -1,7 +1,6 @@
-"""The gate: who gets in, who waits, who is turned away."""
+"""Who gets through the gate, who waits and who is refused; and the budget of bytes."""
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,92 +9,105 @@ from age_gender.errors import Busy, ClientGone
 from age_gender.limits.admission import Budget, Gate, Shutdown
 
 LONG = 60.0
-"""A timeout that no test uses up."""
+"""A timeout that no test reaches."""
 
 
-class Visitors:
-    """Threads that enter a gate and stay until they are let go."""
+class Callers:
+    """Threads that enter a gate and stay inside until they are released.
 
-    def __init__(self, gate: Gate):
+    Attributes:
+        entered: released by each thread that is inside.
+    """
+
+    def __init__(self, gate: Gate, size: float = 0.0, release: bool = False):
         self._gate = gate
+        self._size = size
+        self._waiting = threading.Semaphore(0)
         self._leave = threading.Event()
+        if release:
+            self._leave.set()
         self.entered = threading.Semaphore(0)
+        self.errors: list[Exception] = []
         self._threads: list[threading.Thread] = []
 
-    def send(self, count: int) -> None:
+    def start(self, count: int = 1) -> None:
+        """Start threads, and return when each is in the queue or inside."""
         for _ in range(count):
-            thread = threading.Thread(target=self._visit, daemon=True)
+            thread = threading.Thread(target=self._enter, daemon=True)
             thread.start()
             self._threads.append(thread)
+            assert self._waiting.acquire(timeout=LONG)
 
     def await_entries(self, count: int) -> None:
         for _ in range(count):
             assert self.entered.acquire(timeout=LONG)
 
-    def dismiss(self) -> None:
+    def join(self) -> None:
         self._leave.set()
         for thread in self._threads:
             thread.join(LONG)
             assert not thread.is_alive()
 
-    def _visit(self) -> None:
-        with self._gate.enter():
-            self.entered.release()
-            self._leave.wait(LONG)
+    def _enter(self) -> None:
+        reported = False
+
+        def wanted() -> bool:  # called while the gate counts this thread as waiting
+            nonlocal reported
+            if not reported:
+                reported = True
+                self._waiting.release()
+            return True
+
+        try:
+            with self._gate.enter(self._size, wanted):
+                self.entered.release()
+                self._leave.wait(LONG)
+        except Busy as error:
+            self.errors.append(error)
 
 
-def refusal(gate: Gate) -> Busy:
-    with pytest.raises(Busy) as caught, gate.enter():
+def refusal(gate: Gate, size: float = 0.0) -> Busy:
+    with pytest.raises(Busy) as caught, gate.enter(size):
         pass
     return caught.value
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for what other threads are about to do."""
-    pause = threading.Event()
-    for _ in range(int(LONG / 0.001)):
-        if condition():
-            return
-        pause.wait(0.001)
-    raise AssertionError("it did not happen")
-
-
 class TestGate:
-    def test_width_at_once_and_no_more(self) -> None:
+    @pytest.mark.defends("overload")
+    def test_admits_its_width_and_no_more(self) -> None:
         gate = Gate(3, 0, LONG)
-        visitors = Visitors(gate)
-        visitors.send(3)
-        visitors.await_entries(3)
+        callers = Callers(gate)
+        callers.start(3)
+        callers.await_entries(3)
         assert refusal(gate).retry_after == 1
-        visitors.dismiss()
+        callers.join()
         with gate.enter():
             pass
 
-    def test_waiting_visitors_get_in_when_others_leave(self) -> None:
+    def test_waiting_callers_enter_when_others_leave(self) -> None:
         gate = Gate(1, 2, LONG)
-        first, waiting = Visitors(gate), Visitors(gate)
-        first.send(1)
+        first, waiting = Callers(gate), Callers(gate, release=True)
+        first.start()
         first.await_entries(1)
-        waiting.send(2)
-        until(lambda: len(gate._waiting) == 2)
-        # The queue is full now: refused at once, although timeout is long.
+        waiting.start(2)
+        # The queue is full now: refused at once, although the timeout is long.
         assert refusal(gate).code == "busy"
         assert not waiting.entered.acquire(blocking=False)
-        first.dismiss()
-        waiting._leave.set()
+        first.join()
         waiting.await_entries(2)
-        waiting.dismiss()
+        waiting.join()
 
-    def test_patience_ends(self) -> None:
+    @pytest.mark.defends("overload")
+    def test_timeout(self) -> None:
         gate = Gate(1, 1, 0.01)
         with gate.enter():
             assert refusal(gate).retry_after == 5
-            # Whoever gave up has left the queue too.
+            # A caller that was refused has left the queue.
             assert refusal(gate).retry_after == 5
         with gate.enter():
             pass
 
-    def test_a_failure_inside_frees_the_place(self) -> None:
+    def test_an_error_inside_frees_the_place(self) -> None:
         gate = Gate(1, 0, LONG)
         for _ in range(5):
             with pytest.raises(ZeroDivisionError), gate.enter():
@@ -105,112 +117,109 @@ class TestGate:
 
     def test_never_more_inside_than_its_width(self) -> None:
         gate = Gate(3, 100, LONG)
-        inside, most, lock = 0, 0, threading.Lock()
+        inside, peak, lock = 0, 0, threading.Lock()
 
-        def visit(_: int) -> None:
-            nonlocal inside, most
+        def enter(_: int) -> None:
+            nonlocal inside, peak
             with gate.enter():
                 with lock:
                     inside += 1
-                    most = max(most, inside)
+                    peak = max(peak, inside)
                 threading.Event().wait(0.001)
                 with lock:
                     inside -= 1
 
         with ThreadPoolExecutor(20) as pool:
-            list(pool.map(visit, range(60)))
-        assert most <= 3
+            list(pool.map(enter, range(60)))
+        assert peak <= 3
         assert inside == 0
 
-    def test_turns_are_taken_in_order(self) -> None:
+    def test_callers_enter_in_order(self) -> None:
         gate = Gate(1, 20, LONG)
         order: list[int] = []
 
-        def visit(number: int) -> None:
-            with gate.enter():
+        def enter(number: int, queued: threading.Event) -> None:
+            with gate.enter(wanted=lambda: queued.set() or True):  # type: ignore[func-returns-value]
                 order.append(number)
 
-        threads = [threading.Thread(target=visit, args=(number,)) for number in range(20)]
+        threads = []
         with gate.enter():
-            for number, thread in enumerate(threads):
-                thread.start()
-                until(lambda waiting=number + 1: len(gate._waiting) == waiting)  # type: ignore[misc]
+            for number in range(20):
+                queued = threading.Event()
+                threads.append(threading.Thread(target=enter, args=(number, queued)))
+                threads[-1].start()
+                assert queued.wait(LONG)
         for thread in threads:
             thread.join(LONG)
         assert order == list(range(20))
 
 
-class TestRoom:
-    def test_sizes_add_up_to_no_more_than_the_room(self) -> None:
-        gate = Gate(10, 0, 0.01, room=100)
+class TestCapacity:
+    @pytest.mark.defends("concurrent-pixels")
+    def test_sizes_add_up_to_no_more_than_the_capacity(self) -> None:
+        gate = Gate(10, 0, 0.01, capacity=100)
         with gate.enter(60):
             with gate.enter(40):
-                assert refusal_of(gate, 1).code == "busy"
+                assert refusal(gate, 1).code == "busy"
             with gate.enter(40):
                 pass
 
-    def test_what_is_larger_than_the_room_goes_in_alone(self) -> None:
-        gate = Gate(10, 0, 0.01, room=100)
+    def test_a_caller_larger_than_the_capacity_enters_alone(self) -> None:
+        gate = Gate(10, 0, 0.01, capacity=100)
         with gate.enter(500):
-            assert refusal_of(gate, 1).code == "busy"
+            assert refusal(gate, 1).code == "busy"
         with gate.enter(1):
-            assert refusal_of(gate, 500).code == "busy"
+            assert refusal(gate, 500).code == "busy"
 
-    def test_small_ones_do_not_overtake_a_large_one_for_ever(self) -> None:
-        gate = Gate(10, 10, LONG, room=100)
-        entered = threading.Event()
-
-        def large() -> None:
-            with gate.enter(100):
-                entered.set()
-
+    def test_small_callers_do_not_overtake_a_large_one(self) -> None:
+        gate = Gate(10, 10, LONG, capacity=100)
+        large, small = Callers(gate, 100, release=True), Callers(gate, 10, release=True)
         with gate.enter(60):
-            thread = threading.Thread(target=large)
-            thread.start()
-            until(lambda: len(gate._waiting) == 1)
-            small = threading.Thread(target=lambda: gate.enter(10).__enter__(), daemon=True)
+            large.start()
             small.start()
-            until(lambda: len(gate._waiting) == 2)
-            assert not entered.is_set()
-        thread.join(LONG)
-        assert entered.is_set()
-        small.join(LONG)
-
-
-def refusal_of(gate: Gate, size: float) -> Busy:
-    with pytest.raises(Busy) as caught, gate.enter(size):
-        pass
-    return caught.value
+            assert not large.entered.acquire(blocking=False)
+            assert not small.entered.acquire(blocking=False)
+        for callers in (large, small):
+            callers.await_entries(1)
+            callers.join()
 
 
 class TestClientsThatHangUp:
     def test_are_not_served(self) -> None:
         gate = Gate(1, 0, LONG)
         with pytest.raises(ClientGone), gate.enter(wanted=lambda: False):
-            raise AssertionError("it went in")
+            raise AssertionError("it entered")
         with gate.enter():
             pass
 
+    @pytest.mark.defends("hang-up")
     def test_leave_the_queue(self) -> None:
         gate = Gate(1, 1, LONG)
-        there = threading.Event()
-        outcome: list[Exception] = []
+        queued, gone = threading.Event(), threading.Event()
+        errors: list[Exception] = []
+
+        def wanted() -> bool:
+            queued.set()
+            return not gone.is_set()
 
         def wait() -> None:
             try:
-                with gate.enter(wanted=lambda: not there.is_set()):
+                with gate.enter(wanted=wanted):
                     pass
             except ClientGone as error:
-                outcome.append(error)
+                errors.append(error)
 
+        thread = threading.Thread(target=wait)
+        following = Callers(gate, release=True)
         with gate.enter():
-            thread = threading.Thread(target=wait)
             thread.start()
-            until(lambda: len(gate._waiting) == 1)
-            there.set()
+            assert queued.wait(LONG)
+            gone.set()
             thread.join(LONG)
-            assert len(outcome) == 1
-            assert not gate._waiting
+            assert len(errors) == 1
+            following.start()  # into its place
+        following.await_entries(1)
+        following.join()
 
 
 class TestShutdown:
@@ -224,18 +233,19 @@ class TestShutdown:
         with gate.enter():
             pass
 
-    def test_those_that_wait_already_get_their_answer(self) -> None:
+    @pytest.mark.defends("shutdown")
+    def test_callers_that_wait_already_are_refused(self) -> None:
         shutdown = Shutdown()
         gate = Gate(1, 5, LONG, shutdown=shutdown, shutdown_timeout=0.1)
-        outcome: list[Busy] = []
+        waiting = Callers(gate)
         with gate.enter():
-            thread = threading.Thread(target=lambda: outcome.append(refusal(gate)))
-            thread.start()
-            until(lambda: len(gate._waiting) == 1)
-            assert not outcome
+            waiting.start()
+            assert not waiting.errors
             shutdown.begin()
-            thread.join(LONG)
-        assert outcome[0].code == "busy"
+            waiting.join()
+        (error,) = waiting.errors
+        assert isinstance(error, Busy)
+        assert error.code == "busy"
 
     def test_the_first_signal_counts(self) -> None:
         shutdown = Shutdown()
@@ -246,34 +256,34 @@ class TestShutdown:
 
 
 class TestBudget:
-    def test_no_more_than_there_is(self) -> None:
+    def test_no_more_than_its_total(self) -> None:
         budget = Budget(100)
         with budget.reserve() as first, budget.reserve() as second:
             first.grow(60)
             second.grow(40)
-            for share in (first, second):
+            for reservation in (first, second):
                 with pytest.raises(Busy) as caught:
-                    share.grow(1)
+                    reservation.grow(1)
                 assert caught.value.retry_after == 1
         with budget.reserve() as third:
             third.grow(100)
 
-    def test_given_back_at_the_end(self) -> None:
+    def test_released_at_the_end(self) -> None:
         budget = Budget(100)
         for _ in range(3):
-            with budget.reserve() as share:
-                share.grow(100)
+            with budget.reserve() as reservation:
+                reservation.grow(100)
                 with pytest.raises(Busy):
-                    share.grow(1)
+                    reservation.grow(1)
 
-    def test_what_is_there_already_counts_even_if_it_is_too_much(self) -> None:
+    def test_memory_in_use_already_counts_even_beyond_the_total(self) -> None:
         budget = Budget(100)
-        with budget.reserve() as share, budget.reserve() as other:
-            share.grow(50)
-            share.resize(150)
+        with budget.reserve() as reservation, budget.reserve() as other:
+            reservation.grow(50)
+            reservation.resize(150)
             with pytest.raises(Busy):
                 other.grow(1)
-            share.resize(10)
+            reservation.resize(10)
             other.grow(90)
-        with budget.reserve() as share:
-            share.grow(100)
+        with budget.reserve() as reservation:
+            reservation.grow(100)

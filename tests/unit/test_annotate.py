@@ -16,6 +16,7 @@ from age_gender.batch.storage import StorageUnavailable, StoredObject
 from age_gender.errors import Busy, ImageError, SettingsError
 from age_gender.settings import Settings
 from age_gender.vision.pipeline import Options, Result
+from tests.unit.fakes import empty_result
 
 JPEG = b"\xff\xd8\xff rendered"
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)
@@ -42,7 +43,7 @@ class Stage:
         if self.error:
             raise self.error
         response = {"faces": [], "inference_time": 12.3, "input": data.decode()}
-        return Result((4, 3), [], self.jpeg, {"detect": 12.0}), response
+        return empty_result(self.jpeg, {"detect": 12.0}), response
 
     def upload(self, name: str = "a.jpg", data: bytes = b"bytes") -> StoredObject:
         self.source.create(name, data, "image/jpeg", {})

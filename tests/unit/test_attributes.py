@@ -13,42 +13,42 @@ from tests.unit.fakes import FakeEngine, estimator, predicted_by_colour, spec
 Float = NDArray[np.float32]
 
 
-def distribution(*shares: float) -> Float:
-    return np.array([shares], np.float32)
+def distribution(*masses: float) -> Float:
+    return np.array([masses], np.float32)
 
 
 def half() -> Float:
     return np.array([0.5], np.float32)
 
 
-def width(shares: Float, calibration: Calibration) -> float:
-    ((low, high),) = calibrate(shares, half(), spec(calibration)).intervals
+def width(masses: Float, calibration: Calibration) -> float:
+    ((low, high),) = calibrate(masses, half(), spec(calibration)).intervals
     return float(high - low)
 
 
 class TestCalibrate:
     def test_age_is_the_mean(self) -> None:
-        told = calibrate(distribution(0.1, 0.2, 0.3, 0.4), half(), spec())
-        assert told.ages == pytest.approx([0.2 + 0.6 + 1.2])
+        predicted = calibrate(distribution(0.1, 0.2, 0.3, 0.4), half(), spec())
+        assert predicted.ages == pytest.approx([0.2 + 0.6 + 1.2])
 
     def test_years_follow_the_spec(self) -> None:
         ages = Ages(first=10, step=5)
-        told = calibrate(
+        predicted = calibrate(
             distribution(0.25, 0, 0.75), half(), spec().model_copy(update={"ages": ages})
         )
-        assert told.ages == pytest.approx([0.25 * 10 + 0.75 * 20])
+        assert predicted.ages == pytest.approx([0.25 * 10 + 0.75 * 20])
 
     def test_interval_of_an_even_distribution(self) -> None:
         # Mass 0.1 on each of the years 0-9, spread over -0.5 to 9.5: quantile q lies at 10 q - 0.5.
-        told = calibrate(distribution(*[0.1] * 10), half(), spec())
-        np.testing.assert_allclose(told.intervals, [[0.5, 8.5]], atol=1e-4)
+        predicted = calibrate(distribution(*[0.1] * 10), half(), spec())
+        np.testing.assert_allclose(predicted.intervals, [[0.5, 8.5]], atol=1e-4)
 
     def test_interval_cuts_bins_in_proportion(self) -> None:
         # Year 1 holds 0.1 to 0.9 of the mass exactly; 0.9 of it ends within year 2 otherwise.
-        told = calibrate(distribution(0.1, 0.8, 0.1), half(), spec())
-        np.testing.assert_allclose(told.intervals, [[0.5, 1.5]], atol=1e-4)
-        told = calibrate(distribution(0.0, 0.8, 0.2), half(), spec())
-        np.testing.assert_allclose(told.intervals, [[0.5 + 0.1 / 0.8, 2.0]], atol=1e-4)
+        predicted = calibrate(distribution(0.1, 0.8, 0.1), half(), spec())
+        np.testing.assert_allclose(predicted.intervals, [[0.5, 1.5]], atol=1e-4)
+        predicted = calibrate(distribution(0.0, 0.8, 0.2), half(), spec())
+        np.testing.assert_allclose(predicted.intervals, [[0.5 + 0.1 / 0.8, 2.0]], atol=1e-4)
 
     def test_coverage_widens_the_interval(self) -> None:
         even = distribution(*[0.02] * 50)
@@ -56,38 +56,38 @@ class TestCalibrate:
         np.testing.assert_allclose(widths, [25, 40, 47.5], atol=1e-3)
 
     def test_margin_is_added_on_both_sides(self) -> None:
-        shares = np.zeros(101)
-        shares[40:60] = 0.05
-        plain = calibrate(distribution(*shares), half(), spec()).intervals
-        wider = calibrate(distribution(*shares), half(), spec(Calibration(interval_margin=3.5)))
+        masses = np.zeros(101)
+        masses[40:60] = 0.05
+        plain = calibrate(distribution(*masses), half(), spec()).intervals
+        wider = calibrate(distribution(*masses), half(), spec(Calibration(interval_margin=3.5)))
         np.testing.assert_allclose(wider.intervals, plain + np.array([-3.5, 3.5]), atol=1e-4)
-        narrower = calibrate(distribution(*shares), half(), spec(Calibration(interval_margin=-2)))
+        narrower = calibrate(distribution(*masses), half(), spec(Calibration(interval_margin=-2)))
         np.testing.assert_allclose(narrower.intervals, plain + np.array([2, -2]), atol=1e-4)
 
     def test_temperature_sharpens_and_flattens(self) -> None:
-        shares = distribution(*np.exp(-((np.arange(101) - 50) ** 2) / 200.0))
-        shares /= shares.sum()
-        widths = [width(shares, Calibration(age_temperature=t)) for t in (0.5, 1.0, 2.0)]
+        masses = distribution(*np.exp(-((np.arange(101) - 50) ** 2) / 200.0))
+        masses /= masses.sum()
+        widths = [width(masses, Calibration(age_temperature=t)) for t in (0.5, 1.0, 2.0)]
         assert widths == sorted(widths)
         # A bell's spread grows with the root of the temperature.
         assert widths[2] / widths[0] == pytest.approx(2, rel=0.05)
 
     @given(
-        shares=st.lists(st.floats(0, 1), min_size=3, max_size=101).filter(lambda v: sum(v) > 0.01),
+        masses=st.lists(st.floats(0, 1), min_size=3, max_size=101).filter(lambda v: sum(v) > 0.01),
         temperature=st.floats(0.2, 5),
         margin=st.floats(-30, 30),
         coverage=st.floats(0.05, 0.99),
     )
     def test_interval_always_contains_the_age(
-        self, shares: list[float], temperature: float, margin: float, coverage: float
+        self, masses: list[float], temperature: float, margin: float, coverage: float
     ) -> None:
         calibration = Calibration(
             age_temperature=temperature, interval_margin=margin, coverage=coverage
         )
-        raw = distribution(*shares)
-        told = calibrate(raw / raw.sum(), half(), spec(calibration))
-        ((low, high),) = told.intervals
-        assert 0 <= low <= told.ages[0] <= high
+        raw = distribution(*masses)
+        predicted = calibrate(raw / raw.sum(), half(), spec(calibration))
+        ((low, high),) = predicted.intervals
+        assert 0 <= low <= predicted.ages[0] <= high
 
     def test_gender_temperature(self) -> None:
         male = np.array([0.0, 0.2, 0.5, 0.9, 1.0], np.float32)
@@ -103,13 +103,15 @@ class TestCalibrate:
         assert np.isfinite(softer).all()
 
     def test_types(self) -> None:
-        told = calibrate(distribution(0.5, 0.5), half(), spec())
-        assert {told.ages.dtype, told.intervals.dtype, told.male.dtype} == {np.dtype(np.float32)}
+        predicted = calibrate(distribution(0.5, 0.5), half(), spec())
+        assert {predicted.ages.dtype, predicted.intervals.dtype, predicted.male.dtype} == {
+            np.dtype(np.float32)
+        }
 
 
 class TestEstimator:
     @pytest.mark.parametrize("count", [1, 7, 8, 9, 16, 20])
-    def test_many_are_told_as_each_alone(self, count: int) -> None:
+    def test_many_get_the_same_predictions_as_each_alone(self, count: int) -> None:
         chips = np.zeros((count, 64, 64, 3), np.uint8)
         chips[..., 0] = (np.arange(count) * 4 + 3)[:, None, None]
         chips[..., 1] = (np.arange(count) * 10 + 20)[:, None, None]
@@ -124,9 +126,9 @@ class TestEstimator:
         np.testing.assert_array_equal(together.male, np.concatenate([a.male for a in alone]))
 
     @pytest.mark.parametrize("batch", [1, 8])
-    def test_no_run_is_larger_than_the_engine_likes_and_nothing_is_padded(self, batch: int) -> None:
+    def test_runs_are_no_larger_than_the_batch_and_nothing_is_padded(self, batch: int) -> None:
         engine = FakeEngine(predicted_by_colour, batch)
-        told = AttributeEstimator(engine, spec()).estimate(np.zeros((20, 64, 64, 3), np.uint8))
-        assert len(told.ages) == len(told.male) == len(told.intervals) == 20
+        predicted = AttributeEstimator(engine, spec()).estimate(np.zeros((20, 64, 64, 3), np.uint8))
+        assert len(predicted.ages) == len(predicted.male) == len(predicted.intervals) == 20
         assert max(shape[0] for shape in engine.shapes) == batch
         assert sum(shape[0] for shape in engine.shapes) == 20

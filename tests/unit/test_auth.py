@@ -25,7 +25,7 @@ RIGHT = basic("käthe:p:ß wörd")
 @pytest.mark.parametrize(
     "header", [RIGHT, RIGHT.replace("Basic", "basic"), RIGHT.replace("Basic ", "BASIC   ")]
 )
-def test_right(header: str) -> None:
+def test_right_credentials(header: str) -> None:
     auth.check(header, SETTINGS)
 
 
@@ -58,7 +58,7 @@ def test_right(header: str) -> None:
         "Basic " + "A" * 1_000_000,
     ],
 )
-def test_wrong(header: str | None) -> None:
+def test_wrong_credentials(header: str | None) -> None:
     with pytest.raises(Problem) as caught:
         auth.check(header, SETTINGS)
     assert caught.value.status == 401
@@ -70,6 +70,7 @@ def test_default_credentials() -> None:
     auth.check(basic("sugar:kubes"), Settings())
 
 
+@pytest.mark.defends("timing")
 def test_comparison_is_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[tuple[bytes, bytes]] = []
 
@@ -90,8 +91,9 @@ def test_off(header: str | None) -> None:
     auth.check(header, Settings(auth="off"))
 
 
+@pytest.mark.defends("published-password")
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "warning"),
     [
         (Settings(auth="off"), "AUTH=off"),
         (Settings(), "DEFAULT PASSWORD"),
@@ -101,15 +103,15 @@ def test_off(header: str | None) -> None:
 )
 def test_warning_at_start(
     settings: Settings,
-    said: str | None,
+    warning: str | None,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(logging.getLogger("age_gender"), "propagate", True)
     with caplog.at_level(logging.WARNING, "age_gender"):
         auth.warn_if_open(settings)
-    if said is None:
+    if warning is None:
         assert not caplog.records
     else:
-        assert said in caplog.text
+        assert warning in caplog.text
         assert caplog.records[0].levelno >= logging.WARNING

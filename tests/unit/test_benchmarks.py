@@ -1,4 +1,4 @@
-"""What the benchmarks compute from their measurements, and what they say when they cannot."""
+"""Computations of the benchmarks, and how they report failures."""
 
 import json
 import sys
@@ -24,18 +24,18 @@ for line in sys.stdin:
 """
 
 
-def test_a_million_pictures_on_two_vcpus() -> None:
-    """36 ms each are 10 hours; 600 MiB are paid as 1 GiB, for as long as two CPUs take."""
-    got = cost.million(36, 600)
-    assert got["vcpu_hours"] == 10
+def test_a_million_requests_on_two_vcpus() -> None:
+    """36 ms each are 10 hours; 600 MiB are billed as 1 GiB, for half the time on two CPUs."""
+    estimate = cost.million(36, 600)
+    assert estimate["vcpu_hours"] == 10
     compute = 36_000 * cost.VCPU_SECOND + 18_000 * cost.GIB_SECOND
-    assert got["compute_usd"] == pytest.approx(compute, abs=0.01)
-    assert got["total_usd"] == pytest.approx(compute + cost.MILLION_REQUESTS, abs=0.01)
-    assert cost.million(36, 600, used=0.5)["vcpu_hours"] == 20
+    assert estimate["compute_usd"] == pytest.approx(compute, abs=0.01)
+    assert estimate["total_usd"] == pytest.approx(compute + cost.MILLION_REQUESTS, abs=0.01)
+    assert cost.million(36, 600, utilisation=0.5)["vcpu_hours"] == 20
 
 
 def test_operations_of_the_detector() -> None:
-    """They grow with the pixels; the number is that of its convolutions, added up by hand."""
+    """Proportional to the pixels; the number is the sum of its convolutions, by hand."""
     path = model("retinaface.tflite")
     whole = reference.model_gflop(path, (1, 480, 640, 3))
     assert whole == pytest.approx(4.09, rel=0.02)
@@ -70,7 +70,7 @@ class TestPeers:
 
     @pytest.fixture
     def worker(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        """A peer that is installed already, in a folder for this test."""
+        """A peer installed in a folder for this test."""
         script = tmp_path / "python" / "worker.py"
         (script.parent / "x").mkdir(parents=True)
         script.write_text(ECHO)
@@ -86,7 +86,7 @@ class TestPeers:
             assert running.run(pixels, 2, 2)["ms"] == 1.5
             assert running.memory_mib() > 1
 
-    def test_the_reason_of_its_end(self, worker: Path, tmp_path: Path) -> None:
+    def test_the_reason_of_a_crash(self, worker: Path, tmp_path: Path) -> None:
         pixels = tmp_path / "p"
         pixels.write_bytes(bytes(6))
         with Peer(self.KIND) as running, pytest.raises(Unavailable, match="too small for me"):
@@ -99,17 +99,17 @@ class TestPeers:
 
     def test_no_node(self, worker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", "/nonexistent")
-        with pytest.raises(Unavailable, match="not installed here"):
+        with pytest.raises(Unavailable, match="not installed"):
             Peer(Kind("human", "human", "node")).__enter__()
 
     def test_cannot_be_installed(self, worker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         failing = [sys.executable, "-c", "import sys; sys.exit('ERROR: no version for you')"]
         install = peer._install
-        monkeypatch.setattr(peer, "_install", lambda _command, place: install(failing, place))
+        monkeypatch.setattr(peer, "_install", lambda _command, cwd: install(failing, cwd))
         with pytest.raises(Unavailable, match="no version for you"):
             Peer(Kind("y", "y", "python", ("y",))).__enter__()
 
-    def test_those_without_figures_are_reported(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_unavailable_peers_are_reported(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def absent(_self: Peer) -> Peer:
             raise Unavailable("cannot be installed: why not")
 
@@ -120,7 +120,7 @@ class TestPeers:
         monkeypatch.setattr(compare, "_ours", ours)
         rows = compare.measure(rounds=2)
         assert [row["name"] for row in rows[:2]] == ["ours, accurate", "ours, fast"]
-        assert rows[0]["pictures"][0]["median"] == 2.0
+        assert rows[0]["images"][0]["median"] == 2.0
         assert len(rows) == 2 + len(peer.KINDS)
         written = "\n".join(_peers(rows))
         for kind in peer.KINDS:

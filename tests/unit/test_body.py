@@ -1,4 +1,4 @@
-"""Bodies are read within limits, whatever the client does."""
+"""Bodies are read within limits, for any client."""
 
 import io
 import socket
@@ -19,7 +19,11 @@ LONG = 60.0
 
 
 class Stream:
-    """A body as the server hands it on, which knows how much of it was read."""
+    """A body as the server passes it on.
+
+    Attributes:
+        taken: bytes read.
+    """
 
     def __init__(self, data: bytes):
         self._data = io.BytesIO(data)
@@ -32,7 +36,7 @@ class Stream:
 
 
 class Gone(Stream):
-    """The connection of a client that is no longer there."""
+    """The connection of a client that is gone."""
 
     def read(self, size: int = -1) -> bytes:
         raise ConnectionResetError
@@ -58,7 +62,7 @@ def test_whole(size: int, announced: bool) -> None:
     assert body.read(got, LIMIT, LONG) == data[:size]
 
 
-def test_announced_as_too_large_is_not_even_read() -> None:
+def test_a_body_announced_as_too_large_is_not_read() -> None:
     stream = Stream(bytes(LIMIT + 1))
     with pytest.raises(Problem) as caught:
         body.read(request(stream, LIMIT + 1), LIMIT, LONG)
@@ -66,7 +70,8 @@ def test_announced_as_too_large_is_not_even_read() -> None:
     assert stream.taken == 0
 
 
-def test_endless_without_announcement_is_cut() -> None:
+@pytest.mark.defends("large-body")
+def test_an_endless_body_is_cut_off() -> None:
     stream = Stream(bytes(50 * LIMIT))
     with pytest.raises(Problem) as caught:
         body.read(request(stream, None), LIMIT, LONG)
@@ -76,9 +81,9 @@ def test_endless_without_announcement_is_cut() -> None:
 
 @pytest.mark.parametrize("stream", [Stream(bytes(10)), Gone(b"")])
 @pytest.mark.parametrize("server_ends_bodies", [True, False])
-def test_client_that_goes_away(stream: Stream, server_ends_bodies: bool) -> None:
+def test_a_client_that_disconnects(stream: Stream, server_ends_bodies: bool) -> None:
     got = request(stream, 500)
-    # Not every server does as gunicorn does; the framework checks the length itself then.
+    # Without this flag of gunicorn's, the framework checks the length itself.
     if not server_ends_bodies:
         del got.environ["wsgi.input_terminated"]
     with pytest.raises(Problem) as caught:
@@ -87,7 +92,7 @@ def test_client_that_goes_away(stream: Stream, server_ends_bodies: bool) -> None
 
 
 @pytest.mark.parametrize("error", [NoMoreData(), InvalidChunkSize(b"x"), ConnectionResetError()])
-def test_chunks_that_break_off_are_no_whole_body(error: Exception) -> None:
+def test_chunks_that_break_off_are_an_incomplete_body(error: Exception) -> None:
     class Broken(Stream):
         def read(self, size: int = -1) -> bytes:
             if self.taken:
@@ -99,22 +104,22 @@ def test_chunks_that_break_off_are_no_whole_body(error: Exception) -> None:
     assert (caught.value.status, caught.value.code) == (400, "incomplete-body")
 
 
-def test_every_piece_is_accounted_for() -> None:
-    size = 3 * body.CHUNK + 5
-    pieces: list[int] = []
-    body.read(request(Stream(bytes(size)), None), size, LONG, pieces.append)
-    assert sum(pieces) == size
-    assert max(pieces) <= body.CHUNK
+def test_every_chunk_is_reserved() -> None:
+    size = 3 * body.CHUNK_BYTES + 5
+    chunks: list[int] = []
+    body.read(request(Stream(bytes(size)), None), size, LONG, chunks.append)
+    assert sum(chunks) == size
+    assert max(chunks) <= body.CHUNK_BYTES
 
 
-def test_a_piece_for_which_there_is_no_room_ends_the_reading() -> None:
+def test_a_chunk_without_capacity_ends_the_reading() -> None:
     def refuse(_: int) -> None:
         raise Busy("full", retry_after=1)
 
-    stream = Stream(bytes(10 * body.CHUNK))
+    stream = Stream(bytes(10 * body.CHUNK_BYTES))
     with pytest.raises(Busy):
-        body.read(request(stream, None), 10 * body.CHUNK, LONG, refuse)
-    assert stream.taken <= body.CHUNK
+        body.read(request(stream, None), 10 * body.CHUNK_BYTES, LONG, refuse)
+    assert stream.taken <= body.CHUNK_BYTES
 
 
 def test_nothing_is_left_to_the_framework_after_reading() -> None:
@@ -123,23 +128,23 @@ def test_nothing_is_left_to_the_framework_after_reading() -> None:
     assert got.stream.read() == b""
 
 
-class TestAbandon:
-    def test_the_rest_is_dropped(self) -> None:
+class TestDiscard:
+    def test_the_rest_of_a_body(self) -> None:
         stream = Stream(bytes(600))
         got = request(stream, 600)
-        body.abandon(got, LIMIT, LONG)
+        body.discard(got, LIMIT, LONG)
         assert stream.taken == 600
         assert got.stream.read() == b""
 
-    def test_but_not_without_end(self) -> None:
+    def test_not_without_end(self) -> None:
         stream = Stream(bytes(50 * LIMIT))
-        body.abandon(request(stream, None), LIMIT, LONG)
+        body.discard(request(stream, None), LIMIT, LONG)
         assert stream.taken <= LIMIT + 1
 
     @pytest.mark.parametrize("length", [500, None])
-    def test_a_client_that_is_gone_does_no_harm(self, length: int | None) -> None:
+    def test_a_client_that_is_gone(self, length: int | None) -> None:
         got = request(Gone(b""), length)
-        body.abandon(got, LIMIT, LONG)
+        body.discard(got, LIMIT, LONG)
         assert got.stream.read() == b""
 
 
@@ -161,7 +166,7 @@ class TestConnection:
         got.environ["gunicorn.socket"] = server
         return got
 
-    def test_a_client_that_stops_sending_is_given_up(
+    def test_a_client_that_stops_sending_times_out(
         self, ends: tuple[socket.socket, socket.socket]
     ) -> None:
         server, client = ends
@@ -169,16 +174,16 @@ class TestConnection:
         with pytest.raises(Problem) as caught:
             body.read(self.from_client(server, 500), LIMIT, 0.05)
         assert (caught.value.status, caught.value.code) == (408, "body-timeout")
-        server.sendall(b"answer")  # which still reaches the client
+        server.sendall(b"answer")  # still reaches the client
         assert client.recv(100) == b"answer"
 
-    def test_a_client_that_sends_on_and_on_is_cut_off(
+    def test_a_client_that_keeps_sending_is_cut_off(
         self, ends: tuple[socket.socket, socket.socket]
     ) -> None:
         server, client = ends
         client.sendall(bytes(LIMIT + 500))
         client.settimeout(LONG)
-        body.abandon(self.from_client(server, None), LIMIT, LONG)
+        body.discard(self.from_client(server, None), LIMIT, LONG)
         with pytest.raises(OSError, match="Broken pipe"):
             client.sendall(bytes(1 << 22))
 
@@ -191,7 +196,8 @@ class TestConnection:
         client.sendall(b"the next request")
         assert server.recv(100) == b"the next request"
 
-    def test_a_client_that_dribbles_is_given_up_long_before_the_longest_time(
+    @pytest.mark.defends("slow-body")
+    def test_a_client_that_dribbles_times_out_early(
         self, ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(body, "GRACE_SECONDS", 0.1)
@@ -216,8 +222,8 @@ class TestConnection:
         self, ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(body, "GRACE_SECONDS", 0.3)
-        monkeypatch.setattr(body, "MIN_PACE", 10)  # so that its first piece gives it a minute
-        monkeypatch.setattr(body, "CHUNK", 600)
+        monkeypatch.setattr(body, "MIN_PACE", 10)  # so that its first chunk gives it a minute
+        monkeypatch.setattr(body, "CHUNK_BYTES", 600)
         server, client = ends
         client.sendall(bytes(600))
         later = threading.Timer(1.0, client.sendall, [bytes(200)])
@@ -225,15 +231,15 @@ class TestConnection:
         assert len(body.read(self.from_client(server, 800), LIMIT, LONG)) == 800
         later.join()
 
-    def test_whether_the_client_is_there(self, ends: tuple[socket.socket, socket.socket]) -> None:
+    def test_is_connected(self, ends: tuple[socket.socket, socket.socket]) -> None:
         server, client = ends
         got = self.from_client(server, 0)
-        assert body.is_awaited(got)
+        assert body.is_connected(got)
         client.sendall(b"the next request")
-        assert body.is_awaited(got)
-        assert server.recv(100) == b"the next request"  # it was only looked at
+        assert body.is_connected(got)
+        assert server.recv(100) == b"the next request"  # which is still there
         client.close()
-        assert not body.is_awaited(got)
+        assert not body.is_connected(got)
 
-    def test_where_the_server_does_not_show_the_connection_all_are_there(self) -> None:
-        assert body.is_awaited(request(Stream(b""), 0))
+    def test_without_access_to_the_connection_a_client_counts_as_connected(self) -> None:
+        assert body.is_connected(request(Stream(b""), 0))

@@ -1,4 +1,4 @@
-"""Room for pixels and bodies by memory."""
+"""How much may be taken on, by memory."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from age_gender.limits.capacity import (
     BYTES_PER_PIXEL,
     MIN_PIXELS,
     NETWORK_PIXELS,
-    RESERVED,
+    RESERVED_BYTES,
     holdable_bytes,
     memory_limit,
     network_pixels,
@@ -16,36 +16,37 @@ from age_gender.limits.capacity import (
 )
 
 MiB = 1 << 20
-MOST = 50_000_000
+MAX_PIXELS = 50_000_000
 
 
-class TestLimit:
+class TestMemoryLimit:
     @pytest.mark.parametrize("place", [0, 1])
-    def test_of_either_version(self, place: int, tmp_path: Path) -> None:
+    def test_either_version_of_control_groups(self, place: int, tmp_path: Path) -> None:
         files = [tmp_path / "memory.max", tmp_path / "limit_in_bytes"]
         files[place].write_text("536870912\n")
         assert memory_limit(files) == 512 * MiB
 
     @pytest.mark.parametrize("text", ["max\n", "", "nonsense"])
-    def test_none(self, text: str, tmp_path: Path) -> None:
+    def test_no_limit(self, text: str, tmp_path: Path) -> None:
         (tmp_path / "memory.max").write_text(text)
         assert memory_limit([tmp_path / "memory.max"]) is None
         assert memory_limit([tmp_path / "nothing"]) is None
 
 
+@pytest.mark.defends("concurrent-pixels")
 @pytest.mark.parametrize(
-    ("limit", "room"),
+    ("limit", "capacity"),
     [
-        (None, MOST),
-        (8192 * MiB, MOST),
-        (1024 * MiB, MOST),
-        (768 * MiB, (768 * MiB - RESERVED - 32 * MiB) // BYTES_PER_PIXEL),
+        (None, MAX_PIXELS),
+        (8192 * MiB, MAX_PIXELS),
+        (1024 * MiB, MAX_PIXELS),
+        (768 * MiB, (768 * MiB - RESERVED_BYTES - 32 * MiB) // BYTES_PER_PIXEL),
         (512 * MiB, MIN_PIXELS),
         (100 * MiB, MIN_PIXELS),
     ],
 )
-def test_pixels(limit: int | None, room: int) -> None:
-    assert pixel_capacity(MOST, limit) == room
+def test_pixels(limit: int | None, capacity: int) -> None:
+    assert pixel_capacity(MAX_PIXELS, limit) == capacity
     assert pixel_capacity(1_000_000, limit) == 1_000_000  # the setting is never exceeded
 
 
@@ -66,8 +67,9 @@ def test_networks(cpus: int, limit: int | None, pixels: int) -> None:
     assert network_pixels(cpus, limit) == pixels
 
 
+@pytest.mark.defends("many-bodies")
 @pytest.mark.parametrize(
-    ("limit", "most", "held"),
+    ("limit", "max_held", "held"),
     [
         (None, 64 * MiB, 64 * MiB),
         (8192 * MiB, 64 * MiB, 64 * MiB),
@@ -78,5 +80,5 @@ def test_networks(cpus: int, limit: int | None, pixels: int) -> None:
         (8192 * MiB, 10 * MiB, 10 * MiB),
     ],
 )
-def test_bodies(limit: int | None, most: int, held: int) -> None:
-    assert holdable_bytes(most, 32 * MiB, limit) == held
+def test_bodies(limit: int | None, max_held: int, held: int) -> None:
+    assert holdable_bytes(max_held, 32 * MiB, limit) == held

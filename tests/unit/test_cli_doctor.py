@@ -58,7 +58,7 @@ def test_a_damaged_model_is_named_and_the_rest_is_checked(own_models: Path) -> N
     result = run("doctor", "--json")
     assert result.exit_code == 1
     report = findings(result)
-    assert "retinaface.tflite is not as it was built" in report["models"]["found"]
+    assert "retinaface.tflite has changed since it was built" in report["models"]["found"]
     assert "make models" in report["models"]["fix"]
     assert report["prediction"]["status"] == "failed"
     assert report["processor"]["found"]

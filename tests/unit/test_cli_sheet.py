@@ -12,8 +12,9 @@ import pytest
 from age_gender.cli import sheet_html, sheet_png
 from age_gender.cli.frames import Frame
 from age_gender.cli.tiles import SIDE, Sheet, Tile, histogram, tiles_of
-from age_gender.vision.pipeline import Face
+from age_gender.vision.face import Face
 from age_gender.vision.render import COLOURS, encode_jpeg
+from tests.unit.fakes import face_attributes
 from tests.unit.pictures import decoded, noise
 
 FLAT = np.full((SIDE, SIDE, 3), (30, 200, 90), np.uint8)
@@ -67,7 +68,7 @@ def test_decades() -> None:
 def test_a_thumbnail_is_centred_on_the_face() -> None:
     image = noise(200, 150)
     image[40:80, 100:130] = (250, 10, 20)
-    face = Face((100, 40, 130, 80), 1, None, 30.0, (20.0, 40.0), "M", 0.9, None, False)
+    face = Face((100, 40, 130, 80), 1, None, face_attributes(30.0, reliable=False))
     (made,) = tiles_of(Frame("x\ny.mp4", Path("x"), image, 2.5), [face])
     thumbnail = decoded(made.jpeg).astype(int)
     assert thumbnail.shape == (SIDE, SIDE, 3)

@@ -1,6 +1,7 @@
 """How many CPUs may be used."""
 
 import os
+import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def test_no_quota(tmp_path: Path) -> None:
     assert usable_cpus(tmp_path / "cpu.max") == 8
 
 
-def test_systems_without_affinity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_systems_without_cpu_affinity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert usable_cpus(tmp_path / "cpu.max") == 1
@@ -72,15 +73,15 @@ class TestShares:
             assert shares.busy == (pictures > 1)
         assert shares.threads == min(count, max_threads or count)
 
-    def test_a_picture_that_fails_is_worked_on_no_more(self) -> None:
+    def test_a_picture_that_fails_is_not_in_flight(self) -> None:
         shares = CpuShares(2)
         with suppress(ValueError), shares.picture(), shares.picture():
             raise ValueError
         assert shares.threads == 2
 
-    def test_several_pictures_count_for_a_while(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_process_counts_as_busy_for_a_while(self, monkeypatch: pytest.MonkeyPatch) -> None:
         now = 100.0
-        monkeypatch.setattr(cpus.time, "monotonic", lambda: now)
+        monkeypatch.setattr(time, "monotonic", lambda: now)
         shares = CpuShares(2)
         with shares.picture():
             assert not shares.busy

@@ -1,4 +1,4 @@
-"""From networks' outputs to boxes in picture coordinates, by hand-computed values."""
+"""Detectors: from a network's outputs to boxes in image coordinates."""
 
 import inspect
 from collections.abc import Mapping
@@ -15,8 +15,17 @@ from numpy.typing import NDArray
 
 from age_gender.errors import ModelUnavailable
 from age_gender.networks.engine import LiteRTEngine
-from age_gender.vision.detectors import Detections, fast
-from age_gender.vision.detectors.accurate import (
+from age_gender.vision.detectors import hog as hog_module
+from age_gender.vision.detectors import retinaface
+from age_gender.vision.detectors.base import MAX_CANDIDATES, Detections, InputScale
+from age_gender.vision.detectors.hog import (
+    FILTERS,
+    MIN_SCORE,
+    HogDetector,
+    confidence_of,
+    score_for,
+)
+from age_gender.vision.detectors.retinaface import (
     SHAPES,
     STRIDES,
     RetinaFaceDetector,
@@ -24,14 +33,6 @@ from age_gender.vision.detectors.accurate import (
     _decode_boxes,
     _decode_landmarks,
     _shape_for,
-)
-from age_gender.vision.detectors.base import MAX_CANDIDATES, working_scale
-from age_gender.vision.detectors.fast import (
-    FILTERS,
-    MIN_SCORE,
-    HogDetector,
-    confidence_of,
-    score_for,
 )
 from age_gender.vision.geometry import ios_matrix
 from modelbuild import hog
@@ -77,7 +78,7 @@ class TestAnchors:
 
 
 def planted(batch: Float, boxes: Float, score: float = 0.9) -> Mapping[str, Float]:
-    """Outputs of a network that has found ``boxes``, given in pixels of its input."""
+    """Outputs of a network that detects ``boxes``, given in pixels of its input."""
     anchors = _anchors(batch.shape[1], batch.shape[2])
     count = len(anchors)
     outputs = {
@@ -99,8 +100,8 @@ def planted(batch: Float, boxes: Float, score: float = 0.9) -> Mapping[str, Floa
     return outputs
 
 
-def seen(image: NDArray[np.uint8]) -> Float:
-    """The red rectangle of a network's input, as ``[1, 4]``."""
+def red_rectangle(image: NDArray[np.uint8]) -> Float:
+    """Return the red rectangle of a network's input, as ``[1, 4]``."""
     red = image[..., 0] > 127
     rows, columns = np.flatnonzero(red.any(1)), np.flatnonzero(red.any(0))
     return np.array([[columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]], np.float32)
@@ -112,37 +113,39 @@ class TestRetinaFace:
         width=st.integers(40, 1500),
         height=st.integers(40, 1500),
         place=st.tuples(st.floats(0, 1), st.floats(0, 1)),
-        share=st.floats(0.3, 0.8),
+        fraction=st.floats(0.3, 0.8),
         min_face=st.sampled_from([None, 8, 16, 40]),
     )
-    def test_boxes_come_back_in_picture_coordinates(
+    def test_boxes_are_in_image_coordinates(
         self,
         width: int,
         height: int,
         place: tuple[float, float],
-        share: float,
+        fraction: float,
         min_face: int | None,
     ) -> None:
-        """A network that finds the red rectangle, in pictures of any size and aspect."""
-        side = max(12, round(share * min(width, height)))
+        """The network detects a red rectangle in images of any size and aspect."""
+        side = max(12, round(fraction * min(width, height)))
         x, y = round(place[0] * (width - side)), round(place[1] * (height - side))
         image = np.zeros((height, width, 3), np.uint8)
         image[y : y + side, x : x + side, 0] = 255
-        engine = FakeEngine(lambda batch: planted(batch, seen(batch[0].astype(np.uint8))))
-        found = RetinaFaceDetector(engine).detect(image, 0.5, 0.5, min_face)
-        assert len(found) == 1
-        assert found.landmarks is not None
+        engine = FakeEngine(lambda batch: planted(batch, red_rectangle(batch[0].astype(np.uint8))))
+        detected = RetinaFaceDetector(engine).detect(image, 0.5, 0.5, min_face)
+        assert len(detected) == 1
+        assert detected.landmarks is not None
         ((_, in_height, in_width, _),) = engine.shapes
-        # A pixel of the network's input, in pixels of the picture.
+        # A pixel of the network's input, in pixels of the image.
         pixel = max(1.0, max(width, height) / max(in_height, in_width)) * 1.5
-        np.testing.assert_allclose(found.boxes[0], [x, y, x + side, y + side], atol=pixel)
-        np.testing.assert_allclose(found.landmarks[0, 0], [x, y], atol=pixel)
-        np.testing.assert_allclose(found.landmarks[0, 4], [x + side] * 1 + [y + side], atol=pixel)
-        assert found.scores[0] == pytest.approx(0.9)
+        np.testing.assert_allclose(detected.boxes[0], [x, y, x + side, y + side], atol=pixel)
+        np.testing.assert_allclose(detected.landmarks[0, 0], [x, y], atol=pixel)
+        np.testing.assert_allclose(
+            detected.landmarks[0, 4], [x + side] * 1 + [y + side], atol=pixel
+        )
+        assert detected.scores[0] == pytest.approx(0.9)
 
     @settings(max_examples=60)
     @given(st.integers(1, 2200), st.integers(1, 2200))
-    def test_the_shape_holds_the_picture(self, height: int, width: int) -> None:
+    def test_the_shape_holds_the_image(self, height: int, width: int) -> None:
         shape = _shape_for(height, width)
         assert shape[0] >= height
         assert shape[1] >= width
@@ -168,13 +171,13 @@ class TestRetinaFace:
     def test_confidence_and_nms(self) -> None:
         boxes = np.array([[20, 20, 60, 60], [24, 20, 64, 60], [150, 100, 190, 140]], np.float32)
         detector = RetinaFaceDetector(FakeEngine(lambda batch: planted(batch, boxes)))
-        # Pictures of the network's own shape, looked at as they are.
+        # Images of the network's own shape are searched at their own scale.
         shape = max(SHAPES, key=lambda s: s[0] * s[1])
         image = np.zeros((*shape, 3), np.uint8)
-        min_face = int(detector.smallest_seen)
+        min_face = int(retinaface.INPUT_SCALE.min_detectable)
 
         def scores(confidence: float, nms: float) -> list[float]:
-            return detector.detect(image, confidence, nms, min_face).scores.round(2).tolist()
+            return [*map(float, detector.detect(image, confidence, nms, min_face).scores.round(2))]
 
         assert scores(0.5, 0.5) == pytest.approx([0.9, 0.88])
         assert scores(0.5, 0.9) == pytest.approx([0.9, 0.89, 0.88])
@@ -185,10 +188,12 @@ class TestRetinaFace:
         outside = np.array([[10, 300, 50, 340]], np.float32)
         detector = RetinaFaceDetector(FakeEngine(lambda batch: planted(batch, outside)))
         image = np.zeros((200, 800, 3), np.uint8)
-        assert len(detector.detect(image, 0.5, 0.5, int(detector.smallest_seen))) == 0
+        assert (
+            len(detector.detect(image, 0.5, 0.5, int(retinaface.INPUT_SCALE.min_detectable))) == 0
+        )
 
     def test_confidence_zero_is_bounded(self) -> None:
-        """All anchors pass the threshold then, and non-maximum suppression is quadratic."""
+        """All anchors pass the threshold, and non-maximum suppression is quadratic."""
 
         def everywhere(batch: Float) -> Mapping[str, Float]:
             outputs = planted(batch, np.zeros((0, 4), np.float32))
@@ -197,30 +202,25 @@ class TestRetinaFace:
             return outputs
 
         detector = RetinaFaceDetector(FakeEngine(everywhere))
-        found = detector.detect(np.zeros((800, 800, 3), np.uint8), 0.0, 1.0)
-        assert 0 < len(found) <= 1000
+        detected = detector.detect(np.zeros((800, 800, 3), np.uint8), 0.0, 1.0)
+        assert 0 < len(detected) <= 1000
         # The best are kept, best first.
-        assert found.scores[0] == 1
-        assert (np.diff(found.scores) <= 0).all()
+        assert detected.scores[0] == 1
+        assert (np.diff(detected.scores) <= 0).all()
 
 
-class TestWorkingScale:
+class TestInputScale:
     @staticmethod
     def scale(width: int, height: int, min_face: int | None) -> float:
-        return working_scale(
-            width,
-            height,
-            min_face,
-            default_min_face=40,
-            smallest_seen=80.0,
-            default_long_side=1000,
-            max_long_side=4000,
+        scale = InputScale(
+            default_min_face=40, min_detectable=80.0, default_long_side=1000, max_long_side=4000
         )
+        return scale.scale_for(width, height, min_face)
 
     @pytest.mark.parametrize(
         ("width", "height", "min_face", "scale"),
         [
-            (300, 200, None, 2.0),  # 40 pixels become the 80 that are seen
+            (300, 200, None, 2.0),  # 40 pixels become the 80 that can be detected
             (200, 300, None, 2.0),
             (500, 400, None, 2.0),
             (2000, 400, None, 0.5),  # capped at 1000 pixels
@@ -228,7 +228,7 @@ class TestWorkingScale:
             (300, 200, 40, 2.0),
             (300, 200, 80, 1.0),
             (300, 200, 160, 0.5),
-            (2000, 400, 40, 2.0),  # what is asked for is done, up to 4000 pixels
+            (2000, 400, 40, 2.0),  # an explicit size goes up to 4000 pixels
             (4000, 400, 40, 1.0),
             (300, 200, 1, 4000 / 300),
         ],
@@ -242,7 +242,7 @@ class TestWorkingScale:
         assert 0 < scale * max(width, height) <= 4000.001
 
     @given(st.integers(1, 5000), st.integers(1, 5000))
-    def test_a_larger_smallest_face_never_costs_more(self, width: int, height: int) -> None:
+    def test_a_larger_min_face_never_costs_more(self, width: int, height: int) -> None:
         scales = [self.scale(width, height, m) for m in (10, 20, 40, 80, 160)]
         assert scales == sorted(scales, reverse=True)
 
@@ -268,33 +268,33 @@ class TestHog:
 
     @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1), (39, 39)])
     @pytest.mark.parametrize("min_face", [None, 40, 100_000])
-    def test_pictures_without_room_for_a_face(
+    def test_images_too_small_for_a_face(
         self, shape: tuple[int, int], min_face: int | None
     ) -> None:
-        found = HogDetector().detect(np.zeros((*shape, 3), np.uint8), 0.5, 0.5, min_face)
-        assert found.boxes.shape == (0, 4)
-        assert found.scores.shape == (0,)
-        assert found.landmarks is None
+        detected = HogDetector().detect(np.zeros((*shape, 3), np.uint8), 0.5, 0.5, min_face)
+        assert detected.boxes.shape == (0, 4)
+        assert detected.scores.shape == (0,)
+        assert detected.landmarks is None
 
     def test_the_filters_are_dlibs_own(self) -> None:
         assert FILTERS.read_bytes() == hog.filters()
 
     @pytest.mark.parametrize("threads", [1, 3])
-    def test_a_face_seen_at_several_levels_is_told_once(self, threads: int) -> None:
-        """dlib tells it once, too, when it makes the levels by itself."""
+    def test_a_face_at_several_levels_is_detected_once(self, threads: int) -> None:
+        """So does dlib with a pyramid of its own."""
         image = portrait()
-        found = HogDetector(threads).detect(image, 0.5, 1.0, 40)
+        detected = HogDetector(threads).detect(image, 0.5, 1.0, 40)
         windows, scores, _ = dlib.get_frontal_face_detector().run(
             cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), None, fx=1.75, fy=1.75), 0, -0.1
         )
-        assert len(found) == len(windows) == 1
-        assert found.scores[0] == pytest.approx(confidence_of(np.array(scores))[0], abs=0.1)
+        assert len(detected) == len(windows) == 1
+        assert detected.scores[0] == pytest.approx(confidence_of(np.array(scores))[0], abs=0.1)
         middle = windows[0].center() / 1.75
-        x1, _, x2, _ = found.boxes[0]
+        x1, _, x2, _ = detected.boxes[0]
         assert float(x1 + x2) / 2 == pytest.approx(middle.x, abs=float(x2 - x1) * 0.1)
 
     def test_one_detector_used_by_eight_threads(self) -> None:
-        """dlib's own object would crash the process."""
+        """A shared object of dlib would crash the process."""
         detector = HogDetector()
         expected = detector.detect(portrait(), 0.5, 0.5, 80)
         assert len(expected) == 1
@@ -305,25 +305,25 @@ class TestHog:
                 np.testing.assert_array_equal(job.result().scores, expected.scores)
 
     def test_min_face(self) -> None:
-        """A face of some 90 pixels is found or not as the smallest face wanted says."""
+        """A face of some 90 pixels is detected unless only larger ones are wanted."""
         detector = HogDetector()
         assert len(detector.detect(portrait(), 0.5, 0.5, 40)) == 1
         assert len(detector.detect(portrait(), 0.5, 0.5, 300)) == 0
 
 
-def test_every_shape_of_default_size_stays_prepared() -> None:
+def test_the_budget_keeps_any_default_shape_prepared() -> None:
     kept = inspect.signature(LiteRTEngine).parameters["keep_pixels"].default
     assert max(height * width for height, width in SHAPES) <= kept
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no filters"])
-def test_filters_that_cannot_be_read_are_told(
+def test_unreadable_filters_are_reported(
     content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "hog.svm"
     if content is not None:
         file.write_bytes(content)
-    monkeypatch.setattr(fast, "FILTERS", file)
+    monkeypatch.setattr(hog_module, "FILTERS", file)
     with pytest.raises(ModelUnavailable, match=r"hog\.svm .* is missing or damaged") as caught:
         HogDetector().detect(np.zeros((100, 100, 3), np.uint8), 0.5, 0.5)
     assert str(tmp_path) not in caught.value.message
@@ -336,18 +336,18 @@ def test_hog_windows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detector, "_scan", lambda *_: (windows, scores))
     compared: list[int] = []
 
-    def covered(one: Float, other: Float) -> Float:
+    def counting_ios(one: Float, other: Float) -> Float:
         compared.append(len(one))
         return ios_matrix(one, other)
 
-    monkeypatch.setattr(fast, "ios_matrix", covered)
-    found = detector.detect(np.zeros((100, 100, 3), np.uint8), 0.0, 0.5)
+    monkeypatch.setattr(hog_module, "ios_matrix", counting_ios)
+    detected = detector.detect(np.zeros((100, 100, 3), np.uint8), 0.0, 0.5)
     assert compared == [MAX_CANDIDATES]
-    assert len(found) == 1
+    assert len(detected) == 1
 
 
 class TestDetections:
-    FOUND = Detections(
+    DETECTIONS = Detections(
         np.array(
             [[0, 0, 10, 10], [-20, 5, -1, 15], [95, 40, 130, 60], [99.5, 0, 120, 9]], np.float32
         ),
@@ -355,14 +355,14 @@ class TestDetections:
         np.arange(40, dtype=np.float32).reshape(4, 5, 2),
     )
 
-    def test_inside_drops_what_cannot_be_seen(self) -> None:
-        inside = self.FOUND.inside(100, 50)
-        np.testing.assert_array_equal(inside.boxes, self.FOUND.boxes[[0, 2]])
-        np.testing.assert_array_equal(inside.scores, self.FOUND.scores[[0, 2]])
+    def test_inside_drops_boxes_outside_the_image(self) -> None:
+        inside = self.DETECTIONS.inside(100, 50)
+        np.testing.assert_array_equal(inside.boxes, self.DETECTIONS.boxes[[0, 2]])
+        np.testing.assert_array_equal(inside.scores, self.DETECTIONS.scores[[0, 2]])
         assert inside.landmarks is not None
-        assert self.FOUND.landmarks is not None
-        np.testing.assert_array_equal(inside.landmarks, self.FOUND.landmarks[[0, 2]])
+        assert self.DETECTIONS.landmarks is not None
+        np.testing.assert_array_equal(inside.landmarks, self.DETECTIONS.landmarks[[0, 2]])
 
     def test_length(self) -> None:
-        assert len(self.FOUND) == 4
-        assert len(self.FOUND.inside(1, 1)) == 1
+        assert len(self.DETECTIONS) == 4
+        assert len(self.DETECTIONS.inside(1, 1)) == 1

@@ -1,4 +1,4 @@
-"""What the documents name exists: files, headings, make targets, modules, commands."""
+"""Files, headings, make targets, modules and commands that documents name exist."""
 
 import importlib.util
 import re
@@ -23,23 +23,33 @@ def test_documents_are_found() -> None:
 
 
 @each_document
-def test_links_and_pictures_lead_somewhere(document: Path) -> None:
+def test_links_resolve(document: Path) -> None:
     assert broken_links(document, read(document)) == []
 
 
+@pytest.mark.parametrize("index", ["docs/README.md", "docs/adr/README.md"])
+def test_the_index_lists_every_page(index: str) -> None:
+    path = ROOT / index
+    pages = {page for page in path.parent.rglob("*.md") if page != path}
+    if index == "docs/README.md":  # the records have an index of their own
+        pages -= set((path.parent / "adr").glob("[0-9]*.md"))
+    listed = {(path.parent / target).resolve() for target in links(read(path))}
+    assert pages - listed == set()
+
+
 def broken_links(document: Path, text: str) -> list[str]:
-    def leads_somewhere(target: str) -> bool:
+    def resolves(target: str) -> bool:
         name, _, anchor = target.partition("#")
         path = (document.parent / name).resolve() if name else document
         if not path.exists() or not path.is_relative_to(ROOT):
             return False
         return not anchor or anchor in anchors(read(path))
 
-    inside = [target for target in links(text) if not re.match(r"[a-z]+:", target)]
-    return [target for target in inside if not leads_somewhere(target)]
+    internal = [target for target in links(text) if not re.match(r"[a-z]+:", target)]
+    return [target for target in internal if not resolves(target)]
 
 
-def test_broken_links_are_seen() -> None:
+def test_broken_links_are_reported() -> None:
     text = "[a](nowhere.md) ![b](img/none.png) [c](#none) [d](api.md#none) `[e](none)`"
     text += " [f](api.md#errors) [g](https://example.com) [h](../../outside)"
     document = ROOT / "docs" / "README.md"
@@ -75,14 +85,12 @@ def is_module(name: str) -> bool:
     ids=["make", "python -m", "age-gender"],
 )
 @each_document
-def test_what_can_be_typed_exists(
-    document: Path, pattern: str, exists: Callable[[str], bool]
-) -> None:
+def test_commands_exist(document: Path, pattern: str, exists: Callable[[str], bool]) -> None:
     named = set(re.findall(pattern, code(read(document))))
     assert {name for name in named if not exists(name)} == set()
 
 
-def test_names_that_do_not_exist_are_seen() -> None:
+def test_unknown_commands_are_reported() -> None:
     assert "serve" in make_targets()
     assert "bake" not in make_targets()
     assert {"predict", "serve"} <= commands()
@@ -92,10 +100,26 @@ def test_names_that_do_not_exist_are_seen() -> None:
 
 
 @each_document
-def test_files_that_are_named_exist(document: Path) -> None:
+def test_named_files_exist(document: Path) -> None:
     pattern = r"[\w-]+(?:/[\w.-]+)*/[\w.-]+\.(?:py|md|toml|json|sh|mjs|go|yaml|in|txt|tf)"
     named = {span for span in code(read(document)).splitlines() if re.fullmatch(pattern, span)}
     roots = (ROOT, document.parent, ROOT / "function", ROOT / "function" / "age_gender")
     made_up = {"specs/agn-v1.json"}
     missing = {n for n in named - made_up if not any((root / n).exists() for root in roots)}
+    assert missing == set()
+
+
+ROOMS = ("edge", "fetch", "vision", "networks", "limits", "batch", "cli")
+
+
+@each_document
+def test_named_modules_exist(document: Path) -> None:
+    pattern = rf"(?:{'|'.join(ROOMS)})(?:/[a-z_]+)+"
+    named = {span for span in code(read(document)).splitlines() if re.fullmatch(pattern, span)}
+    package = ROOT / "function" / "age_gender"
+    missing = {
+        name
+        for name in named
+        if not ((package / name).is_dir() or (package / f"{name}.py").is_file())
+    }
     assert missing == set()

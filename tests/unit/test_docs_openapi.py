@@ -1,4 +1,4 @@
-"""The OpenAPI description leaves nothing undescribed and without an example."""
+"""Everything in the OpenAPI description has a description and an example."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +18,7 @@ OPERATIONS = {
 
 
 def properties(schema: dict[str, Any], name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every property at any depth, by its path."""
+    """Yield every property at any depth, with its path."""
     for key, value in schema.get("properties", {}).items():
         yield f"{name}.{key}", value
         yield from properties(value, f"{name}.{key}")
@@ -26,16 +26,16 @@ def properties(schema: dict[str, Any], name: str) -> Iterator[tuple[str, dict[st
         yield from properties(schema["items"], f"{name}[]")
 
 
-FIELDS = dict(found for name, schema in SCHEMAS.items() for found in properties(schema, name))
+FIELDS = dict(field for name, schema in SCHEMAS.items() for field in properties(schema, name))
 
 
 def examples_of(schema: dict[str, Any]) -> list[Any]:
-    """Its own, or those of what it refers to or lists."""
+    """Return its examples, or those of the schema it refers to or lists."""
     if "$ref" in schema:
         target = SCHEMAS[schema["$ref"].rpartition("/")[2]]
         return [target] if target.get("properties") else examples_of(target)
     if schema.get("type") == "object" or "properties" in schema.get("items", {}):
-        return [schema]  # whose fields have their own
+        return [schema]  # its fields have examples
     if "items" in schema and "$ref" in schema["items"]:
         return examples_of(schema["items"])
     for part in schema.get("anyOf", []):

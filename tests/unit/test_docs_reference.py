@@ -1,4 +1,4 @@
-"""The reference pages against the code that they describe."""
+"""The reference pages match the code."""
 
 import json
 import re
@@ -34,7 +34,7 @@ def alternatives(schema: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 class TestRequest:
-    def test_every_field_is_described_and_no_other(self) -> None:
+    def test_exactly_the_fields_are_described(self) -> None:
         assert set(FIELDS) == set(PredictRequest.model_fields)
 
     @pytest.mark.parametrize("name", PredictRequest.model_fields)
@@ -46,7 +46,7 @@ class TestRequest:
         assert default == ("" if expected is None else json.dumps(expected))
 
     @pytest.mark.parametrize("name", PredictRequest.model_fields)
-    def test_what_is_allowed(self, name: str) -> None:
+    def test_allowed_values(self, name: str) -> None:
         (schema,) = alternatives(PROPERTIES[name])
         allowed = bare(FIELDS[name][3])
         if "enum" in schema:
@@ -59,7 +59,7 @@ class TestRequest:
             assert allowed == ""
 
 
-class TestAnswer:
+class TestResponse:
     @pytest.mark.parametrize(
         ("model", "head"),
         [
@@ -69,7 +69,7 @@ class TestAnswer:
             (ModelBody, "version"),
         ],
     )
-    def test_every_field_is_described_and_no_other(self, model: type[BaseModel], head: str) -> None:
+    def test_exactly_the_fields_are_described(self, model: type[BaseModel], head: str) -> None:
         (rows,) = [
             rows
             for names, rows in tables(API)
@@ -77,12 +77,12 @@ class TestAnswer:
         ]
         assert [bare(row[0]) for row in rows] == list(model.model_fields)
 
-    def test_the_example_is_an_answer(self) -> None:
-        (answer,) = [json.loads(b) for b in blocks(API, "json") if '"faces"' in b]
+    def test_the_example_is_a_response(self) -> None:
+        (response,) = [json.loads(b) for b in blocks(API, "json") if '"faces"' in b]
         schema = {**description(), "$ref": "#/components/schemas/PredictResponse"}
-        jsonschema.validate(answer, schema)
-        assert set(answer) == set(PredictResponse.model_fields) - {"image"}
-        for face in answer["details"]:
+        jsonschema.validate(response, schema)
+        assert set(response) == set(PredictResponse.model_fields) - {"image"}
+        for face in response["details"]:
             assert set(face) == set(FaceDetails.model_fields)
 
 
@@ -101,9 +101,9 @@ class TestErrors:
         assert (problem["status"], problem["title"]) == (status, title)
         assert problem["type"].endswith(problem["code"])
 
-    def test_there_is_help_with_every_code(self) -> None:
-        helped = [bare(row[0]) for row in table(TROUBLESHOOTING, "code")]
-        assert sorted(helped) == sorted(STATUSES)
+    def test_every_code_is_in_troubleshooting(self) -> None:
+        codes = [bare(row[0]) for row in table(TROUBLESHOOTING, "code")]
+        assert sorted(codes) == sorted(STATUSES)
 
 
 def test_every_route_is_described() -> None:
@@ -112,7 +112,7 @@ def test_every_route_is_described() -> None:
     assert sorted(described) == sorted(routes)
 
 
-def test_every_module_has_its_place() -> None:
+def test_how_it_works_names_every_package_and_module() -> None:
     package = ROOT / "function" / "age_gender"
     modules = {path.stem for path in package.glob("*.py")} | {
         path.parent.name for path in package.glob("*/__init__.py")
@@ -124,7 +124,7 @@ def test_every_module_has_its_place() -> None:
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_setting(name: str) -> None:
-    rows = [row for head, found in tables(SETTINGS) if head[0] == "variable" for row in found]
+    rows = [row for head, body in tables(SETTINGS) if head[0] == "variable" for row in body]
     (default,) = [bare(row[1]) for row in rows if bare(row[0]) == name.upper()]
     expected = Settings.model_fields[name].default
     if name == "models_dir":
@@ -137,8 +137,8 @@ def test_setting(name: str) -> None:
         assert default == str(expected)
 
 
-def test_no_setting_is_invented() -> None:
+def test_every_documented_setting_exists() -> None:
     named = {
-        bare(row[0]) for head, found in tables(SETTINGS) if head[0] == "variable" for row in found
+        bare(row[0]) for head, body in tables(SETTINGS) if head[0] == "variable" for row in body
     }
     assert named == {name.upper() for name in Settings.model_fields}

@@ -1,4 +1,6 @@
-"""Boxes against brute force, and chips against what geometry says must be in them."""
+"""Boxes are checked against brute force, chips against the expected content."""
+
+from random import Random
 
 import cv2
 import numpy as np
@@ -26,20 +28,20 @@ FACE = np.array([[-20, -15], [20, -15], [0, 5], [-15, 25], [15, 25]], np.float32
 """Landmarks of an upright face around its centre."""
 
 
-def turned(points: Float, degrees: float) -> Float:
+def rotated(points: Float, degrees: float) -> Float:
     angle = np.radians(degrees)
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return (points @ rotation.T).astype(np.float32)
+    return np.asarray(points @ rotation.T, np.float32)
 
 
 def mapped(transform: Float, points: Float) -> Float:
-    return points @ transform[:, :2].T + transform[:, 2]
+    return np.asarray(points @ transform[:, :2].T + transform[:, 2], np.float32)
 
 
 @st.composite
-def whole_boxes(draw: st.DrawFn, most: int = 12) -> Float:
+def whole_boxes(draw: st.DrawFn, max_size: int = 12) -> Float:
     corner, side = st.integers(0, 12), st.integers(0, 8)
-    corners = draw(st.lists(st.tuples(corner, corner, side, side), max_size=most))
+    corners = draw(st.lists(st.tuples(corner, corner, side, side), max_size=max_size))
     return np.array([(x, y, x + w, y + h) for x, y, w, h in corners], np.float32).reshape(-1, 4)
 
 
@@ -66,23 +68,27 @@ class TestBoxes:
         inverted = np.array([[10, 10, 0, 0]], np.float32)
         assert iou_matrix(inverted, inverted) == 0
 
-    def test_of_nested_boxes_the_smaller_is_covered(self) -> None:
+    def test_ios_of_nested_boxes_is_one(self) -> None:
         boxes = np.array([[0, 0, 8, 8], [2, 2, 4, 4], [6, 0, 14, 8], [3, 3, 3, 9]], np.float32)
-        np.testing.assert_allclose(
-            ios_matrix(boxes, boxes),
-            [[1, 1, 0.25, 0], [1, 1, 0, 0], [0.25, 0, 1, 0], [0, 0, 0, 0]],
-        )
+        expected = np.array([[1, 1, 0.25, 0], [1, 1, 0, 0], [0.25, 0, 1, 0], [0, 0, 0, 0]])
+        np.testing.assert_allclose(ios_matrix(boxes, boxes), expected)
 
     @settings(max_examples=100)
     @given(whole_boxes(), st.integers(0, 64), st.randoms(use_true_random=False))
-    def test_nms_is_the_greedy_choice(self, boxes: Float, level: int, random: object) -> None:
+    def test_nms_is_the_greedy_choice(self, boxes: Float, level: int, random: Random) -> None:
         threshold = level / 64 + 0.001
-        scores = np.array([random.randint(0, 5) / 5 for _ in boxes], np.float32)  # type: ignore[attr-defined]
+        scores = np.array([random.randint(0, 5) / 5 for _ in boxes], np.float32)
         kept: list[int] = []
         for i in sorted(range(len(boxes)), key=lambda i: -scores[i]):
             if all(iou_by_cells(boxes[i], boxes[k]) <= threshold for k in kept):
                 kept.append(i)
         assert nms(boxes, scores, threshold).tolist() == kept
+
+    def test_nms_by_ios_drops_nested_boxes(self) -> None:
+        boxes = np.array([[0, 0, 8, 8], [2, 2, 4, 4], [6, 0, 14, 8]], np.float32)
+        scores = np.array([0.7, 0.8, 0.9], np.float32)
+        assert nms(boxes, scores, 0.5).tolist() == [2, 1, 0]
+        assert nms(boxes, scores, 0.5, overlap=ios_matrix).tolist() == [2, 1]
 
     def test_nms_at_one_keeps_even_copies(self) -> None:
         boxes = np.array([[0, 0, 9, 9]] * 3, np.float32)
@@ -101,8 +107,8 @@ class TestBoxes:
 
 class TestTransforms:
     @given(st.floats(-179, 179))
-    def test_roll_is_the_angle_by_which_the_face_was_turned(self, degrees: float) -> None:
-        angle = np.degrees(roll_angles(turned(FACE, degrees)[None]))
+    def test_roll_is_the_rotation_of_the_face(self, degrees: float) -> None:
+        angle = np.degrees(roll_angles(rotated(FACE, degrees)[None]))
         assert angle == pytest.approx(degrees, abs=0.1)
 
     @given(
@@ -122,16 +128,16 @@ class TestTransforms:
     ) -> None:
         middle, half = np.array(centre), np.array(sides) / 2
         boxes = np.concatenate([middle - half, middle + half])[None].astype(np.float32)
-        landmarks = (turned(FACE, degrees) + middle).astype(np.float32)
+        landmarks = (rotated(FACE, degrees) + middle).astype(np.float32)
         (transform,) = chip_transforms(boxes, landmarks[None], scale, size)
         zoom = size / (scale * max(sides))
         exact = 0.002 * size + 0.02 * zoom
         assert mapped(transform, middle[None])[0] == pytest.approx([size / 2] * 2, abs=exact)
         in_chip = mapped(transform, landmarks)
-        # The whole face is upright, not just its eyes level: it could be upside down otherwise.
+        # Level eyes alone would also allow an upside-down face.
         np.testing.assert_allclose(in_chip - size / 2, FACE * zoom, atol=20 * exact)
 
-    def test_without_landmarks_nothing_is_turned(self) -> None:
+    def test_without_landmarks_nothing_is_rotated(self) -> None:
         boxes = np.array([[10, 20, 50, 100]], np.float32)
         (transform,) = chip_transforms(boxes, None, 1.0, 160)
         corners = mapped(transform, np.array([[-10, 20], [70, 100]]))
@@ -147,7 +153,7 @@ class TestTransforms:
 
 
 def ramps(width: int, height: int) -> NDArray[np.uint8]:
-    """Red grows with x and green with y, linearly, so that a colour tells a place."""
+    """Red grows with x and green with y, linearly, so that each colour stands for one place."""
     image = np.zeros((height, width, 3), np.uint8)
     image[..., 0] = np.rint((np.arange(width) + 0.5) * 255 / width)
     image[..., 1] = np.rint((np.arange(height) + 0.5) * 255 / height)[:, None]
@@ -155,7 +161,7 @@ def ramps(width: int, height: int) -> NDArray[np.uint8]:
 
 
 def places(chip: NDArray[np.uint8], width: int, height: int) -> Float:
-    """Where in the picture of ramps each pixel of a chip comes from, ``[S, S, 2]``."""
+    """Return where in the image of ramps each pixel of a chip comes from, ``[S, S, 2]``."""
     return (chip[..., :2] / 255 * (width, height)).astype(np.float32)
 
 
@@ -177,20 +183,19 @@ class TestChips:
     def test_every_pixel_comes_from_its_place(
         self, degrees: float, centre: tuple[float, float], side: float, size: int
     ) -> None:
-        """At all scales, so both with plain sampling and with averaging first."""
+        """At all scales, with plain sampling and with averaging first."""
         middle = np.array(centre)
         boxes = np.array([[*(middle - side / 2), *(middle + side / 2)]], np.float32)
-        landmarks = (turned(FACE, degrees) + middle).astype(np.float32)[None]
+        landmarks = (rotated(FACE, degrees) + middle).astype(np.float32)[None]
         transforms = chip_transforms(boxes, landmarks, 1.25, size)
         (chip,) = warp_chips(ramps(256, 256), transforms, size)
-        # What lies outside is filled with the nearest border pixel.
+        # Areas outside the image repeat the nearest border pixel.
         expected = np.clip(expected_places(transforms[0], size), 0.5, 255.5)
         error = np.abs(places(chip, 256, 256) - expected)
         step = 1.25 * side / size  # of the source for one pixel of the chip
-        inside = (expected > step) & (expected < 256 - step)
-        inside = inside.all(axis=-1)
+        inside = np.all((expected > step) & (expected < 256 - step), axis=-1)
         assume(inside.any())
-        # Rounding to whole colours, up to three times, is all that may add up.
+        # Only the rounding of colours, up to three times, adds to the error.
         assert error[inside].max() < 1.6
         assert error.max() < max(1.6, step + 1)
 
@@ -206,14 +211,14 @@ class TestChips:
         (chip,) = warp_chips(image, chip_transforms(boxes, None, 1.0, size), size)
         weights = chip[..., 0].astype(float)
         rows, columns = np.indices(weights.shape) + 0.5
-        found = np.array([(weights * columns).sum(), (weights * rows).sum()]) / weights.sum()
+        centroid = np.array([(weights * columns).sum(), (weights * rows).sum()]) / weights.sum()
         expected = (np.floor(marker) - centre) * size / side + size / 2
-        np.testing.assert_allclose(found, expected, atol=0.3)
+        np.testing.assert_allclose(centroid, expected, atol=0.3)
 
     def test_shrinking_averages_instead_of_skipping(self) -> None:
         boxes = np.array([[100, 100, 900, 900]], np.float32)
         (chip,) = warp_chips(noise(1000, 1000), chip_transforms(boxes, None, 1.0, 64), 64)
-        # The mean of independent pixels stays, their spread of 74 all but goes.
+        # The mean of independent pixels stays, and their deviation of 74 nearly vanishes.
         assert chip.mean() == pytest.approx(127.5, abs=2)
         assert chip.std() < 20
 
@@ -225,13 +230,13 @@ class TestChips:
 
     @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (2, 3)])
     @pytest.mark.parametrize("side", [1, 40, 4000])
-    def test_pictures_of_any_shape(self, shape: tuple[int, int], side: int) -> None:
+    def test_images_of_any_shape(self, shape: tuple[int, int], side: int) -> None:
         image = np.full((*shape, 3), 77, np.uint8)
         boxes = np.array([[0, 0, side, side]], np.float32)
         chips = warp_chips(image, chip_transforms(boxes, None, 1.25, 48), 48)
         assert (chips == 77).all()
 
-    def test_the_picture_is_not_changed(self) -> None:
+    def test_the_image_is_not_changed(self) -> None:
         image = noise(60, 60)
         before = image.copy()
         boxes = np.array([[5, 5, 50, 50]], np.float32)
@@ -242,18 +247,19 @@ class TestChips:
 class TestResize:
     @pytest.mark.parametrize("size", [(400, 304), (401, 304), (800, 640), (96, 64)])
     @pytest.mark.parametrize("target", [(90, 70), (100, 76), (37, 60)])
-    def test_the_quick_way_gives_nearly_the_same(
+    def test_resize_quickly_gives_nearly_the_same(
         self, size: tuple[int, int], target: tuple[int, int]
     ) -> None:
-        image = cv2.GaussianBlur(noise(*size), (0, 0), 6)
-        image = np.asarray(cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX), np.uint8)
+        smooth = cv2.GaussianBlur(noise(*size), (0, 0), 6)
+        cv2.normalize(smooth, smooth, 0, 255, cv2.NORM_MINMAX)
+        image = np.asarray(smooth, np.uint8)
         quick = resize_quickly(image, *target)
         assert quick.shape == (target[1], target[0], 3)
         slow = resize(image, *target).astype(int)
         by_one_pixel = np.abs(np.roll(slow, 1, axis=1) - slow).mean()
         assert np.abs(quick - slow).mean() < by_one_pixel / 4
 
-    def test_the_same_size_is_the_same_picture(self) -> None:
+    def test_the_same_size_returns_the_same_image(self) -> None:
         image = noise(9, 7)
         assert resize(image, 9, 7) is image
 

@@ -1,37 +1,60 @@
 """Limits that only make sense together."""
 
 import pytest
-from gunicorn import config
+from flask import Flask
+from functions_framework._http import create_server
+from functions_framework._http import gunicorn as framework
 
-from age_gender.edge import app as http
-from age_gender.edge import body, server
+from age_gender.edge import app, body, server
+from age_gender.limits import limiter
+from age_gender.limits.admission import Shutdown
 from age_gender.settings import Settings
 
 KILLED_AFTER = 10.0
-"""Seconds after the signal to end, on Cloud Run and with ``docker stop``."""
+"""Seconds after SIGTERM, on Cloud Run and with ``docker stop``."""
 
 
-def test_an_instance_can_end_in_time() -> None:
-    """What is fetched comes to its end, and what waits is told, before the process is killed."""
+@pytest.mark.defends("shutdown")
+def test_an_instance_can_stop_in_time() -> None:
+    """Fetches end, and waiting callers are refused, before the process is killed."""
     assert server.DRAIN_SECONDS < KILLED_AFTER
     assert Settings().url_timeout < server.DRAIN_SECONDS
-    assert http.SHUTDOWN_SECONDS < server.DRAIN_SECONDS
+    assert limiter.SHUTDOWN_SECONDS < server.DRAIN_SECONDS
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, max_wait: float = 1.0) -> server.Application:
+    """The server that the framework starts after `install`."""
+    monkeypatch.setattr(framework, "GunicornApplication", None)
+    server.install(max_wait, Shutdown())
+    flask = Flask("predict")
+    served = create_server(flask, debug=False)  # type: ignore[no-untyped-call]
+    made = served.server_class(flask, "127.0.0.1", 8080, False)
+    assert isinstance(made, server.Application)
+    return made
 
 
 def test_a_request_has_time_for_all_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("WorkerClass", "GracefulTimeout", "OnStarting"):
-        monkeypatch.setattr(getattr(config, name), "default", None)
-    monkeypatch.setattr(config.LimitRequestLine, "validator", None)
-    monkeypatch.setattr(server.Worker, "request_seconds", 0)
     settings = Settings(queue_timeout=300)
-    waits = http.BODY_SECONDS + 2 * settings.queue_timeout + settings.url_timeout
-    server.configure(http.Edge(settings).longest_wait)
-    assert server.Worker.request_seconds > waits
+    waits = app.BODY_SECONDS + 2 * settings.queue_timeout + settings.url_timeout
+    application = installed(monkeypatch, app.Edge(settings).max_wait)
+    assert application.request_seconds > waits
+
+
+def test_the_framework_starts_our_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("THREADS", raising=False)
+    config = installed(monkeypatch).cfg
+    assert config.worker_class is server.Worker
+    assert config.threads == server.THREADS
+    assert config.limit_request_line == server.MAX_FIRST_LINE_BYTES
+    assert config.graceful_timeout == server.DRAIN_SECONDS
+    assert config.address == [("127.0.0.1", 8080)]
+    monkeypatch.setenv("THREADS", "7")
+    assert installed(monkeypatch).cfg.threads == 7
 
 
 def test_one_whole_body_can_always_be_held() -> None:
     assert Settings().max_body_bytes <= Settings().max_held_bytes
 
 
-def test_a_client_at_the_least_pace_is_never_late() -> None:
-    assert body.CHUNK / body.MIN_PACE < body.GRACE_SECONDS
+def test_a_client_at_the_minimum_pace_is_never_late() -> None:
+    assert body.CHUNK_BYTES / body.MIN_PACE < body.GRACE_SECONDS

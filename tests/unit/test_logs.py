@@ -43,7 +43,7 @@ def test_one_json_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "said"),
+    ("level", "logged"),
     [
         ("debug", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]),
         ("info", ["INFO", "WARNING", "ERROR", "CRITICAL"]),
@@ -51,15 +51,15 @@ def test_one_json_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
         ("error", ["ERROR", "CRITICAL"]),
     ],
 )
-def test_levels(level: str, said: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_levels(level: str, logged: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up(level)
     log = logging.getLogger("age_gender.levels")
     for write in (log.debug, log.info, log.warning, log.error, log.critical):
         write("x")
-    assert [line["severity"] for line in lines(capsys)] == said
+    assert [line["severity"] for line in lines(capsys)] == logged
 
 
-def test_failures_carry_their_trace(capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_have_their_stack_trace(capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up("info")
     try:
         _ = 1 / 0
@@ -102,10 +102,10 @@ def test_lines_of_c_libraries_become_json_even_from_a_process_that_crashes() -> 
         timeout=60,
     )
     assert done.returncode == 1
-    told = [json.loads(line) for line in done.stderr.splitlines()]
-    texts = [line["message"] for line in told]
+    records = [json.loads(line) for line in done.stderr.splitlines()]
+    texts = [line["message"] for line in records]
     assert {"ours", "INFO: from C", "libpng warning: \ufffd", "from Python"} <= set(texts)
-    assert max(map(len, texts)) <= logs.LONGEST_LINE
+    assert max(map(len, texts)) <= logs.MAX_LINE_BYTES
     assert any("last words" in text for text in texts)
     assert any("cannot go on" in text for text in texts)
-    assert {line["severity"] for line in told} == {"INFO", "WARNING"}
+    assert {line["severity"] for line in records} == {"INFO", "WARNING"}

@@ -1,4 +1,4 @@
-"""Model files are the ones that were built."""
+"""Model files are compared with the checksums of the build."""
 
 import json
 from hashlib import sha256
@@ -21,19 +21,20 @@ def models(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_one_that_was_built(models: Path) -> None:
+def test_unchanged_file(models: Path) -> None:
     assert verified(models, "a.tflite") == models / "a.tflite"
 
 
-def test_a_bit_that_has_turned(models: Path) -> None:
+@pytest.mark.defends("flipped-bit")
+def test_flipped_bit(models: Path) -> None:
     damaged = bytearray(DATA)
     damaged[1000] ^= 1
     (models / "a.tflite").write_bytes(damaged)
-    with pytest.raises(ModelUnavailable, match=r"a\.tflite is not the one that was built"):
+    with pytest.raises(ModelUnavailable, match=r"a\.tflite has changed since it was built"):
         verified(models, "a.tflite")
 
 
-def test_one_that_is_missing_or_unknown_is_left_to_the_engine(models: Path) -> None:
+def test_missing_and_unknown_files_are_left_to_the_engine(models: Path) -> None:
     (models / "b.tflite").write_bytes(b"anything")
     assert verified(models, "b.tflite").is_file()
     (models / "a.tflite").unlink()
@@ -48,7 +49,7 @@ def test_without_a_manifest(models: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "{}", '{"models": 1}', '{"models": {"a": {"files": {"b": 1}}}}']
 )
-def test_a_manifest_that_is_damaged(models: Path, text: str) -> None:
+def test_damaged_manifest(models: Path, text: str) -> None:
     (models / MANIFEST).write_text(text)
     with pytest.raises(ModelUnavailable, match=MANIFEST):
         verified(models, "a.tflite")

@@ -1,4 +1,4 @@
-"""What is written down about a model."""
+"""Specifications of age and gender models."""
 
 import json
 from pathlib import Path
@@ -20,11 +20,11 @@ def written(folder: Path, **changes: Any) -> Path:
     return folder
 
 
-def test_read_as_written(tmp_path: Path) -> None:
+def test_round_trip(tmp_path: Path) -> None:
     assert load_spec(written(tmp_path), "mine") == spec()
 
 
-def test_parts_left_out_have_defaults(tmp_path: Path) -> None:
+def test_missing_parts_have_defaults(tmp_path: Path) -> None:
     folder = written(tmp_path)
     file = folder / "specs" / "mine.json"
     content = json.loads(file.read_text())
@@ -33,10 +33,10 @@ def test_parts_left_out_have_defaults(tmp_path: Path) -> None:
     assert load_spec(folder, "mine") == spec()
 
 
-def test_unknown_model_names_those_that_are_there(tmp_path: Path) -> None:
-    with pytest.raises(ModelUnavailable, match="'other'; there are: mine"):
+def test_an_unknown_model_is_answered_with_the_available_ones(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailable, match="'other'; available: mine"):
         load_spec(written(tmp_path), "other")
-    with pytest.raises(ModelUnavailable, match="there are: none"):
+    with pytest.raises(ModelUnavailable, match="available: none"):
         load_spec(tmp_path / "nowhere", "other")
 
 

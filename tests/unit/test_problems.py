@@ -1,15 +1,15 @@
-"""Failures as answers."""
+"""Errors as answers."""
 
 import pytest
 
 from age_gender import errors
-from age_gender.edge.problems import STATUSES, Problem
+from age_gender.edge.problems import STATUSES, FieldError, Problem
 from age_gender.errors import AgeGenderError
-from age_gender.fetch.net_guard import NOT_ALLOWED
+from age_gender.fetch.checks import NOT_ALLOWED
 
 
-def expected_failures() -> list[type[AgeGenderError]]:
-    """All that can be raised while a request is answered."""
+def expected_errors() -> list[type[AgeGenderError]]:
+    """All errors that can be raised while a request is answered."""
     raised = [
         kind
         for kind in vars(errors).values()
@@ -18,8 +18,8 @@ def expected_failures() -> list[type[AgeGenderError]]:
     return [k for k in raised if k not in (AgeGenderError, errors.SettingsError)]
 
 
-@pytest.mark.parametrize("kind", expected_failures())
-def test_every_failure_has_a_status(kind: type[AgeGenderError]) -> None:
+@pytest.mark.parametrize("kind", expected_errors())
+def test_every_error_has_a_status(kind: type[AgeGenderError]) -> None:
     problem = Problem.of(kind("what to change"))
     assert 400 <= problem.status < 600
     assert problem.detail == "what to change"
@@ -47,10 +47,10 @@ def test_fields_of_rfc_9457(code: str) -> None:
 
 
 def test_errors_and_headers() -> None:
-    errors_of_fields = [{"field": "nms", "message": "too large"}]
-    problem = Problem("invalid-field", "x", errors=errors_of_fields, headers={"X-Why": "y"})
+    error = FieldError(field="nms", message="too large")
+    problem = Problem("invalid-field", "x", errors=[error], headers={"X-Why": "y"})
     response = problem.response("abc")
-    assert response.get_json()["errors"] == errors_of_fields
+    assert response.get_json()["errors"] == [{"field": "nms", "message": "too large"}]
     assert response.headers["X-Why"] == "y"
 
 

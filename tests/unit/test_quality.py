@@ -1,4 +1,4 @@
-"""Measures of how good a look at a face is."""
+"""Measures of face quality."""
 
 import cv2
 import numpy as np
@@ -38,7 +38,7 @@ def test_yaw_of_coinciding_eyes_is_finite() -> None:
 
 
 class TestSharpness:
-    def test_falls_as_a_picture_is_blurred(self) -> None:
+    def test_falls_as_an_image_is_blurred(self) -> None:
         edges = cv2.resize(noise(14, 14), (224, 224), interpolation=cv2.INTER_NEAREST)
         chips = [edges, *(cv2.GaussianBlur(edges, (0, 0), sigma) for sigma in (2, 4, 8))]
         measured = [sharpness(np.asarray(chip, np.uint8)) for chip in chips]

@@ -1,4 +1,4 @@
-"""What goes back as a picture: readable labels anywhere, and blur that destroys."""
+"""Rendering: labels are readable anywhere, and blur cannot be undone."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -34,7 +34,7 @@ def drawn(width: int, height: int, *box: int, label: str = "34 M") -> Pixels:
 
 class TestDrawing:
     @pytest.mark.parametrize(("width", "height"), SIZES)
-    def test_any_size_of_picture(self, width: int, height: int) -> None:
+    def test_any_image_size(self, width: int, height: int) -> None:
         image = np.full((height, width, 3), 9, np.uint8)
         before = image.copy()
         boxes = boxes_of(
@@ -62,7 +62,7 @@ class TestDrawing:
                 assert white_pixels(canvas) == visible, (left, top)
 
     @pytest.mark.parametrize("height", [20, 24, 30, 48])
-    def test_label_of_a_face_as_high_as_the_picture_is_inside(self, height: int) -> None:
+    def test_the_label_of_a_face_as_high_as_the_image_is_inside(self, height: int) -> None:
         visible = white_pixels(drawn(200, 200, 100, 100, 110, 110, label="7 F"))
         for top in range(height - 1):
             canvas = drawn(200, height, 100, top, 110, height, label="7 F")
@@ -79,7 +79,7 @@ class TestDrawing:
         assert white_pixels(crossing) == white_pixels(alone)
 
     @pytest.mark.parametrize("gender", ["M", "F", None])
-    def test_colour_tells_the_gender(self, gender: str | None) -> None:
+    def test_colour_depends_on_gender(self, gender: str | None) -> None:
         canvas = render.draw_faces(
             np.zeros((300, 300, 3), np.uint8), boxes_of((50, 100, 200, 250)), [""], [gender]
         )
@@ -88,17 +88,17 @@ class TestDrawing:
         assert not canvas[150:200, 100:150].any()
         assert not canvas[255:].any()
 
-    def test_lines_and_letters_grow_with_the_picture(self) -> None:
-        def share(scale: int) -> tuple[float, float]:
+    def test_lines_and_letters_grow_with_the_image(self) -> None:
+        def relative_size(scale: int) -> tuple[float, float]:
             canvas = drawn(200 * scale, 200 * scale, *(v * scale for v in (50, 80, 130, 160)))
             line = (canvas[120 * scale, : 100 * scale, 2] > 89).sum()
             return line / scale, white_pixels(canvas) / scale**2
 
-        (line, text), (large_line, large_text) = share(3), share(15)
+        (line, text), (large_line, large_text) = relative_size(3), relative_size(15)
         assert large_line == pytest.approx(line, rel=0.4)
         assert large_text == pytest.approx(text, rel=0.4)
 
-    def test_threads_draw_what_one_draws(self) -> None:
+    def test_threads_draw_the_same_as_one(self) -> None:
         expected = drawn(300, 200, 100, 60, 200, 160)
         with ThreadPoolExecutor(8) as pool:
             for canvas in pool.map(lambda _: drawn(300, 200, 100, 60, 200, 160), range(32)):
@@ -106,7 +106,7 @@ class TestDrawing:
 
 
 class TestBlur:
-    def test_detail_goes_within_and_stays_without(self) -> None:
+    def test_detail_is_lost_inside_and_kept_outside(self) -> None:
         image = noise(400, 300)
         before = image.copy()
         blurred = render.blur_faces(image, boxes_of((150, 100, 250, 220)))
@@ -117,8 +117,8 @@ class TestBlur:
         outside[100 - 25 : 220 + 26, 150 - 21 : 250 + 22] = False
         np.testing.assert_array_equal(blurred[outside], image[outside])
 
-    def test_what_is_left_does_not_tell_faces_apart(self) -> None:
-        """Two pictures of equal averages look the same afterwards."""
+    def test_blurred_faces_cannot_be_distinguished(self) -> None:
+        """Two images with the same averages look the same afterwards."""
         checker = np.repeat((np.indices((240, 240)).sum(0) % 2 * 200)[..., None], 3, axis=2)
         box = boxes_of((60, 60, 180, 180))
         blurred = [

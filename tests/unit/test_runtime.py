@@ -1,9 +1,10 @@
-"""Loaded once per process, whoever asks, and anew after a fork."""
+"""Models are loaded once per process, and again after a fork."""
 
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,16 +19,17 @@ from tests.unit.models import model
 from tests.unit.pictures import encoded, noise
 
 THREADS = 32
+NOISE = encoded(noise(40, 40), "PNG")
 
 
 class TestLazy:
-    def test_made_once_however_many_ask(self) -> None:
+    def test_made_once_for_many_threads(self) -> None:
         made: list[object] = []
         all_here = threading.Barrier(THREADS)
 
         def make() -> object:
             made.append(object())
-            threading.Event().wait(0.01)  # long enough for others to come by
+            threading.Event().wait(0.01)  # long enough for the other threads
             return made[-1]
 
         lazy = Lazy("thing", make)
@@ -42,7 +44,9 @@ class TestLazy:
         assert answers == {id(made[0])}
 
     def test_a_failure_is_not_kept(self) -> None:
-        outcomes = iter([ModelUnavailable("not yet"), ModelUnavailable("nor now"), "value"])
+        outcomes: Iterator[Exception | str] = iter(
+            [ModelUnavailable("not yet"), ModelUnavailable("nor now"), "value"]
+        )
 
         def make() -> str:
             outcome = next(outcomes)
@@ -63,27 +67,27 @@ class TestRuntime:
 
     def test_detection_alone_does_not_need_the_attribute_model(self, tmp_path: Path) -> None:
         runtime = Runtime(Settings(models_dir=tmp_path))
-        picture = encoded(noise(40, 40), "PNG")
-        assert runtime.pipeline.run(picture, Options(get_attributes=False)).size == (40, 40)
+        image = runtime.open_image(NOISE)
+        assert runtime.pipeline.run(image, Options(get_attributes=False)).size == (40, 40)
 
     @pytest.mark.parametrize(
         "options", [Options(), Options(face_detector="accurate", get_attributes=False)]
     )
-    def test_missing_models_are_told(self, tmp_path: Path, options: Options) -> None:
+    def test_missing_models_are_reported(self, tmp_path: Path, options: Options) -> None:
         runtime = Runtime(Settings(models_dir=tmp_path))
         for _ in range(2):
             with pytest.raises(ModelUnavailable):
-                runtime.pipeline.run(encoded(noise(40, 40), "PNG"), options)
+                runtime.pipeline.run(runtime.open_image(NOISE), options)
 
-    def test_models_that_appear_later_are_found(self, tmp_path: Path) -> None:
+    def test_models_that_appear_later_are_loaded(self, tmp_path: Path) -> None:
         file = model("retinaface.tflite")
         runtime = Runtime(Settings(models_dir=tmp_path, inference_threads=1))
-        picture = encoded(noise(40, 40), "PNG")
+        image = runtime.open_image(NOISE)
         options = Options(face_detector="accurate", get_attributes=False)
         with pytest.raises(ModelUnavailable):
-            runtime.pipeline.run(picture, options)
+            runtime.pipeline.run(image, options)
         (tmp_path / file.name).symlink_to(file)
-        assert runtime.pipeline.run(picture, options).size == (40, 40)
+        assert runtime.pipeline.run(image, options).size == (40, 40)
 
     def test_the_estimator_has_the_specification_of_its_model(self) -> None:
         settings = Settings()

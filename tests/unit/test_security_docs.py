@@ -1,45 +1,43 @@
-"""Every test that the security pages name is there."""
+"""docs/security.md names the tests that prove each defence; see `tests.security_table`."""
 
-import ast
-import re
-from functools import cache
 from pathlib import Path
 
-import pytest
+from tests.markdown import read
+from tests.security_table import PAGE, collect, row_ids, with_proofs
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("docs/security.md", "SECURITY.md")
-NAME = re.compile(r"`((?:unit|contract|e2e|infra)/test_\w+)((?:::\w+)*)`")
-
-
-def named(page: str) -> list[tuple[str, str]]:
-    return NAME.findall((ROOT / page).read_text(encoding="utf-8"))
+PROOFS = collect()
 
 
-@cache
-def names_in(module: str) -> frozenset[str]:
-    """Names of a module's tests as pytest writes them, its classes', and an empty one for all."""
-    tree = ast.parse((ROOT / "tests" / f"{module}.py").read_text(encoding="utf-8"))
-    found = {""}
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
-            found.add(f"::{node.name}")
-        if isinstance(node, ast.ClassDef):
-            inside = (part for part in node.body if isinstance(part, ast.FunctionDef))
-            found |= {f"::{node.name}::{part.name}" for part in inside}
-    return frozenset(found)
+def test_the_tests_column_is_current() -> None:
+    assert with_proofs(read(PAGE), PROOFS) == read(PAGE), "run `python -m tests.security_table`"
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_each_named_test_exists(page: str) -> None:
-    assert len(named(page)) >= 10
-    missing = [module + name for module, name in named(page) if name not in names_in(module)]
-    assert missing == []
+def test_every_row_is_proved_and_every_mark_has_a_row() -> None:
+    ids = row_ids(read(PAGE))
+    assert len(ids) == len(set(ids)) >= 60
+    assert sorted(ids) == sorted(PROOFS)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_each_row_of_a_table_names_one(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8").partition("## Soak")[0]
-    rows = [line for line in text.splitlines() if line.startswith("| ")]
-    bare = [row for row in rows if not NAME.search(row) and "---" not in row]
-    assert all(row.rstrip(" |").endswith(("test", "tests")) for row in bare), bare
+def test_marks_are_collected(tmp_path: Path) -> None:
+    source = (
+        "import pytest\n"
+        "class TestA:\n"
+        "    @pytest.mark.parametrize('x', [1])\n"
+        "    @pytest.mark.defends('one', 'two')\n"
+        "    def test_a(self, x): ...\n"
+        "@pytest.mark.defends('one')\n"
+        "def test_b(): ...\n"
+        "def test_c(): ...\n"
+    )
+    (tmp_path / "test_x.py").write_text(source, encoding="utf-8")
+    assert {attack: sorted(links) for attack, links in collect(tmp_path).items()} == {
+        "one": ["[test_a](../tests/test_x.py)", "[test_b](../tests/test_x.py)"],
+        "two": ["[test_a](../tests/test_x.py)"],
+    }
+
+
+def test_only_the_last_column_of_rows_with_an_id_is_written() -> None:
+    page = "| id | attack | tests |\n| --- | --- | --- |\n| `one` | a | old |\n| two | b | kept |\n"
+    filled = page.replace("old", "new<br>newer")
+    assert with_proofs(page, {"one": ["new", "newer"]}) == filled
+    assert row_ids(page) == ["one"]

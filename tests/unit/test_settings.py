@@ -79,7 +79,7 @@ class TestPrecedence:
 
     def test_frozen(self) -> None:
         with pytest.raises(ValidationError):
-            Settings().port = 1  # type: ignore[misc]
+            Settings().port = 1
 
 
 class TestValues:
@@ -164,6 +164,7 @@ class TestFile:
 
 
 class TestPassword:
+    @pytest.mark.defends("leaked-secret")
     def test_not_in_repr_or_str(self, config: Path) -> None:
         settings = loaded(config, None, BASIC_AUTH_PASSWORD=SECRET)
         assert settings.basic_auth_password == SECRET
@@ -189,6 +190,7 @@ class TestPassword:
     def test_empty_is_refused_in_the_file(self, config: Path) -> None:
         assert refused(config, {"basic_auth_password": ""}).startswith("BASIC_AUTH_PASSWORD: ")
 
+    @pytest.mark.defends("published-password")
     def test_strong_auth_needs_a_password_of_its_own(self, config: Path) -> None:
         message = refused(config, None, REQUIRE_STRONG_AUTH="true")
         assert "require_strong_auth" in message

@@ -1,4 +1,4 @@
-"""Where pictures come from. All servers here listen on loopback and live as long as their test."""
+"""Fetching pictures. All servers listen on loopback and live as long as their test."""
 
 import base64
 import binascii
@@ -35,9 +35,9 @@ from age_gender.errors import (
     SourceError,
     SourceTimeout,
 )
-from age_gender.fetch import net_guard
-from age_gender.fetch import urls as sources
-from age_gender.fetch.urls import from_base64, from_url
+from age_gender.fetch import net_guard, objects
+from age_gender.fetch.base64 import from_base64
+from age_gender.fetch.urls import from_url
 from age_gender.settings import Settings
 
 PICTURE = bytes(range(256)) * 8
@@ -47,7 +47,7 @@ PUBLIC = "93.184.216.34"
 SHORT = 0.25
 """A deadline, in seconds, that slow servers run into."""
 ENDED = 5.0
-"""Generous bound, in seconds, that tells "ended at the deadline" from "hung"."""
+"""A generous bound, in seconds, between "ended at the deadline" and "hung"."""
 
 Handler = Callable[[socket.socket], None]
 
@@ -106,7 +106,7 @@ class Server:
 
     def _talk(self, connection: socket.socket) -> None:
         self._open.append(connection)
-        # The other side hangs up in the middle in most of these tests.
+        # In many of these tests the client disconnects early.
         with contextlib.suppress(OSError), connection:
             if self._tls is None:
                 self._handler(connection)
@@ -155,7 +155,7 @@ def saying(*parts: bytes, pause: float = 0.0) -> Handler:
 
 
 def dripping(start: bytes, drip: bytes = b"x") -> Handler:
-    """Say ``start``, then ``drip`` byte by byte, quicker than any time-out of a single read."""
+    """Send ``start``, then ``drip`` byte by byte, faster than the timeout of a single read."""
 
     def handler(connection: socket.socket) -> None:
         read_head(connection)
@@ -168,7 +168,7 @@ def dripping(start: bytes, drip: bytes = b"x") -> Handler:
 
 
 def flooding(start: bytes, flood: bytes) -> Handler:
-    """Say ``start``, then ``flood`` over and over, as fast as it goes."""
+    """Send ``start``, then ``flood`` over and over, as fast as possible."""
 
     def handler(connection: socket.socket) -> None:
         read_head(connection)
@@ -380,6 +380,7 @@ PUBLIC_ADDRESSES = [
 ]
 
 
+@pytest.mark.defends("private-address")
 @pytest.mark.parametrize("address", FORBIDDEN_ADDRESSES)
 def test_forbidden_addresses(address: str) -> None:
     assert not net_guard.is_public_address(ip_address(address))
@@ -390,7 +391,7 @@ def test_public_addresses(address: str) -> None:
     assert net_guard.is_public_address(ip_address(address))
 
 
-def test_nothing_that_python_calls_private_is_public() -> None:
+def test_addresses_that_python_calls_private_are_not_public() -> None:
     dice = random.Random(0)
     v4 = [ipaddress.IPv4Address(dice.getrandbits(32)) for _ in range(20_000)]
     v6 = [ipaddress.IPv6Address(dice.getrandbits(128)) for _ in range(20_000)]
@@ -459,6 +460,7 @@ def test_public_host(serve: Serve, internet: Internet) -> None:
     assert internet.connected == [(PUBLIC, 80)]
 
 
+@pytest.mark.defends("private-address")
 @pytest.mark.parametrize("address", FORBIDDEN_ADDRESSES)
 def test_no_connection_to_a_forbidden_address(address: str, internet: Internet) -> None:
     internet.names["pictures.test"] = [[address]]
@@ -468,6 +470,7 @@ def test_no_connection_to_a_forbidden_address(address: str, internet: Internet) 
     assert internet.connected == []
 
 
+@pytest.mark.defends("internal-name")
 @pytest.mark.parametrize(
     ("name", "address"),
     [
@@ -480,7 +483,7 @@ def test_no_connection_to_a_forbidden_address(address: str, internet: Internet) 
         ("127.0.0.1.names.test", "127.0.0.1"),
     ],
 )
-def test_names_of_things_inside(name: str, address: str, internet: Internet) -> None:
+def test_internal_names(name: str, address: str, internet: Internet) -> None:
     internet.names[name.lower()] = [[address]]
     code = "fetch-failed" if name.endswith(".test") else "url-not-allowed"
     refused(f"http://{name}/computeMetadata/v1/", code=code)
@@ -488,13 +491,17 @@ def test_names_of_things_inside(name: str, address: str, internet: Internet) -> 
     assert internet.connected == []
 
 
+@pytest.mark.defends("mixed-addresses")
 @pytest.mark.parametrize("addresses", [[PUBLIC, "10.0.0.1"], ["::1", PUBLIC]])
-def test_one_forbidden_address_condemns_the_name(addresses: list[str], internet: Internet) -> None:
+def test_one_forbidden_address_is_enough_to_refuse(
+    addresses: list[str], internet: Internet
+) -> None:
     internet.names["mixed.test"] = [addresses]
     refused("http://mixed.test/", code="fetch-failed")
     assert internet.connected == []
 
 
+@pytest.mark.defends("dns-rebinding")
 def test_rebinding_name_is_resolved_once_and_connected_where_checked(
     serve: Serve, internet: Internet
 ) -> None:
@@ -513,6 +520,7 @@ def test_rebinding_between_redirects_is_refused(serve: Serve, internet: Internet
     assert internet.connected == [(PUBLIC, 80)]
 
 
+@pytest.mark.defends("name-probing")
 def test_unknown_and_internal_names_get_the_same_answer(internet: Internet) -> None:
     internet.names["database.internal"] = [["10.1.2.3"]]
     internal = refused("http://database.internal/")
@@ -524,7 +532,7 @@ def test_unknown_and_internal_names_get_the_same_answer(internet: Internet) -> N
     assert internal.message == unknown.message
 
 
-def test_resolver_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_resolver_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
@@ -549,8 +557,9 @@ def test_few_addresses_are_tried(internet: Internet) -> None:
     assert len(internet.connected) == net_guard.MAX_ADDRESSES
 
 
+@pytest.mark.defends("odd-spelling")
 @pytest.mark.parametrize("port", [1, 22, 25, 81, 3306, 5432, 6379, 8081, 11211, 65535])
-def test_other_ports_than_those_of_web_servers(port: int, internet: Internet) -> None:
+def test_ports_that_are_not_of_web_servers(port: int, internet: Internet) -> None:
     refused(f"http://{PUBLIC}:{port}/")
     assert internet.connected == []
 
@@ -562,9 +571,10 @@ def test_ports_of_web_servers(port: int, internet: Internet) -> None:
     assert internet.connected == [(PUBLIC, port)]
 
 
-# --- URLs with more than one reading -----------------------------------------------------------
+# --- ambiguous URLs ----------------------------------------------------------------------------
 
 
+@pytest.mark.defends("odd-spelling")
 @pytest.mark.parametrize("settings", [public_settings(), local_settings()])
 @pytest.mark.parametrize(
     "url",
@@ -677,7 +687,7 @@ def test_data_url() -> None:
 # --- requests and answers ----------------------------------------------------------------------
 
 
-def test_request_says_who_we_are_and_nothing_from_the_environment(
+def test_the_request_has_our_headers_and_nothing_from_the_environment(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     heads: list[str] = []
@@ -705,7 +715,7 @@ def test_request_says_who_we_are_and_nothing_from_the_environment(
         assert "Cookie" not in head
 
 
-def test_adapter_makes_no_connection_through_a_proxy() -> None:
+def test_the_adapter_ignores_proxies() -> None:
     guard = net_guard.FetchGuard(net_guard.Deadline(1), max_wire_bytes=1)
     with contextlib.closing(net_guard.GuardedAdapter(guard)) as adapter:
         request = net_guard.prepare_get("http://pictures.test/", {})
@@ -727,13 +737,15 @@ def test_adapter_makes_no_connection_through_a_proxy() -> None:
         answer(Content_Encoding="none"),
     ],
 )
-def test_answers_that_are_taken(reply: bytes, serve: Serve) -> None:
+def test_accepted_answers(reply: bytes, serve: Serve) -> None:
     assert from_url(serve(reply).url, local_settings()) == PICTURE
 
 
 @pytest.mark.parametrize("status", ["400 x", "401 x", "404 x", "429 x", "500 x", "503 x", "999 x"])
 @pytest.mark.parametrize("kind", ["image/jpeg", "text/html"])
-def test_other_status_is_named_and_its_text_is_not(status: str, kind: str, serve: Serve) -> None:
+def test_another_status_is_named_without_the_server_s_text(
+    status: str, kind: str, serve: Serve
+) -> None:
     reply = answer(b"secret", status.replace("x", "secret"), Content_Type=kind)
     with pytest.raises(SourceError, match=status[:3]) as caught:
         from_url(serve(reply).url, local_settings())
@@ -742,11 +754,12 @@ def test_other_status_is_named_and_its_text_is_not(status: str, kind: str, serve
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "206 Partial Content", "304 Not Modified"])
-def test_status_other_than_200_is_no_picture(status: str, serve: Serve) -> None:
+def test_a_status_other_than_200_is_an_error(status: str, serve: Serve) -> None:
     with pytest.raises(SourceError, match=status[:3]):
         from_url(serve(answer(b"", status)).url, local_settings())
 
 
+@pytest.mark.defends("web-page")
 @pytest.mark.parametrize("kind", ["text/html", "Text/HTML; charset=utf-8", "application/xhtml+xml"])
 def test_web_page_instead_of_a_picture(kind: str, serve: Serve) -> None:
     with pytest.raises(ImageError, match="web page"):
@@ -778,7 +791,7 @@ def test_broken_answers(reply: bytes, serve: Serve) -> None:
     assert "127.0.0.1" not in caught.value.message
 
 
-def test_nobody_listens(serve: Serve) -> None:
+def test_no_server_listens(serve: Serve) -> None:
     server = serve(b"")
     server.stop()
     with pytest.raises(SourceError, match="connection") as caught:
@@ -842,6 +855,7 @@ def test_redirects_are_followed(status: str, serve: Serve) -> None:
     assert from_url(f"{serve(routed(routes)).url}/a/x", local_settings()) == PICTURE
 
 
+@pytest.mark.defends("redirect")
 @pytest.mark.parametrize(("allowed", "needed"), [(0, 1), (3, 4)])
 def test_redirects_are_limited(allowed: int, needed: int, serve: Serve) -> None:
     routes = {f"/{i}": redirect(f"/{i - 1}") for i in range(1, needed + 1)} | {"/0": answer()}
@@ -853,6 +867,7 @@ def test_redirects_are_limited(allowed: int, needed: int, serve: Serve) -> None:
     assert caught.value.code == "fetch-failed"
 
 
+@pytest.mark.defends("redirect")
 @pytest.mark.parametrize(
     "target",
     [
@@ -994,6 +1009,7 @@ def test_tls_is_verified_for_private_hosts_as_well(serve: Serve, authority: Auth
         from_url(server.url, local_settings())
 
 
+@pytest.mark.defends("redirect")
 def test_redirect_from_http_to_https_but_not_back(
     serve: Serve, internet: Internet, trusted: Authority
 ) -> None:
@@ -1026,7 +1042,7 @@ def test_size_limit_is_exact_for_chunks(serve: Serve) -> None:
         from_url(serve(chunked(too_large, 1000)).url, local_settings())
 
 
-def test_declared_length_is_believed_without_waiting_for_the_body(serve: Serve) -> None:
+def test_a_declared_length_is_checked_before_the_body(serve: Serve) -> None:
     def handler(connection: socket.socket) -> None:
         read_head(connection)
         connection.sendall(answer(b"", Content_Length=str(LIMIT + 1)))
@@ -1036,6 +1052,7 @@ def test_declared_length_is_believed_without_waiting_for_the_body(serve: Serve) 
         from_url(serve(handler).url, local_settings())
 
 
+@pytest.mark.defends("endless-upstream")
 @pytest.mark.parametrize(
     "handler",
     [
@@ -1053,6 +1070,7 @@ def test_endless_bodies_stop_at_the_size_limit(handler: Handler, serve: Serve) -
     assert seconds_since(start) < ENDED
 
 
+@pytest.mark.defends("endless-upstream")
 @pytest.mark.parametrize(
     "handler",
     [
@@ -1073,10 +1091,9 @@ def test_endless_framing_stops(handler: Handler, serve: Serve) -> None:
     assert seconds_since(start) < ENDED
 
 
+@pytest.mark.defends("compressed-upstream")
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip", "deflate", "br", "zstd", "a, gzip"])
-def test_compressed_body_is_refused_whatever_it_would_unpack_to(
-    encoding: str, serve: Serve
-) -> None:
+def test_a_compressed_body_is_refused(encoding: str, serve: Serve) -> None:
     bomb = gzip.compress(bytes(1_000_000))
     assert len(bomb) < LIMIT
     with pytest.raises(SourceError, match="compressed") as caught:
@@ -1095,6 +1112,7 @@ def assert_times_out(url: str, settings: Settings) -> None:
     assert seconds_since(start) < ENDED
 
 
+@pytest.mark.defends("slow-upstream")
 @pytest.mark.parametrize(
     "handler",
     [
@@ -1132,6 +1150,7 @@ def test_slow_server(
     assert_times_out(f"{scheme}://slow.test/", public_settings(url_timeout=SHORT))
 
 
+@pytest.mark.defends("slow-upstream")
 @pytest.mark.parametrize("drip", [b"", b"\x16\x03\x03\x40\x00" + bytes(1000)])
 def test_slow_tls_handshake(drip: bytes, serve: Serve) -> None:
     def handler(connection: socket.socket) -> None:
@@ -1145,6 +1164,7 @@ def test_slow_tls_handshake(drip: bytes, serve: Serve) -> None:
     assert_times_out(url, local_settings(url_timeout=SHORT))
 
 
+@pytest.mark.defends("slow-upstream")
 def test_one_deadline_for_all_redirects(serve: Serve) -> None:
     server = serve(saying(b"", redirect("/again"), pause=0.05))
     assert_times_out(server.url, local_settings(url_timeout=SHORT, url_max_redirects=20))
@@ -1152,7 +1172,7 @@ def test_one_deadline_for_all_redirects(serve: Serve) -> None:
 
 @pytest.fixture
 def hanging_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """A resolver that never answers; yields the names that it is asked for."""
+    """A resolver that never answers; yields the names it was asked for."""
     calls: list[str] = []
     wake_up = threading.Event()
 
@@ -1170,12 +1190,14 @@ def hanging_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             thread.join()
 
 
+@pytest.mark.defends("slow-resolver")
 def test_slow_resolver(hanging_resolver: list[str]) -> None:
     assert_times_out("http://slow.test/", public_settings(url_timeout=SHORT))
     assert hanging_resolver == ["slow.test"]
 
 
-def test_look_ups_left_to_themselves_are_bounded(hanging_resolver: list[str]) -> None:
+@pytest.mark.defends("slow-resolver")
+def test_abandoned_look_ups_are_bounded(hanging_resolver: list[str]) -> None:
     for _ in range(4):
         assert_times_out("http://slow.test/", public_settings(url_timeout=SHORT))
     assert hanging_resolver == ["slow.test"] * 2
@@ -1199,7 +1221,7 @@ def test_one_step_may_not_use_up_a_long_deadline(
     monkeypatch.setattr(net_guard, limit, 0.2)
     internet.host("slow.test", serve(silent))
     if limit == "CONNECT_SECONDS":
-        # A packet to nowhere: connecting waits as long as the socket's time-out lets it.
+        # Nothing answers: connecting waits until the socket's timeout.
         def wait(sock: socket.socket, _: Any) -> None:
             seconds = sock.gettimeout()
             time.sleep(seconds if seconds is not None else 60)
@@ -1209,7 +1231,7 @@ def test_one_step_may_not_use_up_a_long_deadline(
     assert_times_out("http://slow.test/", public_settings(url_timeout=30))
 
 
-# --- nothing is left behind --------------------------------------------------------------------
+# --- leaks -------------------------------------------------------------------------------------
 
 
 def open_files() -> int:
@@ -1219,7 +1241,7 @@ def open_files() -> int:
 @pytest.mark.filterwarnings("error::ResourceWarning")
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
-def test_no_socket_and_no_thread_is_left(serve: Serve, trusted: Authority) -> None:
+def test_no_socket_and_no_thread_leaks(serve: Serve, trusted: Authority) -> None:
     slow_handlers = [dripping(answer(b"", Content_Length="4000")), silent]
     handlers: list[Handler | bytes] = [
         answer(),
@@ -1244,7 +1266,7 @@ def test_no_socket_and_no_thread_is_left(serve: Serve, trusted: Authority) -> No
             seconds = SHORT if url in slow else ENDED
             outcomes.append(from_url(url, local_settings(url_timeout=seconds)))
         except AgeGenderError as error:
-            # Kept with its traceback, so that nothing is closed by its garbage being collected.
+            # Kept with its traceback, so that garbage collection closes nothing.
             outcomes.append(error)
     # The servers may need a moment to notice.
     end = time.monotonic() + ENDED
@@ -1287,7 +1309,7 @@ def test_socket_is_closed_when_the_deadline_passes_while_connecting(
 
 
 class Storage:
-    """The two calls of Cloud Storage's JSON API that reading an object takes."""
+    """The two calls of Cloud Storage's JSON API that read an object."""
 
     def __init__(self) -> None:
         self.metadata: dict[str, Any] = {
@@ -1322,10 +1344,10 @@ def storage(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", serve(fake.talk).url)
     # The client asks for the bucket's location in the background, to name it in traces.
     monkeypatch.setenv("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
-    sources._storage_client.cache_clear()
+    objects._storage_client.cache_clear()
     yield fake
-    sources._storage_client()._http.close()
-    sources._storage_client.cache_clear()
+    objects._storage_client()._http.close()
+    objects._storage_client.cache_clear()
 
 
 BUCKET_URL = "gs://pictures/a b/c.jpg"
@@ -1396,7 +1418,7 @@ def test_object_replaced_while_it_is_read(status: str, storage: Storage) -> None
         from_url(BUCKET_URL, bucket_settings())
 
 
-def test_storage_out_of_order(storage: Storage) -> None:
+def test_storage_is_unavailable(storage: Storage) -> None:
     storage.metadata_status = "503 Service Unavailable"
     assert_times_out(BUCKET_URL, bucket_settings(url_timeout=SHORT))
 

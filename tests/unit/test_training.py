@@ -1,4 +1,4 @@
-"""The training code, without data: losses, the split, augmentation, calibration, conversion."""
+"""Training without data: losses, the split, augmentation, calibration, conversion."""
 
 import importlib
 import importlib.util
@@ -17,7 +17,7 @@ from age_gender.vision.attributes import calibrate
 from age_gender.vision.model_spec import Ages, Calibration, Chip, ModelSpec, load_spec
 from modelbuild.catalogue import CATALOGUE
 from training import steps
-from training.augment import damaged, jittered_chips
+from training.augment import degrade, jittered_chips
 from training.batches import Batch, TrainingBatches, balancing_weights
 from training.data import (
     AGE_BANDS,
@@ -52,7 +52,7 @@ def make_labels(
     )
 
 
-def make_spec(calibration: Calibration = Calibration()) -> ModelSpec:  # noqa: B008
+def make_spec(calibration: Calibration = Calibration()) -> ModelSpec:  # noqa: B008 - frozen
     return ModelSpec(
         name="tiny",
         version="1",
@@ -69,10 +69,10 @@ def make_prepared(count: int = 12, size: int = 40) -> Prepared:
     box = np.array([10, 8, 30, 34], np.float32)
     points = np.array([[15, 18], [25, 18], [20, 23], [16, 28], [24, 28]], np.float32)
     return Prepared(
-        pictures=rng.integers(0, 256, (count, size, size, 3), np.uint8),
+        images=rng.integers(0, 256, (count, size, size, 3), np.uint8),
         boxes=np.tile(box, (count, 1)),
         landmarks=np.tile(points, (count, 1, 1)),
-        found=np.ones(count, bool),
+        detected=np.ones(count, bool),
         leaked=np.zeros(count, bool),
         labels=make_labels(list(range(count))),
     )
@@ -95,14 +95,14 @@ def test_reads_exact_ages_and_ranges(tmp_path: Path) -> None:
     )
 
 
-def test_a_bad_table_is_refused_by_name(tmp_path: Path) -> None:
+def test_an_invalid_table_is_named(tmp_path: Path) -> None:
     table = tmp_path / "bad.csv"
     table.write_text("file,age,gender,race\nx/1.webp,30,?,White\n")
     with pytest.raises(DataError, match=r"bad\.csv"):
         read_labels(table)
 
 
-def test_the_split_is_the_same_for_ever() -> None:
+def test_the_split_never_changes() -> None:
     names = [f"utk_train/{i}.webp" for i in range(5000)]
     held_out = is_validation(names)
     assert 0.085 < held_out.mean() < 0.115
@@ -113,7 +113,7 @@ def test_the_split_is_the_same_for_ever() -> None:
 FIRST_HELD_OUT = [22, 33, 35, 40, 43]
 
 
-def test_the_halves_do_not_follow_the_split() -> None:
+def test_the_halves_are_independent_of_the_split() -> None:
     files = [f"{i}.webp" for i in range(4000)]
     held_out, second = is_validation(files), in_second_half(files)
     assert second[held_out].mean() == pytest.approx(0.5, abs=0.08)
@@ -133,21 +133,21 @@ def test_age_bands_are_those_of_fairface() -> None:
 def test_augmentation_keeps_shapes_and_types() -> None:
     data = make_prepared()
     rng = np.random.default_rng(0)
-    chips = jittered_chips(data.pictures, data.boxes, data.landmarks, 1.25, 48, rng)
+    chips = jittered_chips(data.images, data.boxes, data.landmarks, 1.25, 48, rng)
     assert chips.shape == (12, 48, 48, 3)
     assert chips.dtype == np.uint8
-    for chip in np.concatenate([chips] * 8):  # often enough for every kind of damage
-        result = damaged(chip, rng)
+    for chip in np.concatenate([chips] * 8):  # often enough for every kind of degradation
+        result = degrade(chip, rng)
         assert result.shape == (48, 48, 3)
         assert result.dtype == np.uint8
 
 
-def test_a_batch_depends_on_seed_and_number_only() -> None:
-    def batch(number: int, seed: int) -> Batch:
-        made = TrainingBatches(
-            make_prepared(), np.arange(12), size=32, scale=1.25, batch=4, damage=1.0, seed=seed
+def test_a_batch_depends_on_seed_and_step_only() -> None:
+    def batch(step: int, seed: int) -> Batch:
+        batches = TrainingBatches(
+            make_prepared(), np.arange(12), size=32, scale=1.25, batch=4, degradation=1.0, seed=seed
         )
-        return made.make(number)
+        return batches.make(step)
 
     first = batch(3, 1)
     assert first.chips.shape == (4, 32, 32, 3)
@@ -156,9 +156,9 @@ def test_a_batch_depends_on_seed_and_number_only() -> None:
     assert (batch(3, 2).chips != first.chips).any()
 
 
-def test_stream_goes_on_from_any_step() -> None:
+def test_the_stream_resumes_at_any_step() -> None:
     batches = TrainingBatches(
-        make_prepared(), np.arange(12), size=32, scale=1.25, batch=4, damage=1.0, seed=1
+        make_prepared(), np.arange(12), size=32, scale=1.25, batch=4, degradation=1.0, seed=1
     )
     from_two = batches.stream(2)
     assert (next(from_two).chips == batches.make(2).chips).all()
@@ -166,7 +166,7 @@ def test_stream_goes_on_from_any_step() -> None:
     from_two.close()
 
 
-def test_rare_groups_weigh_more() -> None:
+def test_rare_groups_get_higher_weights() -> None:
     labels = make_labels([30] * 90 + [80] * 10)
     weights = balancing_weights(labels)
     assert weights.mean() == pytest.approx(1, abs=1e-5)
@@ -181,7 +181,7 @@ def test_summary_counts_buckets_and_years() -> None:
     scores = summary(np.array([33.0, 31.0]), np.array([0.9, 0.9]), labels)
     assert scores["mae"] == 3
     assert (scores["bucket"], scores["bucket_within_one"]) == (0, 1)
-    assert (scores["sex_exact"], scores["sex_ranged"]) == (1, 0)
+    assert (scores["gender_exact"], scores["gender_ranged"]) == (1, 0)
 
 
 def test_wilson_interval() -> None:
@@ -195,16 +195,16 @@ def test_wilson_interval() -> None:
 
 @needs_keras
 def test_age_loss_of_an_exact_age_is_zero_for_its_own_target() -> None:
-    from training.losses import DISTANCE_WEIGHT, LARGEST_SPREAD, AgeLoss
+    from training.losses import DISTANCE_WEIGHT, MAX_SPREAD, AgeLoss
 
     years = np.arange(101)
-    logits = -0.5 * ((years - 50) / LARGEST_SPREAD) ** 2
+    logits = -0.5 * ((years - 50) / MAX_SPREAD) ** 2
     loss = AgeLoss(reduction="none")
     label = np.array([[50.0, 50.0]])
     assert float(loss(label, logits[None].astype(np.float32))[0]) == pytest.approx(0, abs=1e-4)
     shifted = np.roll(logits, 1)[None].astype(np.float32)
     # Two equal Gaussians a year apart: divergence 1 / (2 s^2), and the distance of a year.
-    expected = 1 / (2 * LARGEST_SPREAD**2) + DISTANCE_WEIGHT
+    expected = 1 / (2 * MAX_SPREAD**2) + DISTANCE_WEIGHT
     assert float(loss(label, shifted)[0]) == pytest.approx(expected, abs=1e-3)
 
 
@@ -242,7 +242,7 @@ def test_flatness_draws_a_range_towards_its_middle() -> None:
 
 
 @needs_keras
-def test_age_loss_takes_ages_beyond_the_last_bin() -> None:
+def test_age_loss_accepts_ages_beyond_the_last_bin() -> None:
     from training.losses import AgeLoss
 
     loss = AgeLoss(reduction="none")(np.array([[116.0, 116.0]]), np.zeros((1, 101), np.float32))
@@ -250,7 +250,7 @@ def test_age_loss_takes_ages_beyond_the_last_bin() -> None:
 
 
 @needs_keras
-def test_sex_loss_is_smoothed_cross_entropy() -> None:
+def test_gender_loss_is_smoothed_cross_entropy() -> None:
     from training.losses import SMOOTHING, GenderLoss
 
     loss = GenderLoss(reduction="none")(np.array([[1.0]]), np.array([[2.0]], np.float32))
@@ -263,17 +263,17 @@ def test_sex_loss_is_smoothed_cross_entropy() -> None:
 # Calibration
 
 
-def observed_as(told: NDArray[np.floating], male: float) -> Any:
-    """Observations of faces that were all found, all of them as likely male.
+def make_observations(weights: NDArray[np.floating], male: float) -> Any:
+    """Observations of N detected faces, all with the same probability of male.
 
     Args:
-        told: ``[N, K]``, over ages; rows need not sum to 1.
-        male: probability of that.
+        weights: ``[N, K]``, age distributions; rows need not sum to 1.
+        male: probability of male.
     """
     from training.observe import Observations
 
-    blank = np.ones(len(told), np.float32)
-    distributions = (told / told.sum(axis=1, keepdims=True)).astype(np.float32)
+    blank = np.ones(len(weights), np.float32)
+    distributions = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     return Observations(blank.astype(bool), distributions, blank * male, blank, blank, blank)
 
 
@@ -285,8 +285,8 @@ def test_intervals_reach_their_coverage() -> None:
     count, years = 4000, np.arange(101)
     centre = rng.uniform(15, 75, count)
     truth = np.clip(np.rint(centre + rng.normal(0, 6, count)), 0, 100).astype(int)
-    told = np.exp(-0.5 * ((years - centre[:, None]) / 2.5) ** 2)  # far too sure of itself
-    observed = observed_as(told, male=0.5)
+    overconfident = np.exp(-0.5 * ((years - centre[:, None]) / 2.5) ** 2)
+    observed = make_observations(overconfident, male=0.5)
     labels = make_labels(truth, male=rng.random(count) < 0.5)
     half = np.arange(count // 2), np.arange(count // 2, count)
     calibration = fit(observed[half[0]], labels[half[0]], make_spec())
@@ -299,21 +299,22 @@ def test_intervals_reach_their_coverage() -> None:
 
 
 @needs_keras
-def test_intervals_reach_their_coverage_among_the_old_too() -> None:
+def test_intervals_reach_their_coverage_for_old_faces_too() -> None:
     from training.calibrate import banded_margins
 
     rng = np.random.default_rng(0)
     ages = rng.uniform(0, 90, 6000)
-    told = np.where(ages > 70, ages - 6, ages) + rng.normal(0, 4, 6000)  # the old, told too young
-    low, high = told - 4, told + 4
-    margins = np.array(banded_margins(low, high, told, ages, 0.8, floor=0.75))
-    below, above = margins[age_band(told)].T
+    biased = np.where(ages > 70, ages - 6, ages)  # too low for old faces
+    predicted = biased + rng.normal(0, 4, 6000)
+    low, high = predicted - 4, predicted + 4
+    margins = np.array(banded_margins(low, high, predicted, ages, 0.8, min_coverage=0.75))
+    below, above = margins[age_band(predicted)].T
     covered = (low - below <= ages) & (ages <= high + above)
     assert 0.78 < covered.mean() < 0.85
     assert covered[ages >= 70].mean() >= 0.74
 
 
-def test_margins_depend_on_the_age_told() -> None:
+def test_margins_depend_on_the_predicted_age() -> None:
     spec = make_spec(Calibration(interval_edges=(50,), interval_margins=((1, 2), (3, 4))))
     certain = np.eye(101, dtype=np.float32)[[20, 80]]
     intervals = calibrate(certain, np.array([0.5, 0.5], np.float32), spec).intervals
@@ -324,17 +325,17 @@ def test_margins_depend_on_the_age_told() -> None:
 
 
 @needs_keras
-def test_no_face_is_judged_by_its_own_half() -> None:
+def test_cross_fitting_calibrates_on_the_other_half() -> None:
     from training.calibrate import cross_fitted, fit
 
     rng = np.random.default_rng(0)
     count, years = 2000, np.arange(101)
     labels = make_labels(rng.integers(10, 80, count), male=rng.random(count) < 0.5)
     second = in_second_half(list(labels.name))
-    # One half is told right on average, the other ten years too old.
+    # Predictions are unbiased for one half and ten years too high for the other.
     centre = labels.low + rng.normal(0, 4, count) + np.where(second, 10, 0)
-    told = np.exp(-0.5 * ((years - centre[:, None]) / 4) ** 2) + 1e-9
-    observed = observed_as(told, male=0.6)
+    distributions = np.exp(-0.5 * ((years - centre[:, None]) / 4) ** 2) + 1e-9
+    observed = make_observations(distributions, male=0.6)
     use = np.ones(count, bool)
     crossed = cross_fitted(observed, labels, make_spec(), use)
     for half in (second, ~second):
@@ -356,16 +357,16 @@ def test_ages_are_drawn_within_their_ranges() -> None:
 
 
 @needs_keras
-def test_limit_lies_where_the_error_begins_to_grow() -> None:
-    from training.calibrate import limit_where_worse
+def test_the_reliability_limit_lies_where_the_error_grows() -> None:
+    from training.calibrate import reliability_limit
 
     quality = np.linspace(0, 100, 1200)
     errors = np.where(quality < 25, 3.0, 1.0)
-    assert limit_where_worse(quality, errors) == pytest.approx(25, abs=0.5)
-    assert limit_where_worse(quality, np.ones(1200)) == 0
+    assert reliability_limit(quality, errors) == pytest.approx(25, abs=0.5)
+    assert reliability_limit(quality, np.ones(1200)) == 0
 
 
-# From weights to a model that is served
+# From weights to a served model
 
 
 @needs_keras
@@ -374,54 +375,61 @@ def test_weights_survive_the_file_and_the_conversion(tmp_path: Path) -> None:
 
     from age_gender.limits.cpus import CpuShares
     from age_gender.networks.engine import LiteRTEngine
-    from training import model as network
-    from training.convert import convert
+    from modelbuild import agn
     from training.export import publish
 
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("float32")
-    source = network.build(32)
-    network.save(network.weights_of(source), tmp_path / "weights.npz")
-    spec = make_spec()
-    publish(tmp_path / "weights.npz", spec, tmp_path)
-    convert(tmp_path / "own" / "tiny.npz", tmp_path)
+    source = agn.build(32)
+    agn.save(agn.weights_of(source), tmp_path / "weights.npz")
+    publish(tmp_path / "weights.npz", make_spec(), tmp_path, own=tmp_path / "own")
+    agn.convert(tmp_path / "own" / "tiny.npz", tmp_path, chip_size=32)
 
     chips = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3)).astype(np.float32)
     outputs = LiteRTEngine(tmp_path / "tiny.tflite", CpuShares(1)).run(chips)
-    expected = network.serving(source)(chips)
+    expected = agn.serving(source)(chips)
     assert outputs["age"].shape == (3, 101)
     assert np.asarray(expected["age"]) == pytest.approx(outputs["age"], abs=2e-3)
     assert np.asarray(expected["gender"]) == pytest.approx(outputs["gender"], abs=5e-3)
     assert (tmp_path / "tiny" / "saved_model.pb").is_file()
 
 
-def test_the_catalogue_gets_the_checksum() -> None:
+def test_weights_are_pinned_in_the_catalogue() -> None:
     from training.export import pinned
 
     before = '# head\n\n[own.a]\nversion = "1"\nsha256 = "0"\n\n[own.b]\nversion = "1"\n'
-    after = tomllib.loads(pinned(before, "a", "2", "ff"))
-    assert after["own"]["a"] == {"version": "2", "sha256": "ff", "revision": 1}
+    after = tomllib.loads(pinned(before, "a", "2", "ff", 192))
+    assert after["own"]["a"] == {
+        "version": "2",
+        "sha256": "ff",
+        "revision": 1,
+        "chip_size": 192,
+    }
     assert after["own"]["b"] == {"version": "1"}
-    assert tomllib.loads(pinned(before, "c", "1", "ff"))["own"]["c"]["sha256"] == "ff"
+    added = tomllib.loads(pinned(before, "c", "1", "ff", 192))
+    assert added["own"]["c"]["sha256"] == "ff"
 
 
 @needs_keras
-def test_weights_are_rounded_but_for_the_outputs() -> None:
-    from training import model as network
+def test_weights_are_rounded_except_for_the_outputs() -> None:
+    from modelbuild import agn
 
-    weights = {"conv1/0": np.array([1.001], np.float32), "age_logits/0": np.array([1.001])}
-    assert network.rounded(weights)["conv1/0"][0] == 1.0
-    assert network.rounded(weights)["age_logits/0"][0] == 1.001
+    weights = {
+        "conv1/0": np.array([1.001], np.float32),
+        "age_logits/0": np.array([1.001], np.float32),
+    }
+    assert agn.rounded(weights)["conv1/0"][0] == 1.0
+    assert agn.rounded(weights)["age_logits/0"][0] == np.float32(1.001)
 
 
 @needs_keras
-def test_blocks_are_frozen_from_the_input_on() -> None:
-    from training import model as network
+def test_the_first_blocks_are_frozen() -> None:
+    from modelbuild import agn
 
-    assert network.frozen_layers(0) == []
-    assert network.frozen_layers(1) == ["conv1", "conv_dw_1", "conv_pw_1"]
+    assert agn.frozen_layers(0) == []
+    assert agn.frozen_layers(1) == ["conv1", "conv_dw_1", "conv_pw_1"]
     with pytest.raises(ValueError, match="13 blocks"):
-        network.frozen_layers(14)
+        agn.frozen_layers(14)
 
 
 @needs_keras
@@ -447,17 +455,18 @@ def test_every_committed_model_has_a_recipe() -> None:
         assert recipe.version == table["version"] == spec.version
         assert (recipe.licence, recipe.provenance) == (spec.licence, spec.data)
         assert (recipe.size, recipe.tuning.scale) == (spec.chip.size, spec.chip.scale)
+        assert table["chip_size"] == spec.chip.size
 
 
-def test_a_bad_recipe_is_refused_by_name(tmp_path: Path) -> None:
+def test_an_invalid_recipe_is_named(tmp_path: Path) -> None:
     path = tmp_path / "recipes.toml"
     path.write_text('[a]\nversion = "1"\n[b]\nhead = { epoch = 1 }\n')
-    for name, words in (("a", "a: .*missing"), ("b", "b: .*epoch"), ("c", "there are a, b")):
-        with pytest.raises(DataError, match=words):
+    for name, message in (("a", "a: .*missing"), ("b", "b: .*epoch"), ("c", "known: a, b")):
+        with pytest.raises(DataError, match=message):
             load_recipe(name, path)
 
 
-def test_steps_are_skipped_only_when_their_result_is_there(
+def test_a_step_is_skipped_only_if_its_result_exists(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
@@ -466,7 +475,7 @@ def test_steps_are_skipped_only_when_their_result_is_there(
         done.append(command[2])
         return subprocess.CompletedProcess(command, int(command[2] == "training.train"))
 
-    monkeypatch.setattr(steps.subprocess, "run", run)
+    monkeypatch.setattr("subprocess.run", run)
     monkeypatch.setattr(steps, "fetched", lambda _: tmp_path)
     labels = tmp_path / "labels.csv"
     labels.write_text("file,age\n")
@@ -489,30 +498,28 @@ def test_steps_are_skipped_only_when_their_result_is_there(
     assert done == []
 
 
-def test_results_of_something_else_are_refused(tmp_path: Path) -> None:
+def test_results_of_other_inputs_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "work" / "agn-v1"
-    steps.keep_apart(folder, {"recipe": {"size": 192}})  # nothing came of it
+    steps.require_same_inputs(folder, {"recipe": {"size": 192}})  # no results yet
     for _ in range(2):
-        steps.keep_apart(folder, {"recipe": {"size": 224}})
+        steps.require_same_inputs(folder, {"recipe": {"size": 224}})
         (folder / "first.npz").touch()
     with pytest.raises(DataError, match="another recipe"):
-        steps.keep_apart(folder, {"recipe": {"size": 192}})
+        steps.require_same_inputs(folder, {"recipe": {"size": 192}})
     (tmp_path / "old.npz").touch()
-    with pytest.raises(DataError, match="nobody knows"):
-        steps.keep_apart(tmp_path, {})
+    with pytest.raises(DataError, match="unknown inputs"):
+        steps.require_same_inputs(tmp_path, {})
 
 
-def test_a_recipe_may_be_told_differently() -> None:
+def test_descriptions_in_a_recipe_do_not_count_as_inputs() -> None:
     recipe = load_recipe("agn-v1")
-    assert steps._that_counts(replace(recipe, version="9")) == steps._that_counts(recipe)
-    assert steps._that_counts(replace(recipe, size=8)) != steps._that_counts(recipe)
+    assert steps.recipe_inputs(replace(recipe, version="9")) == steps.recipe_inputs(recipe)
+    assert steps.recipe_inputs(replace(recipe, size=8)) != steps.recipe_inputs(recipe)
 
 
 @needs_keras
-def test_the_commands_of_a_recipe_are_understood(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each step's own parser takes what `steps` gives it, and stops for want of the data."""
+def test_every_step_accepts_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step's parser accepts the command, and the step stops because there is no data."""
     commands = steps.steps(
         load_recipe("agn-v1-ccby"),
         images=tmp_path,

@@ -1,4 +1,4 @@
-"""One thread for all that may take too long."""
+"""One thread enforces all time limits."""
 
 import threading
 
@@ -7,34 +7,38 @@ from age_gender.edge.watchdog import Watchdog
 LONG = 60.0
 
 
-def test_checks_are_asked_while_inside_and_not_after() -> None:
+def test_a_check_is_called_while_inside_and_not_after() -> None:
     dog = Watchdog(step=0.005)
-    asked = threading.Semaphore(0)
-    with dog.watch(lambda: bool(asked.release())):
+    called = threading.Semaphore(0)
+
+    def check() -> bool:
+        called.release()
+        return False
+
+    with dog.watch(check):
         for _ in range(3):
-            assert asked.acquire(timeout=LONG)
-    assert not dog._checks
-    with dog.watch(lambda: True):  # after another round, what comes is from that round at most
+            assert called.acquire(timeout=LONG)
+    with dog.watch(lambda: True):  # let a round that had begun come to its end
         threading.Event().wait(0.05)
-    while asked.acquire(blocking=False):
+    while called.acquire(blocking=False):
         pass
-    assert not asked.acquire(timeout=0.05)
+    assert not called.acquire(timeout=0.05)
 
 
-def test_a_check_that_has_acted_is_asked_once() -> None:
+def test_a_check_that_returned_true_is_not_called_again() -> None:
     dog = Watchdog(step=0.005)
-    asked: list[int] = []
+    calls: list[int] = []
 
-    def act() -> bool:
-        asked.append(1)
+    def check() -> bool:
+        calls.append(1)
         return True
 
-    with dog.watch(act):
+    with dog.watch(check):
         threading.Event().wait(0.1)
-    assert asked == [1]
+    assert calls == [1]
 
 
-def test_one_thread_for_all() -> None:
+def test_one_thread_for_all_checks() -> None:
     before = threading.active_count()
     dog = Watchdog(step=0.005)
     with dog.watch(lambda: False), dog.watch(lambda: False), dog.watch(lambda: False):

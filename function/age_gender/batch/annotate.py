@@ -15,8 +15,12 @@ from age_gender.batch.bucket_store import BucketStore
 from age_gender.batch.location import Location, refuse_loop
 from age_gender.batch.storage import MARK, ObjectGone, Store, StoredObject
 from age_gender.errors import ImageError, ImageTooLarge, SettingsError
-from age_gender.runtime import Runtime, response_of
+from age_gender.limits.capacity import prediction_pixels
+from age_gender.limits.limiter import PredictionLimiter
+from age_gender.runtime import Runtime
+from age_gender.schema import response_body
 from age_gender.settings import Settings
+from age_gender.vision.decode import EncodedImage
 from age_gender.vision.pipeline import Options, Result, Stopwatch
 
 Predictor = Callable[[bytes, Options], tuple[Result, dict[str, Any]]]
@@ -112,10 +116,15 @@ class Annotator:
         return self._out.store.create(name, data, content_type, metadata)
 
 
-def predict_with(runtime: Runtime, data: bytes, options: Options) -> tuple[Result, dict[str, Any]]:
-    """Be a `Predictor` with the models of ``runtime``."""
-    result = runtime.pipeline.run(data, options)
-    return result, response_of(runtime, result, options)
+def predict_with(
+    runtime: Runtime, limiter: PredictionLimiter, data: bytes, options: Options
+) -> tuple[Result, dict[str, Any]]:
+    """Be a `Predictor` with the models of ``runtime``, within the bounds of ``limiter``."""
+    limit = runtime.settings.max_picture_bytes
+    image = EncodedImage(data, max_bytes=limit, max_pixels=limiter.max_pixels)
+    with limiter.predict(prediction_pixels(image.header.pixels, options.min_face)):
+        result = runtime.pipeline.run(image, options)
+        return result, response_body(result)
 
 
 def options_of(settings: Settings) -> Options:

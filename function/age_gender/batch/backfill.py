@@ -8,6 +8,7 @@ fetched and stored. Killed and restarted, it resumes: an image's results are com
 import argparse
 import json
 import logging
+import math
 import os
 import sys
 import threading
@@ -25,6 +26,7 @@ from age_gender.batch.location import Location, locate, refuse_loop
 from age_gender.batch.storage import StoredObject
 from age_gender.errors import AgeGenderError, SettingsError
 from age_gender.limits.cpus import usable_cpus
+from age_gender.limits.limiter import PredictionLimiter
 from age_gender.runtime import Runtime
 from age_gender.settings import Settings, get_settings
 from age_gender.vision.pipeline import Options, Result
@@ -167,18 +169,23 @@ class _Predictor:
         self._runtime = Runtime(settings)
         # TensorFlow distributes one image over the CPUs itself, and there is one GPU.
         self.parallel = usable_cpus() if settings.engine_in_use == "litert" else 1
-        self._slots = threading.BoundedSemaphore(self.parallel)
+        self.intake = max(settings.annotate_in_flight, self.parallel + 2)
+        # No client waits for an answer, so images may wait without end.
+        self.limiter = PredictionLimiter.from_settings(
+            settings,
+            in_flight=self.parallel,
+            intake=self.intake,
+            queue=math.inf,
+            timeout=math.inf,
+        )
         self._lock = threading.Lock()
         self.seconds = 0.0
 
     def __call__(self, data: bytes, options: Options) -> tuple[Result, dict[str, Any]]:
-        with self._slots:
-            start = time.perf_counter()
-            try:
-                return predict_with(self._runtime, data, options)
-            finally:
-                with self._lock:
-                    self.seconds += time.perf_counter() - start
+        result, answer = predict_with(self._runtime, self.limiter, data, options)
+        with self._lock:
+            self.seconds += sum(result.stages.values()) / 1000
+        return result, answer
 
 
 @dataclass
@@ -233,7 +240,7 @@ class _Run:
         Only one image per thread is in memory; the rest of the window waits for a thread, or for
         an earlier image.
         """
-        threads = max(self.settings.annotate_in_flight, self.predictor.parallel + 2)
+        threads = self.predictor.intake
         window: deque[tuple[StoredObject, Future[Outcome]]] = deque()
         pool = ThreadPoolExecutor(threads, "image")
         try:
@@ -247,7 +254,8 @@ class _Run:
             pool.shutdown(cancel_futures=True)
 
     def _annotate(self, stored: StoredObject) -> Outcome:
-        return self.annotator.annotate(self.source.store, stored)
+        with self.predictor.limiter.intake(min(stored.size, self.settings.max_picture_bytes)):
+            return self.annotator.annotate(self.source.store, stored)
 
     def _row(self, stored: StoredObject, future: Future[Outcome]) -> dict[str, Any]:
         self.summary.pictures += 1

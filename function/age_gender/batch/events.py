@@ -11,7 +11,6 @@ import base64
 import logging
 import os
 import re
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,8 +26,8 @@ from age_gender.batch.bucket_store import BucketStore
 from age_gender.batch.location import prefixes_overlap
 from age_gender.batch.storage import MARK, ObjectGone, StoredObject
 from age_gender.errors import AgeGenderError
-from age_gender.limits.admission import Gate
-from age_gender.limits.cpus import usable_cpus
+from age_gender.limits.admission import Shutdown
+from age_gender.limits.limiter import PredictionLimiter
 from age_gender.runtime import Runtime, get_runtime
 from age_gender.settings import Settings
 from age_gender.vision.pipeline import Options, Result
@@ -66,12 +65,18 @@ class Upload:
 class Handler:
     """Handles storage events with one set of settings."""
 
-    def __init__(self, settings: Settings, runtime: Callable[[], Runtime] = get_runtime):
+    def __init__(
+        self,
+        settings: Settings,
+        runtime: Callable[[], Runtime] = get_runtime,
+        shutdown: Shutdown | None = None,
+    ):
         """Load no model and contact no bucket.
 
         Args:
             settings: the service's.
             runtime: returns the models of this process; called at the first image.
+            shutdown: when the process was asked to stop.
 
         Raises:
             SettingsError: OUTPUT_BUCKET is not set, or results would become inputs.
@@ -79,9 +84,9 @@ class Handler:
         self._settings = settings
         self._runtime = runtime
         self._out = output_of(settings)
-        # The gate bounds memory, the semaphore contention for the CPUs.
-        self._gate = Gate(settings.annotate_in_flight, settings.max_queue, settings.queue_timeout)
-        self._cpus = threading.BoundedSemaphore(settings.max_in_flight or usable_cpus() + 1)
+        self._limiter = PredictionLimiter.from_settings(
+            settings, intake=settings.annotate_in_flight, shutdown=shutdown
+        )
         self._annotator = Annotator(self._out, self._predict, settings)
 
     def __call__(self, event: CloudEvent, headers: Headers) -> None:
@@ -124,7 +129,7 @@ class Handler:
             raise Ignored("it is gone, and the event does not describe it") from None
         if stored.ours:
             raise Ignored("it is a result")
-        with self._gate.enter():
+        with self._limiter.intake(min(stored.size, self._settings.max_picture_bytes)):
             outcome = self._annotator.annotate(source, stored)
         fields |= _fields(outcome)
         log.log(
@@ -149,8 +154,7 @@ class Handler:
             raise Ignored("it stands for a folder")
 
     def _predict(self, data: bytes, options: Options) -> tuple[Result, dict[str, Any]]:
-        with self._cpus:
-            return predict_with(self._runtime(), data, options)
+        return predict_with(self._runtime(), self._limiter, data, options)
 
 
 class _ObjectResource(BaseModel):

@@ -14,13 +14,14 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from age_gender.cli import machine
 from age_gender.cli.console import REBUILD_MODELS, REINSTALL
 from age_gender.errors import AgeGenderError, ModelUnavailable
 from age_gender.networks.model_files import verified
 from age_gender.settings import FUNCTION_DIR, Settings
+from age_gender.vision.detectors.registry import DETECTORS, DetectorName
 
 if TYPE_CHECKING:
     from age_gender.runtime import Runtime
@@ -243,15 +244,15 @@ def _speeds(settings: Settings) -> Iterator[Check]:
         from age_gender.runtime import Runtime
 
         runtime = Runtime(settings)
-        for detector in ("accurate", "fast"):
+        for detector in DETECTORS:
             yield _speed(runtime, detector)
     except Exception as error:  # must not hide the other checks
         reason = str(error) or type(error).__name__
         yield Check("prediction", Status.FAILED, reason, "fix the problems above first")
 
 
-def _speed(runtime: "Runtime", detector: Any) -> Check:
-    from age_gender.vision.decode import decode
+def _speed(runtime: "Runtime", detector: DetectorName) -> Check:
+    from age_gender.vision.decode import DecodedImage, decode
     from age_gender.vision.geometry import resize
     from age_gender.vision.pipeline import Options
 
@@ -260,7 +261,7 @@ def _speed(runtime: "Runtime", detector: Any) -> Check:
     image = decode(data, max_bytes=settings.max_picture_bytes, max_pixels=settings.max_pixels)
     image = resize(image, *SAMPLE_SIZE)
     options = Options(face_detector=detector, return_image=False)
-    results = [runtime.pipeline.run_decoded(image, options) for _ in range(ROUNDS + 2)][2:]
+    results = [runtime.pipeline.run(DecodedImage(image), options) for _ in range(ROUNDS + 2)][2:]
     name, size = f"speed, {detector}", "x".join(map(str, SAMPLE_SIZE))
     faces = len(results[0].faces)
     if faces != 1:

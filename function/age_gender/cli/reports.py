@@ -15,7 +15,8 @@ from rich.table import Table
 
 from age_gender.cli.frames import Frame
 from age_gender.cli.text import printable
-from age_gender.vision.pipeline import Face, Result
+from age_gender.vision.face import Face
+from age_gender.vision.pipeline import Result
 
 CSV_COLUMNS = (
     *("file", "seconds", "width", "height", "face", "x1", "y1", "x2", "y2", "confidence"),
@@ -146,13 +147,15 @@ def _lines(frame: Frame, result: Result) -> Iterator[str]:
 
 
 def _cells(face: Face) -> list[str]:
-    low, high = face.age_interval or (0, 0)
+    attributes = face.attributes
+    assert attributes is not None  # `predict` always asks for them
+    low, high = attributes.age_interval
     return [
-        f"{face.age:.0f}",
+        f"{attributes.age:.0f}",
         f"{low:.0f}-{high:.0f}",
-        f"{face.gender} {face.gender_probability:.0%}",
+        f"{attributes.gender} {attributes.gender_probability:.0%}",
         " ".join(map(str, face.box)),
-        "yes" if face.reliable else "[yellow]no[/]",
+        "yes" if attributes.reliable else "[yellow]no[/]",
     ]
 
 

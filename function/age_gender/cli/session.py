@@ -27,8 +27,11 @@ from age_gender.cli.streams import Interrupts
 from age_gender.cli.text import plural, printable
 from age_gender.cli.tiles import Sheet, Tile, tiles_of
 from age_gender.errors import AgeGenderError, ModelUnavailable
-from age_gender.runtime import Runtime, response_of
-from age_gender.vision.pipeline import Options, rendered
+from age_gender.runtime import Runtime
+from age_gender.schema import response_body
+from age_gender.vision.decode import DecodedImage
+from age_gender.vision.pipeline import Options
+from age_gender.vision.render import render_jpeg
 
 SHEETS = {".html": sheet_html.render_html, ".png": sheet_png.render_png}
 """Renders a contact sheet, by the suffix of its file."""
@@ -138,16 +141,15 @@ class Session:
 
     def _process(self, frame: Frame) -> None:
         options = self.options
-        result = self.runtime.pipeline.run_decoded(frame.image, options.pipeline)
+        result = self.runtime.pipeline.run(DecodedImage(frame.image), options.pipeline)
         with self.interrupts.held():
             self.frames += 1
             self.faces += len(result.faces)
             if options.sheet:
                 self._tiles += tiles_of(frame, result.faces)
-            body = response_of(self.runtime, result, options.pipeline)
-            options.report.add(frame, result, body)
+            options.report.add(frame, result, response_body(result))
             if options.drawn:
-                jpeg = rendered(frame.image, result.faces, None, draw=True)
+                jpeg = render_jpeg(frame.image, result.faces, draw=True)
                 options.drawn.write(frame.stem, jpeg)
             if options.blurred and result.jpeg:
                 options.blurred.write(frame.stem, result.jpeg)

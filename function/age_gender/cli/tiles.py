@@ -9,8 +9,8 @@ import numpy as np
 from age_gender.cli.frames import Frame
 from age_gender.cli.text import plural, printable
 from age_gender.vision import render
+from age_gender.vision.face import Face
 from age_gender.vision.geometry import Image, chip_transforms, warp_chips
-from age_gender.vision.pipeline import Face
 
 SIDE = 160
 """Width and height of a thumbnail in pixels."""
@@ -92,15 +92,14 @@ def histogram(tiles: Sequence[Tile]) -> list[Bar]:
 
 
 def _tile(frame: Frame, face: Face, chip: Image) -> Tile:
-    assert face.age is not None
-    assert face.age_interval is not None
-    assert face.gender is not None
+    attributes = face.attributes
+    assert attributes is not None  # `predict` always asks for them
     return Tile(
         jpeg=render.encode_jpeg(chip),
         source=printable(frame.label),
-        age=face.age,
-        interval=face.age_interval,
-        gender=face.gender,
-        probability=face.gender_probability or 0.0,
-        reliable=bool(face.reliable),
+        age=attributes.age,
+        interval=attributes.age_interval,
+        gender=attributes.gender,
+        probability=attributes.gender_probability,
+        reliable=attributes.reliable,
     )

@@ -1,4 +1,4 @@
-"""The HTTP edge: routes a request, lets the pipeline work, and answers, whatever happens."""
+"""The HTTP edge: routes a request, has the pipeline predict, and answers every error."""
 
 import base64
 import json
@@ -15,21 +15,18 @@ from flask import Request, Response
 
 from age_gender import __version__
 from age_gender.edge import auth, body, inputs
+from age_gender.edge.bodies import HealthBody
 from age_gender.edge.problems import Problem
-from age_gender.errors import AgeGenderError, ImageTooLarge
-from age_gender.limits.admission import Budget, Gate, Shutdown
-from age_gender.limits.capacity import (
-    CLOSE_LOOK_PIXELS,
-    holdable_bytes,
-    memory_limit,
-    pixel_capacity,
-)
-from age_gender.limits.cpus import usable_cpus
-from age_gender.runtime import Runtime, get_runtime, response_of
+from age_gender.errors import AgeGenderError
+from age_gender.limits.admission import Shutdown
+from age_gender.limits.capacity import prediction_pixels
+from age_gender.limits.limiter import PredictionLimiter
+from age_gender.runtime import Runtime, get_runtime
+from age_gender.schema import response_body
 from age_gender.settings import Settings
-from age_gender.vision.decode import read_header
+from age_gender.vision.decode import EncodedImage
 from age_gender.vision.model_spec import load_spec
-from age_gender.vision.pipeline import Stopwatch
+from age_gender.vision.pipeline import Result, Stopwatch
 
 log = logging.getLogger(__name__)
 
@@ -43,18 +40,16 @@ MIME_TYPES = {
 
 WEB = Path(__file__).parent / "web"
 STATIC = {path.name: path for path in WEB.iterdir() if path.suffix in MIME_TYPES}
-"""Listed once at start: no name from outside ever becomes a path."""
+"""Listed once at start, so that no name in a request ever becomes a path."""
 INTAKE = 8
-"""Pictures unpacked or fetched at the same time."""
+"""Pictures fetched or unpacked at a time."""
 BODY_SECONDS = 30.0
-"""Time that a client has to send its body."""
-ABANDON_SECONDS = 3.0
-"""Time that it has to stop sending one that nobody will read."""
-SHUTDOWN_SECONDS = 7.0
-"""Time after the signal to end during which predictions still begin; Google kills after ten."""
+"""Time for a body at any pace; a client slower than `body.MIN_PACE` has less."""
+DISCARD_SECONDS = 3.0
+"""Time for the rest of a body that will not be used."""
 
-OURS_TO_KNOW = frozenset({429, 499, 503})
-"""Statuses of requests that were right, and could not be answered."""
+CAPACITY_STATUSES = frozenset({429, 499, 503})
+"""Statuses of valid requests that the service could not answer; they are logged."""
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -80,30 +75,16 @@ class Edge:
 
         Args:
             settings: the service's.
-            runtime: gives the models of this process; called at the first prediction.
-            shutdown: when this process is told to end.
+            runtime: returns the models of this process; called at the first prediction.
+            shutdown: when the process was asked to stop.
         """
         self._settings = settings
         self._runtime = runtime
-        memory = memory_limit()
-        self._held = Budget(
-            holdable_bytes(settings.max_held_bytes, settings.max_body_bytes, memory)
-        )
-        self._room = pixel_capacity(settings.max_pixels, memory)
-        # Apart, so that slow servers of pictures do not keep the CPUs from those that are here.
-        self._intake = Gate(INTAKE, settings.max_queue, settings.queue_timeout, shutdown=shutdown)
-        self._gate = Gate(
-            settings.max_in_flight or usable_cpus() + 1,
-            settings.max_queue,
-            settings.queue_timeout,
-            room=self._room,
-            shutdown=shutdown,
-            shutdown_timeout=SHUTDOWN_SECONDS,
-        )
+        self._limiter = PredictionLimiter.from_settings(settings, intake=INTAKE, shutdown=shutdown)
 
     @property
-    def longest_wait(self) -> float:
-        """Seconds that a request may wait: for its body, its picture, and its two turns."""
+    def max_wait(self) -> float:
+        """Seconds that a request may wait: for its body, its picture, and its two queues."""
         settings = self._settings
         return BODY_SECONDS + settings.url_timeout + 2 * settings.queue_timeout
 
@@ -113,14 +94,14 @@ class Edge:
         try:
             response = self._route(request)
         except Problem as problem:
-            response = _refusal(problem, request_id)
+            response = _error(problem, request_id)
         except AgeGenderError as error:
-            response = _refusal(Problem.of(error), request_id)
+            response = _error(Problem.of(error), request_id)
         except Exception:
-            log.exception("unexpected failure", extra={"fields": {"request_id": request_id}})
-            detail = f"something went wrong on our side; the log has it under {request_id}"
+            log.exception("unexpected error", extra={"fields": {"request_id": request_id}})
+            detail = f"an unexpected error occurred; it is logged with request id {request_id}"
             response = Problem("internal", detail).response(request_id)
-        body.abandon(request, self._settings.max_body_bytes, ABANDON_SECONDS)
+        body.discard(request, self._settings.max_body_bytes, DISCARD_SECONDS)
         response.headers["X-Request-Id"] = request_id
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
@@ -130,13 +111,15 @@ class Edge:
         if request.path.removeprefix("/assets/") in STATIC:
             methods = {"GET": Edge._static}
         if methods is None:
-            raise Problem("not-found", f"there is no {request.path[:100]}; POST /predict predicts")
+            raise Problem(
+                "not-found", f"there is no {request.path[:100]}; predictions are at POST /predict"
+            )
         handler = methods.get("GET" if request.method == "HEAD" else request.method)
         if handler is None:
             allowed = ", ".join([*methods, *(["HEAD"] if "GET" in methods else [])])
             raise Problem(
                 "method-not-allowed",
-                f"{request.path} takes {allowed}",
+                f"{request.path} accepts {allowed}",
                 headers={"Allow": allowed},
             )
         return handler(self, request)
@@ -151,7 +134,7 @@ class Edge:
         return _file(STATIC[request.path.removeprefix("/assets/")])
 
     def _health(self, _request: Request) -> Response:
-        return _json({"status": "ok", "version": __version__})
+        return _json(HealthBody(status="ok", version=__version__).model_dump())
 
     def _model(self, _request: Request) -> Response:
         spec = load_spec(self._settings.models_dir, self._settings.attribute_model)
@@ -161,59 +144,39 @@ class Edge:
         return _file(WEB / "docs.html")
 
     def _openapi(self, _request: Request) -> Response:
-        from age_gender.edge import openapi  # nothing else needs pydantic's schema generator
+        from age_gender.edge import openapi  # only this needs pydantic's schema generator
 
         return _json(openapi.description())
 
     def _predict(self, request: Request) -> Response:
         auth.check(request.headers.get("Authorization"), self._settings)
-        inputs.refuse_encoded(request)
-        watch = Stopwatch()
-        awaited = partial(body.is_awaited, request)
+        inputs.refuse_compressed(request)
+        settings, limiter, watch = self._settings, self._limiter, Stopwatch()
+        wanted = partial(body.is_connected, request)
         with ExitStack() as stack:
-            held = stack.enter_context(self._held.reserve())
+            reservation = stack.enter_context(limiter.reserve())
             with watch.stage("receive"):
-                data = body.read(request, self._settings.max_body_bytes, BODY_SECONDS, held.grow)
-            with self._intake.enter(wanted=awaited), watch.stage("fetch"):
-                fields, picture = inputs.read_request(request, data, self._settings)
+                data = body.read(request, settings.max_body_bytes, BODY_SECONDS, reservation.grow)
+            with limiter.intake(wanted=wanted), watch.stage("fetch"):
+                fields, encoded = inputs.read_request(request, data, settings)
             options = fields.options
-            del data, fields  # they hold the picture as text, too
-            held.resize(len(picture))
-            size = self._pixels(picture)
-            if options.min_face is not None:
-                size += CLOSE_LOOK_PIXELS
+            del data, fields  # they contain the picture as text
+            reservation.resize(len(encoded))
+            image = EncodedImage(
+                encoded, max_bytes=settings.max_picture_bytes, max_pixels=limiter.max_pixels
+            )
             runtime = self._runtime()
-            with self._gate.enter(size, awaited):
-                result = runtime.pipeline.run(picture, options)
-            answer = response_of(runtime, result, options)
+            with limiter.predict(prediction_pixels(image.header.pixels, options.min_face), wanted):
+                result = runtime.pipeline.run(image, options)
+            answer = response_body(result)
             if result.jpeg is not None:
                 answer["image"] = base64.b64encode(result.jpeg).decode("ascii")
             response = _json(answer)
-            held.resize(response.content_length or 0)
-            stages = watch.stages | dict(result.stages)
-            response.headers["Server-Timing"] = ", ".join(
-                f"{name};dur={ms:.1f}" for name, ms in stages.items()
-            )
-            log.info(
-                "predicted",
-                extra={"fields": {"faces": len(result.faces), "size": result.size, "ms": stages}},
-            )
-            # Until the client has taken it. Last, since nobody gives it back if we fail after this.
+            reservation.resize(response.content_length or 0)
+            _report(response, result, watch.stages | dict(result.stages))
+            # Released when the client has the answer. Last: an error after this would leak it.
             response.call_on_close(stack.pop_all().close)
         return response
-
-    def _pixels(self, picture: bytes) -> int:
-        """How many a picture has, before it takes a worker's time.
-
-        Raises:
-            ImageError: none that we read.
-            ImageTooLarge: more than there is memory for.
-        """
-        header = read_header(picture)
-        pixels = header.width * header.height
-        if pixels > self._room:
-            raise ImageTooLarge.of_pixels(header.width, header.height, self._room)
-        return pixels
 
 
 ROUTES: dict[str, dict[str, Handler]] = {
@@ -227,8 +190,17 @@ ROUTES: dict[str, dict[str, Handler]] = {
 }
 
 
-def _refusal(problem: Problem, request_id: str) -> Response:
-    if problem.status in OURS_TO_KNOW:
+def _report(response: Response, result: Result, stages: dict[str, float]) -> None:
+    """Put the milliseconds of each stage into the response's headers and the log."""
+    response.headers["Server-Timing"] = ", ".join(
+        f"{name};dur={ms:.1f}" for name, ms in stages.items()
+    )
+    fields = {"faces": len(result.faces), "size": result.size, "ms": stages}
+    log.info("predicted", extra={"fields": fields})
+
+
+def _error(problem: Problem, request_id: str) -> Response:
+    if problem.status in CAPACITY_STATUSES:
         fields = {"code": problem.code, "detail": problem.detail, "request_id": request_id}
         log.warning("refused", extra={"fields": fields})
     return problem.response(request_id)
@@ -245,6 +217,6 @@ def _file(path: Path) -> Response:
 
 
 def _request_id(request: Request) -> str:
-    """The caller's id if it is harmless, else a new one."""
+    """Return the client's id if it is harmless, else a new one."""
     given = request.headers.get("X-Request-Id", "")
     return given if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", given) else secrets.token_hex(8)

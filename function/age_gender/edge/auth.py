@@ -15,10 +15,10 @@ CHALLENGE = {"WWW-Authenticate": 'Basic realm="age-gender", charset="UTF-8"'}
 
 
 def check(header: str | None, settings: Settings) -> None:
-    """Let a request pass or not, by its ``Authorization`` header.
+    """Check the credentials in a request's ``Authorization`` header.
 
-    Digests of user name and password together are compared in constant time, so that the time
-    taken tells nothing of either, not even of their length.
+    Digests of user name and password are compared in constant time, so the time taken reveals
+    nothing about either, not even the length.
 
     Raises:
         Problem: 401 with a challenge.
@@ -28,17 +28,17 @@ def check(header: str | None, settings: Settings) -> None:
     expected = f"{settings.basic_auth_username}:{settings.basic_auth_password}".encode()
     given = _credentials(header)
     if not hmac.compare_digest(sha256(given).digest(), sha256(expected).digest()):
-        what = "wrong user name or password" if header else "user name and password are needed"
-        raise Problem("unauthorized", f"{what}: send HTTP Basic credentials", headers=CHALLENGE)
+        reason = "wrong user name or password" if header else "credentials are required"
+        raise Problem("unauthorized", f"{reason}: send HTTP Basic credentials", headers=CHALLENGE)
 
 
 def warn_if_open(settings: Settings) -> None:
-    """Say at start, loudly, when anyone can get in."""
+    """Log a warning if authentication is off or the password is the published default."""
     if settings.auth == "off":
-        log.warning("AUTH=off: anyone who reaches this service can use it")
+        log.warning("AUTH=off: anyone who can reach this service can use it")
     elif settings.uses_default_password:
         log.warning(
-            "THE DEFAULT PASSWORD IS IN USE, and everyone knows it: "
+            "THE DEFAULT PASSWORD IS IN USE, and it is public: "
             "set BASIC_AUTH_USERNAME and BASIC_AUTH_PASSWORD"
         )
 

@@ -1,7 +1,7 @@
-"""Reads a request's body within limits of size, time and pace, whatever the client does.
+"""Reads a request's body within limits of size, time and pace.
 
-The framework reads what is left of a body after the answer, without limit; so whoever answers
-without having read everything has to call `abandon`.
+After the answer, the framework reads what is left of a body without any limit. So a request that is
+answered before its body was read must go through `discard`.
 """
 
 import io
@@ -17,15 +17,15 @@ from werkzeug.exceptions import ClientDisconnected
 from age_gender.edge.problems import Problem
 from age_gender.edge.watchdog import WATCHDOG
 
-CHUNK = 1 << 16
+CHUNK_BYTES = 1 << 16
 GRACE_SECONDS = 5.0
-"""Time that a client has before its pace counts."""
+"""Time before a client's pace counts."""
 MIN_PACE = 16 * 1024
-"""Bytes a second; slower than any connection on which sending a picture makes sense."""
+"""Bytes a second; slower than any connection worth sending a picture over."""
 
 
-class _Intake:
-    """Takes bytes from the client, and ends it when the client is too slow."""
+class _Reader:
+    """Reads from the client, and stops when the client is too slow."""
 
     def __init__(self, request: Request, seconds: float):
         self._stream = request.stream
@@ -36,12 +36,12 @@ class _Intake:
         self.expired = False
         self.broken = False
 
-    def chunks(self, most: int) -> Iterator[bytes]:
-        """Yield what comes, ``most`` bytes at most."""
-        while self._received < most:
+    def chunks(self, max_bytes: int) -> Iterator[bytes]:
+        """Yield the body in chunks, up to ``max_bytes`` bytes."""
+        while self._received < max_bytes:
             try:
-                chunk = self._stream.read(min(CHUNK, most - self._received))
-            # The client is gone, or what it sends is no chunked encoding.
+                chunk = self._stream.read(min(CHUNK_BYTES, max_bytes - self._received))
+            # The client is gone, or sends a malformed chunked encoding.
             except (OSError, ClientDisconnected, ParseException):
                 self.broken = True
                 return
@@ -51,19 +51,18 @@ class _Intake:
             yield chunk
 
     @contextmanager
-    def hurried(self) -> Iterator[None]:
-        """End reading when time is up, by closing that half of the connection.
+    def time_limit(self) -> Iterator[None]:
+        """End the reading when time is up, by closing that half of the connection.
 
-        A time-out on the socket would not do: a client that sends a byte now and then never
-        meets it.
+        A socket timeout would not do: it starts anew with every byte.
         """
         if self._connection is None:
             yield
             return
-        with WATCHDOG.watch(self._is_over):
+        with WATCHDOG.watch(self._enforce):
             yield
 
-    def _is_over(self) -> bool:
+    def _enforce(self) -> bool:
         allowed = min(self._seconds, GRACE_SECONDS + self._received / MIN_PACE)
         if time.monotonic() - self._start < allowed:
             return False
@@ -74,70 +73,74 @@ class _Intake:
 
 
 def read(
-    request: Request, limit: int, seconds: float, hold: Callable[[int], None] = lambda _: None
+    request: Request,
+    max_bytes: int,
+    seconds: float,
+    reserve: Callable[[int], None] = lambda _: None,
 ) -> bytes:
     """Read the whole body.
 
     Args:
-        request: nothing of its body may have been read yet.
-        limit: most bytes.
-        seconds: most time for all of it.
-        hold: told the size of each piece before the next one is read; what it raises ends it.
+        request: with its body unread.
+        max_bytes: largest body accepted.
+        seconds: time for the whole body. A client slower than `MIN_PACE` has less.
+        reserve: called with the size of each chunk before the next is read; may raise to stop.
 
     Raises:
         Problem: 400, 408 or 413.
     """
     too_large = Problem(
-        "body-too-large", f"the body is larger than the {limit:,} bytes that are accepted"
+        "body-too-large",
+        f"the body is too large: at most {max_bytes:,} bytes are accepted",
     )
     announced = request.content_length
-    if announced is not None and announced > limit:
+    if announced is not None and announced > max_bytes:
         raise too_large
-    intake = _Intake(request, seconds)
-    pieces = []
-    with intake.hurried():
-        for piece in intake.chunks(limit + 1):
-            hold(len(piece))
-            pieces.append(piece)
-    data = b"".join(pieces)
-    if intake.expired:
+    reader = _Reader(request, seconds)
+    chunks = []
+    with reader.time_limit():
+        for chunk in reader.chunks(max_bytes + 1):
+            reserve(len(chunk))
+            chunks.append(chunk)
+    data = b"".join(chunks)
+    if reader.expired:
         raise Problem(
             "body-timeout",
-            f"the body came too slowly: send at least {MIN_PACE:,} bytes a second, "
+            f"the body arrived too slowly: send at least {MIN_PACE:,} bytes a second, "
             f"and all of it within {seconds:g} s",
         )
-    if intake.broken or (announced is not None and len(data) < announced):
-        raise Problem("incomplete-body", "the body broke off before its end: send it again")
-    if len(data) > limit:
+    if reader.broken or (announced is not None and len(data) < announced):
+        raise Problem("incomplete-body", "the body is incomplete: send it again")
+    if len(data) > max_bytes:
         raise too_large
-    _forget(request)
+    _mark_read(request)
     return data
 
 
-def abandon(request: Request, limit: int, seconds: float) -> None:
-    """Drop what is left of the body, so that the client can read the answer while it still sends.
+def discard(request: Request, max_bytes: int, seconds: float) -> None:
+    """Discard what is left of the body, so that a client that is still sending gets its answer.
 
     Args:
         request: answered already.
-        limit: bytes to drop at most; a client that sends more is cut off.
-        seconds: most time for it.
+        max_bytes: a client that sends more is cut off.
+        seconds: time for it.
     """
-    read_already = isinstance(request.stream, io.BytesIO)
-    if read_already or not (request.content_length or "Transfer-Encoding" in request.headers):
+    was_read = isinstance(request.stream, io.BytesIO)
+    if was_read or not (request.content_length or "Transfer-Encoding" in request.headers):
         return
-    intake = _Intake(request, seconds)
-    with intake.hurried():
-        dropped = sum(map(len, intake.chunks(limit + 1)))
-    if dropped > limit and (connection := _connection(request)) is not None:
+    reader = _Reader(request, seconds)
+    with reader.time_limit():
+        discarded = sum(map(len, reader.chunks(max_bytes + 1)))
+    if discarded > max_bytes and (connection := _connection(request)) is not None:
         _stop_reading(connection)
-    _forget(request)
+    _mark_read(request)
 
 
-def is_awaited(request: Request) -> bool:
-    """Whether the client is still there, as far as its connection tells.
+def is_connected(request: Request) -> bool:
+    """Whether the client is still there, as far as the server can see.
 
-    A client that has closed its half of the connection counts as gone: it is what all do that
-    give up, and hardly any that still read.
+    A client that has closed its half of the connection counts as gone. Every client that gives up
+    does so, and hardly any that still wants the answer.
     """
     connection = _connection(request)
     if connection is None:
@@ -156,9 +159,9 @@ def _connection(request: Request) -> socket.socket | None:
 
 
 def _stop_reading(connection: socket.socket) -> None:
-    with suppress(OSError):  # closed by the client meanwhile
+    with suppress(OSError):  # closed by the client already
         connection.shutdown(socket.SHUT_RD)
 
 
-def _forget(request: Request) -> None:
+def _mark_read(request: Request) -> None:
     request.stream = io.BytesIO()

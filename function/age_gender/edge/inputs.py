@@ -1,4 +1,4 @@
-"""The three ways to send a picture: a JSON body, a form, or the picture as the body itself."""
+"""The three ways to send a picture: in a JSON body, in a form, or as the body itself."""
 
 import codecs
 import io
@@ -11,7 +11,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
 
-from age_gender.edge.problems import Problem
+from age_gender.edge.problems import FieldError, Problem
 from age_gender.fetch.base64 import from_base64
 from age_gender.schema import PredictRequest
 from age_gender.settings import Settings
@@ -20,10 +20,10 @@ MAX_FORM_PARTS = 50
 ACCEPTED = "application/json, multipart/form-data or image/*"
 
 
-def refuse_encoded(request: Request) -> None:
+def refuse_compressed(request: Request) -> None:
     """Refuse a compressed body before it is read.
 
-    Unpacked, a few kilobytes could be gigabytes, and pictures are compressed already.
+    A few kilobytes could unpack to gigabytes, and pictures are compressed already.
 
     Raises:
         Problem: 415.
@@ -32,21 +32,24 @@ def refuse_encoded(request: Request) -> None:
     if encoding not in ("", "identity"):
         raise Problem(
             "unsupported-media-type",
-            f"Content-Encoding {encoding[:40]} is not read: send the body as it is",
+            f"Content-Encoding {encoding[:40]} is not supported: send the body uncompressed",
         )
 
 
 def read_request(request: Request, body: bytes, settings: Settings) -> tuple[PredictRequest, bytes]:
-    """Get the options and the picture's bytes out of a request.
+    """Read a request's fields, and the picture it contains or names.
 
     Args:
-        request: its headers and query count; its body has been read.
-        body: that body.
+        request: for its headers and query.
+        body: its body.
         settings: limits, and which addresses may be fetched.
+
+    Returns:
+        The fields and the encoded picture.
 
     Raises:
         Problem: 400, 415 or 422.
-        AgeGenderError: the picture cannot be had from where it is said to be.
+        AgeGenderError: the picture is not valid base64 or cannot be fetched.
     """
     kind = request.mimetype
     if kind.startswith("image/") or kind == "application/octet-stream":
@@ -58,13 +61,15 @@ def read_request(request: Request, body: bytes, settings: Settings) -> tuple[Pre
         return fields, body
     if kind == "multipart/form-data":
         return _from_form(request, body, settings)
-    # What `curl -d` says of a JSON body unless told otherwise is accepted too.
+    # Also what `curl -d` calls a JSON body by default.
     if kind in ("application/json", "", "text/plain", "application/x-www-form-urlencoded") or (
         kind.endswith("+json")
     ):
         fields = _validated_json(body)
-        return fields, _picture_of(fields, settings)
-    raise Problem("unsupported-media-type", f"Content-Type {kind} is not read: send {ACCEPTED}")
+        return fields, _named_picture(fields, settings)
+    raise Problem(
+        "unsupported-media-type", f"Content-Type {kind} is not supported: send {ACCEPTED}"
+    )
 
 
 def _from_form(request: Request, body: bytes, settings: Settings) -> tuple[PredictRequest, bytes]:
@@ -77,25 +82,27 @@ def _from_form(request: Request, body: bytes, settings: Settings) -> tuple[Predi
         max_form_parts=MAX_FORM_PARTS,
     )
     try:
-        fields, files = parser.parse(io.BytesIO(body), boundary.encode("latin-1"), len(body))
+        texts, files = parser.parse(io.BytesIO(body), boundary.encode("latin-1"), len(body))
     except RequestEntityTooLarge:
-        raise Problem("malformed-form", f"the form has over {MAX_FORM_PARTS} parts") from None
+        raise Problem("malformed-form", f"the form has more than {MAX_FORM_PARTS} parts") from None
     except ValueError:
         raise Problem("malformed-form", "the body is not multipart/form-data") from None
-    fields_read = _validated({**request.args.to_dict(), **fields.to_dict()})
-    # Browsers send a part without name or content for a file that was not chosen.
+    fields = _validated({**request.args.to_dict(), **texts.to_dict()})
+    # For a file that was not chosen, browsers send a part without name and content.
     uploads = [data for upload in files.getlist("image") if (data := _content(upload)) is not None]
-    texts = [text for name in ("url", "b64") for text in fields.getlist(name) if text]
-    given = len(uploads) + (len(texts) or bool(fields_read.url or fields_read.b64))
-    if given == 0 and "image" in fields:
+    named = [text for name in ("url", "b64") for text in texts.getlist(name) if text]
+    count = len(uploads) + (len(named) or bool(fields.url or fields.b64))
+    if count == 0 and "image" in texts:
         raise Problem(
             "no-picture",
             "`image` has no file name, so it is not a file: send it as one (curl: -F image=@a.jpg)",
         )
-    if given != 1:
-        code, what = ("two-pictures", f"{given}") if given else ("no-picture", "none")
-        raise Problem(code, f"{what} of `image` (a file), `url` and `b64` given: send exactly one")
-    return fields_read, uploads[0] if uploads else _picture_of(fields_read, settings)
+    if count != 1:
+        raise Problem(
+            "two-pictures" if count else "no-picture",
+            f"send exactly one of `image` (a file), `url` and `b64`, not {count or 'none'}",
+        )
+    return fields, uploads[0] if uploads else _named_picture(fields, settings)
 
 
 def _content(upload: FileStorage) -> bytes | None:
@@ -104,22 +111,21 @@ def _content(upload: FileStorage) -> bytes | None:
 
 
 def _in_memory(*_: object, **__: object) -> IO[bytes]:
-    """Where uploads go: their size is limited already, and a full disk must not matter."""
+    """Keep uploads in memory: their size is limited, and a full disk must not matter."""
     return io.BytesIO()
 
 
-def _picture_of(fields: PredictRequest, settings: Settings) -> bytes:
+def _named_picture(fields: PredictRequest, settings: Settings) -> bytes:
     if fields.url and fields.b64:
-        raise Problem("two-pictures", "both `url` and `b64` given: send exactly one of them")
+        raise Problem("two-pictures", "both `url` and `b64` are given: send exactly one of them")
     if fields.url:
-        from age_gender.fetch import (
-            urls as sources,  # brings an HTTP client, which most requests do not need
-        )
+        # Imports an HTTP client, which most requests do not need.
+        from age_gender.fetch import urls
 
-        return sources.from_url(fields.url, settings)
+        return urls.from_url(fields.url, settings)
     if fields.b64:
         return from_base64(fields.b64, settings.max_picture_bytes)
-    raise Problem("no-picture", "no picture given: send `url` or `b64`")
+    raise Problem("no-picture", "there is no picture: send `url` or `b64`")
 
 
 def _validated_json(body: bytes) -> PredictRequest:
@@ -136,7 +142,7 @@ def _validated_json(body: bytes) -> PredictRequest:
 
 def _validated(fields: Mapping[str, Any]) -> PredictRequest:
     try:
-        # Browsers send the fields of a form that were left empty.
+        # Browsers also send the fields of a form that were left empty.
         given = {name: value for name, value in fields.items() if value != ""}
         return PredictRequest.model_validate(given)
     except ValidationError as error:
@@ -145,8 +151,8 @@ def _validated(fields: Mapping[str, Any]) -> PredictRequest:
 
 def _invalid(error: ValidationError) -> Problem:
     errors = [
-        {"field": ".".join(str(part) for part in item["loc"]) or "body", "message": item["msg"]}
+        FieldError(field=".".join(map(str, item["loc"])) or "body", message=item["msg"])
         for item in error.errors(include_url=False, include_context=False, include_input=False)
     ]
-    detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors)
+    detail = "; ".join(f"{item.field}: {item.message}" for item in errors)
     return Problem("invalid-field", detail, errors=errors)

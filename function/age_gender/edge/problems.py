@@ -1,11 +1,12 @@
-"""Failures as ``application/problem+json`` (RFC 9457): one table from codes to statuses."""
+"""Errors as ``application/problem+json`` (RFC 9457), and the table from codes to statuses."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Self
 
 from flask import Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from age_gender.errors import AgeGenderError
 
@@ -35,25 +36,59 @@ STATUSES = {
 }
 
 
+class FieldError(BaseModel):
+    """A field that is wrong."""
+
+    field: str = Field(description="Name of the field.", examples=["confidence"])
+    message: str = Field(
+        description="What it may be.", examples=["Input should be less than or equal to 1"]
+    )
+
+
+class ProblemBody(BaseModel):
+    """RFC 9457; `code` is stable, `detail` says what to change."""
+
+    model_config = ConfigDict(title="Problem")
+
+    type: str = Field(
+        description="The code as a URN.", examples=["urn:age-gender:problem:invalid-field"]
+    )
+    title: str = Field(description="The code in words.", examples=["Invalid field"])
+    status: int = Field(description="The HTTP status.", examples=[422])
+    code: str = Field(
+        description="Stable, for programs.", json_schema_extra={"enum": [*sorted(STATUSES)]}
+    )
+    detail: str = Field(
+        description="For people: what is wrong and what to change.",
+        examples=["confidence: Input should be less than or equal to 1"],
+    )
+    request_id: str = Field(
+        description="As in `X-Request-Id`; the log has it.", examples=["8cda24c48c03c957"]
+    )
+    errors: list[FieldError] = Field(
+        default_factory=list, description="With `invalid-field`: each field that is wrong."
+    )
+
+
 @dataclass(eq=False)
 class Problem(Exception):
-    """An answer that is a failure.
+    """An error as the client gets it.
 
     Attributes:
         code: a key of `STATUSES`.
         detail: what is wrong and what to change, safe to show.
-        errors: for ``invalid-field``, one ``{"field": …, "message": …}`` each.
+        errors: with ``invalid-field``, each field that is wrong.
         headers: extra response headers.
     """
 
     code: str
     detail: str
-    errors: list[dict[str, str]] = field(default_factory=list)
+    errors: list[FieldError] = field(default_factory=list)
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, error: AgeGenderError) -> "Problem":
-        """The problem that an expected failure becomes."""
+    def of(cls, error: AgeGenderError) -> Self:
+        """Convert an expected error."""
         headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
         return cls(error.code, error.message, headers=headers)
 
@@ -63,18 +98,18 @@ class Problem(Exception):
         return STATUSES[self.code][0]
 
     def response(self, request_id: str) -> Response:
-        """The problem as an HTTP response."""
+        """Build the HTTP response."""
         status, title = STATUSES[self.code]
-        body: dict[str, Any] = {
-            "type": f"urn:age-gender:problem:{self.code}",
-            "title": title,
-            "status": status,
-            "code": self.code,
-            "detail": self.detail,
-            "request_id": request_id,
-        }
-        if self.errors:
-            body["errors"] = self.errors
-        response = Response(json.dumps(body), status, mimetype="application/problem+json")
+        body = ProblemBody(
+            type=f"urn:age-gender:problem:{self.code}",
+            title=title,
+            status=status,
+            code=self.code,
+            detail=self.detail,
+            request_id=request_id,
+            errors=self.errors,
+        )
+        fields = body.model_dump(exclude=None if self.errors else {"errors"})
+        response = Response(json.dumps(fields), status, mimetype="application/problem+json")
         response.headers.extend(self.headers)
         return response

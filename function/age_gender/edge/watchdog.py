@@ -1,4 +1,4 @@
-"""One thread that looks after everything that may take too long."""
+"""One thread that enforces all time limits."""
 
 import threading
 import time
@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 
 class Watchdog:
-    """Asks all the checks that are on, every ``step`` seconds.
+    """Calls every registered check, each ``step`` seconds.
 
-    A timer each would be a thread each, started and ended with every request.
+    A timer for each would start and end a thread with every request.
     """
 
     def __init__(self, step: float = 0.2):
-        """Start no thread yet: this may be before a fork."""
+        """Start no thread yet: the process may still fork."""
         self._step = step
         self._changed = threading.Condition()
         self._checks: dict[object, Callable[[], bool]] = {}
@@ -21,10 +21,10 @@ class Watchdog:
 
     @contextmanager
     def watch(self, check: Callable[[], bool]) -> Iterator[None]:
-        """Have ``check`` asked while inside, until it says that it need not be asked again.
+        """Call ``check`` regularly while inside, until it returns True.
 
         Args:
-            check: is run in another thread, must not block, and must not raise.
+            check: runs in another thread; must neither block nor raise.
         """
         key = object()
         with self._changed:
@@ -44,7 +44,7 @@ class Watchdog:
             with self._changed:
                 while not self._checks:
                     self._changed.wait()
-            time.sleep(self._step)  # nothing that has just begun is late
+            time.sleep(self._step)  # first: a check that was just added is not due
             with self._changed:
                 checks = list(self._checks.items())
             done = [key for key, check in checks if check()]

@@ -1,11 +1,12 @@
-"""A picture that is part of the request itself: base64 text or a ``data:`` URL.
+"""Decodes a picture that is part of the request itself: base64 text or a ``data:`` URL.
 
-Apart from ``sources``, so that a request that names no address imports no HTTP client.
+Apart from `urls`, so that a request without an address imports no HTTP client.
 """
 
 import binascii
 
-from age_gender.errors import ImageError, ImageTooLarge
+from age_gender.errors import ImageError
+from age_gender.fetch.checks import too_large
 
 _MAX_DATA_PREFIX = 256
 _URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
@@ -18,7 +19,7 @@ def from_base64(text: str, max_bytes: int) -> bytes:
     Args:
         text: base64 in the standard or the URL-safe alphabet, with or without padding, line
             breaks and a ``data:…;base64,`` prefix.
-        max_bytes: largest picture allowed; checked before decoding.
+        max_bytes: largest picture accepted; checked before decoding.
 
     Raises:
         ImageError: with code ``bad-base64``.
@@ -36,7 +37,7 @@ def from_base64(text: str, max_bytes: int) -> bytes:
         raise too_large(max_bytes)
     padding = -len(body) % 4
     if len(data) - len(body) > padding:
-        raise _bad_base64("it has too many = at its end")
+        raise _bad_base64("it ends with too many =")
     try:
         return binascii.a2b_base64(body + b"=" * padding, strict_mode=True)
     except binascii.Error:
@@ -57,10 +58,3 @@ def _without_data_prefix(text: str) -> str:
 
 def _bad_base64(reason: str) -> ImageError:
     return ImageError(f"The picture is not valid base64: {reason}.", code="bad-base64")
-
-
-def too_large(max_bytes: int) -> ImageTooLarge:
-    """The error of a picture with more than ``max_bytes`` bytes, wherever it comes from."""
-    return ImageTooLarge(
-        f"The picture has more than {max_bytes} bytes, the most allowed here: send a smaller one."
-    )

@@ -1,14 +1,14 @@
-"""Fetches from the internet on behalf of strangers without reaching anything inside.
+"""Fetches from the internet for untrusted clients, without reaching internal hosts.
 
-The guard sits where the connection is made, so there is nothing to get around above it: the host
-is resolved once, every address of the answer is judged, and the connection goes to one of those
-very addresses. A redirect makes a new connection and is judged in the same way.
+The guard is where connections are made, so nothing above can bypass it: the host is resolved once,
+every address of the answer is checked, and the connection goes to one of the checked addresses. A
+redirect makes a new connection and is checked in the same way.
 
-Why not a library: ``requests-hardened`` 1.3 also pins the address that it checked, but it has no
-total deadline and no limit on bytes, lets ``requests`` read the bodies of redirects whole, lets
-the IPv4-compatible form of IPv6 and every port through, tries only the first address, and puts
-the forbidden address into its error message. ``advocate`` has not been released since 2020,
-``drawbridge`` is for httpx. With the deadline at the socket, the pinning is a dozen lines more.
+Why not a library: ``requests-hardened`` 1.3 also pins the address that it checked, but has no total
+deadline and no limit on bytes, lets ``requests`` read the bodies of redirects whole, accepts the
+IPv4-compatible form of IPv6 and every port, tries only the first address, and puts the forbidden
+address into its error message. ``advocate`` has not been released since 2020, ``drawbridge`` is for
+httpx. With the deadline at the socket, pinning takes a dozen more lines.
 """
 
 import http.client
@@ -41,24 +41,23 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
 from age_gender.errors import Busy, ImageTooLarge, SourceError, SourceTimeout
-
-NOT_ALLOWED = "url-not-allowed"
+from age_gender.fetch.checks import refuse
 
 ALLOWED_PORTS = frozenset({80, 443, 8080, 8443})
-"""Where web servers are. On any port, strangers could scan or talk to mail and database servers
-in our name."""
+"""Where web servers listen. With any port, clients could scan hosts or talk to mail and database
+servers in our name."""
 
 CONNECT_SECONDS = 5.0
-"""For one address, so that a dead one leaves time for the next."""
+"""Per address, so that an unreachable one leaves time for the next."""
 SILENCE_SECONDS = 10.0
-"""Between two packets, where the total deadline is set higher."""
+"""Between two packets, where the total deadline is longer."""
 
 MAX_URL_LENGTH = 8192
 MAX_ADDRESSES = 4
 MAX_LOOKUPS = 64
 
-# What IANA's special-purpose registries do not call globally reachable, spelled out because the
-# ``ipaddress`` of the Python at hand may be older than they are.
+# Networks that IANA's special-purpose registries do not call globally reachable. Listed here, since
+# Python's ``ipaddress`` may be older than the registries.
 _FORBIDDEN_V4 = tuple(
     IPv4Network(network)
     for network in (
@@ -81,8 +80,8 @@ _FORBIDDEN_V4 = tuple(
     )
 )
 
-# All global unicast addresses given out so far. Outside it are loopback, the unspecified address,
-# IPv4-mapped and IPv4-compatible ones, NAT64, unique local, link-local and multicast.
+# All global unicast addresses assigned so far. Outside it are loopback, the unspecified address,
+# IPv4-mapped and IPv4-compatible addresses, NAT64, unique local, link-local and multicast.
 _GLOBAL_V6 = IPv6Network("2000::/3")
 _FORBIDDEN_V6 = tuple(
     IPv6Network(network)
@@ -94,7 +93,7 @@ _FORBIDDEN_V6 = tuple(
     )
 )
 
-# Characters at which parsers disagree about where a host or a URL ends.
+# Parsers disagree about whether these end a host or a URL.
 _UNSAFE_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
@@ -110,7 +109,7 @@ _INSIDE_SUFFIXES = (".localhost", ".internal", ".local", ".lan", ".home.arpa")
 
 
 class Deadline:
-    """The moment by which a fetch must have ended, however many steps it takes.
+    """The time by which a whole fetch must have ended.
 
     Args:
         seconds: time from now.
@@ -121,10 +120,10 @@ class Deadline:
         self._end = time.monotonic() + seconds
 
     def remaining(self, at_most: float = math.inf) -> float:
-        """Return the seconds left, or ``at_most`` if that is less; never 0.
+        """Return the seconds left, at most ``at_most`` and more than 0.
 
         Raises:
-            SourceTimeout: none is left.
+            SourceTimeout: no time is left.
         """
         left = self._end - time.monotonic()
         if left <= 0:
@@ -132,10 +131,10 @@ class Deadline:
         return min(left, at_most)
 
     def error(self) -> SourceTimeout:
-        """Return what to raise when the other side was too slow."""
+        """Build the error for a server that was too slow."""
         return SourceTimeout(
-            f"The picture's server is too slow: it must answer in time and deliver the picture "
-            f"within {self._seconds:g} s. Use a faster server or send the picture itself."
+            f"The picture's server is too slow: it must deliver the picture within "
+            f"{self._seconds:g} s. Use a faster server or send the picture itself."
         )
 
 
@@ -145,8 +144,8 @@ class FetchGuard:
 
     Attributes:
         deadline: for the whole fetch: look-ups, connections, handshakes, redirects and bodies.
-        max_wire_bytes: most bytes taken from one connection, headers and framing included.
-        allow_private: connect to any address and port. Nothing else is lifted.
+        max_wire_bytes: maximum bytes read from one connection, with headers and framing.
+        allow_private: allow any address and port. All other checks stay.
     """
 
     deadline: Deadline
@@ -155,10 +154,10 @@ class FetchGuard:
 
 
 def is_public_address(address: IPv4Address | IPv6Address) -> bool:
-    """Return whether this is an ordinary unicast address on the internet.
+    """Whether this is an ordinary unicast address on the internet.
 
-    IPv6 addresses that stand for IPv4 ones (mapped, compatible, NAT64, 6to4, Teredo) are not,
-    whatever they stand for: no host that serves pictures is known only by such an address.
+    IPv6 addresses that stand for IPv4 ones (mapped, compatible, NAT64, 6to4, Teredo) never are: no
+    server of pictures has only such an address.
     """
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _FORBIDDEN_V4)
@@ -166,39 +165,39 @@ def is_public_address(address: IPv4Address | IPv6Address) -> bool:
 
 
 def prepare_get(url: str, headers: Mapping[str, str]) -> requests.PreparedRequest:
-    """Return the request for ``url`` after checking that the URL has only one reading.
+    """Check that ``url`` is unambiguous, and build the request for it.
 
-    The checks look at the URL as it will be used, after ``requests`` has normalised it (names in
-    other scripts as ``xn--``, the rest percent-encoded).
+    Checks the URL as it will be used, after ``requests`` has normalised it (names in other scripts
+    as ``xn--``, the rest percent-encoded).
 
     Raises:
-        SourceError: with code ``url-not-allowed``: another scheme than http or https, too long,
-            user-info, an odd host or port, or characters that do not belong in a URL.
+        SourceError: with code ``url-not-allowed``: a scheme other than http and https, too long,
+            user info, an invalid host or port, or characters that do not belong in a URL.
     """
     if len(url) > MAX_URL_LENGTH:
-        raise _refusal(f"The URL is longer than {MAX_URL_LENGTH} characters.")
+        raise refuse(f"The URL is longer than {MAX_URL_LENGTH} characters.")
     if _UNSAFE_CHARACTERS.search(url):
-        raise _refusal("The URL has control characters or backslashes: percent-encode them.")
+        raise refuse("The URL has control characters or backslashes: percent-encode them.")
     try:
-        # A scheme that requests does not know passes through it untouched.
+        # requests leaves a scheme that it does not know as it is.
         request = requests.Request("GET", url, headers=dict(headers)).prepare()
         parts = urlsplit(request.url or "")
     except (requests.RequestException, ValueError):
-        raise _refusal("This is not a valid URL.") from None
+        raise refuse("This is not a valid URL.") from None
     if parts.scheme not in ("http", "https"):
-        raise _refusal("The URL must start with http:// or https://.")
+        raise refuse("The URL must start with http:// or https://.")
     if "@" in parts.netloc:
-        raise _refusal("The URL must not contain a user name or password.")
+        raise refuse("The URL must not contain a user name or password.")
     _check_host(parts.hostname or "", bracketed=parts.netloc.startswith("["))
     return request
 
 
 class GuardedAdapter(HTTPAdapter):
-    """Transport of ``requests`` whose connections all obey one :class:`FetchGuard`.
+    """Transport for ``requests`` whose connections all obey one `FetchGuard`.
 
-    Use ``send`` of the adapter itself, without a ``requests.Session``: a session would bring
-    proxies, ``.netrc`` and certificates from the environment, keep cookies, and read the body of
-    every redirect into memory, even with ``allow_redirects=False``.
+    Call the adapter's own ``send``, without a ``requests.Session``: a session takes proxies,
+    ``.netrc`` and certificates from the environment, keeps cookies, and reads the body of every
+    redirect into memory, even with ``allow_redirects=False``.
     """
 
     def __init__(self, guard: FetchGuard):
@@ -208,22 +207,22 @@ class GuardedAdapter(HTTPAdapter):
     def init_poolmanager(
         self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any
     ) -> None:
-        """Make all connections share one TLS context."""
+        """Share one TLS context among all connections."""
         super().init_poolmanager(
             connections, maxsize, block, ssl_context=_tls_context(), **pool_kwargs
         )
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Leave the certificate authorities alone: the shared TLS context has them already."""
+        """Do nothing: the shared TLS context has the certificate authorities already."""
 
     def get_connection_with_tls_context(
         self,
         request: requests.PreparedRequest,
         verify: Any,
-        proxies: Any = None,  # noqa: ARG002 - a proxy would make the connection instead of us
+        proxies: Any = None,  # noqa: ARG002 - a proxy would bypass the guard
         cert: Any = None,
     ) -> HTTPConnectionPool:
-        """Return a pool that makes guarded connections, never through a proxy."""
+        """Return a pool of guarded connections, never through a proxy."""
         pool = super().get_connection_with_tls_context(request, verify, None, cert)
         assert isinstance(pool, HTTPConnectionPool)
         is_https = pool.scheme == "https"
@@ -235,9 +234,9 @@ class GuardedAdapter(HTTPAdapter):
 class _GuardedReader(io.RawIOBase):
     """Reads from a socket until the deadline.
 
-    ``http.client`` reads in loops until it has a line or a block, and a time-out of the socket
-    starts anew with each packet: a server that drips bytes would never run into it. So every
-    single read asks the deadline first.
+    ``http.client`` loops until it has a line or a block, and a socket's timeout starts anew with
+    each packet: a server that drips bytes would never reach it. So every single read checks the
+    deadline.
     """
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, guard: FetchGuard):
@@ -257,7 +256,9 @@ class _GuardedReader(io.RawIOBase):
             raise self._guard.deadline.error() from None
         self._received += count or 0
         if self._received > self._guard.max_wire_bytes:
-            raise ImageTooLarge("The server sends far more data than the largest picture has.")
+            raise ImageTooLarge(
+                "The picture's server sends far more data than the largest picture accepted."
+            )
         return count
 
     def close(self) -> None:
@@ -278,8 +279,8 @@ class _GuardedHTTPConnection(HTTPConnection):
         self.response_class = partial(_GuardedResponse, guard=guard)  # type: ignore[assignment]
 
     def _new_conn(self) -> socket.socket:
-        # Unlike ``host``, this still has a trailing dot, which keeps the resolver from trying
-        # the search domains of our own network.
+        # Unlike ``host``, this keeps a trailing dot, which stops the resolver from trying the
+        # search domains of our own network.
         return _open_connection(self._dns_host, self.port, self._guard)
 
 
@@ -289,17 +290,17 @@ class _GuardedHTTPSConnection(_GuardedHTTPConnection, HTTPSConnection):
 
 @lru_cache(maxsize=1)
 def _tls_context() -> ssl.SSLContext:
-    # Reading the certificate authorities takes longer than many a fetch: once is enough.
+    # Cached: reading the certificate authorities takes longer than many a fetch.
     return ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
 
 
 def _open_connection(host: str, port: int, guard: FetchGuard) -> socket.socket:
     if not guard.allow_private and port not in ALLOWED_PORTS:
         ports = ", ".join(str(allowed) for allowed in sorted(ALLOWED_PORTS))
-        raise _refusal(f"The URL's port is not one of {ports}.")
+        raise refuse(f"The URL's port must be one of {ports}.")
     addresses = _look_up(host.strip("[]"), port, guard.deadline)
-    # One forbidden address condemns the name: no honest one mixes both kinds, while an attacker's
-    # may, to have us fall back from the one to the other.
+    # One forbidden address is enough to refuse: honest names do not mix both kinds, while an
+    # attacker's may, so that we fall back from the one to the other.
     if not guard.allow_private and not all(_is_public(info) for info in addresses):
         raise _no_public_address(host)
     return _connect(addresses[:MAX_ADDRESSES], guard.deadline)
@@ -321,7 +322,7 @@ def _connect(addresses: Sequence[_AddressInfo], deadline: Deadline) -> socket.so
             sock.settimeout(deadline.remaining(CONNECT_SECONDS))
             sock.connect(address)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # A TLS handshake comes next. The ssl module applies this to the whole of it.
+            # For the TLS handshake, which comes next; the ssl module applies it to the whole.
             sock.settimeout(deadline.remaining(SILENCE_SECONDS))
         except OSError as error:
             sock.close()
@@ -333,14 +334,14 @@ def _connect(addresses: Sequence[_AddressInfo], deadline: Deadline) -> socket.so
             return sock
     if isinstance(failure, TimeoutError):
         raise deadline.error()
-    raise SourceError("The picture's server does not accept a connection.")
+    raise SourceError("The picture's server does not accept connections.")
 
 
 def _look_up(host: str, port: int, deadline: Deadline) -> Sequence[_AddressInfo]:
     """Resolve ``host`` once.
 
-    ``getaddrinfo`` cannot be interrupted, so it runs in a thread of its own, which is left to
-    itself at the deadline and ends with the resolver's timeout. Their number is bounded.
+    ``getaddrinfo`` cannot be interrupted. So it runs in its own thread, which is abandoned at the
+    deadline and ends with the resolver's timeout. The number of such threads is bounded.
     """
     answers: queue.SimpleQueue[Sequence[_AddressInfo] | OSError] = queue.SimpleQueue()
 
@@ -356,9 +357,11 @@ def _look_up(host: str, port: int, deadline: Deadline) -> Sequence[_AddressInfo]
         raise deadline.error()
     try:
         threading.Thread(target=work, name="look-up", daemon=True).start()
-    except RuntimeError:  # the operating system has no thread left for us
+    except RuntimeError:  # the operating system allows no more threads
         _lookups.release()
-        raise Busy("The service is too busy to look up the URL's host.", retry_after=1) from None
+        raise Busy(
+            "The service is at capacity: it cannot look up the URL's host.", retry_after=1
+        ) from None
     try:
         answer = answers.get(timeout=deadline.remaining())
     except queue.Empty:
@@ -377,17 +380,17 @@ def _look_up_failure(error: OSError, host: str) -> SourceError:
 def _no_public_address(host: str) -> SourceError:
     message = (
         "The URL's host has no public internet address: check its spelling. Hosts in private "
-        "networks are not reachable from here."
+        "networks cannot be reached from here."
     )
     if _is_inside(host):
-        return _refusal(message)
-    # The same for a name that does not exist and for one that is internal: the answer must not
-    # tell strangers which names exist inside.
+        return refuse(message)
+    # The same error for names that do not exist and for internal ones: the answer must not reveal
+    # which internal names exist.
     return SourceError(message)
 
 
 def _is_inside(host: str) -> bool:
-    """Whether a host that is not public shows it: an address, or a name of private networks."""
+    """Whether a host is recognisably internal: an address, or a name used in private networks."""
     name = host.strip("[].").lower()
     try:
         ip_address(name)
@@ -400,7 +403,7 @@ def _check_host(host: str, *, bracketed: bool) -> None:
     if bracketed:
         _check_ipv6(host)
     elif not _HOST_NAME.fullmatch(host) or len(host) > 254:
-        raise _refusal("The URL's host is not a valid name.")
+        raise refuse("The URL's host is not a valid name.")
     elif _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
         _check_ipv4(host)
 
@@ -409,18 +412,14 @@ def _check_ipv6(host: str) -> None:
     try:
         has_scope = IPv6Address(host).scope_id is not None
     except AddressValueError:
-        raise _refusal("The URL's host is not a valid IPv6 address.") from None
+        raise refuse("The URL's host is not a valid IPv6 address.") from None
     if has_scope:
-        raise _refusal("The URL's host must not name a network interface.")
+        raise refuse("The URL's host must not name a network interface.")
 
 
 def _check_ipv4(host: str) -> None:
-    # The resolver would read 2130706433, 0x7f.1 and 0177.0.0.1 as addresses, too.
+    # The resolver also takes 2130706433, 0x7f.1 and 0177.0.0.1 for addresses.
     try:
         IPv4Address(host)
     except AddressValueError:
-        raise _refusal("Write an IPv4 address as four decimal numbers.") from None
-
-
-def _refusal(message: str) -> SourceError:
-    return SourceError(message, code=NOT_ALLOWED)
+        raise refuse("Write an IPv4 address as four decimal numbers.") from None

@@ -1,4 +1,4 @@
-"""How much may be taken on at the same time, by the memory that this process may use."""
+"""How much may be taken on at a time, given the memory that this process may use."""
 
 import math
 from collections.abc import Sequence
@@ -8,82 +8,94 @@ LIMIT_FILES = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
-"""Of the container, in the second and in the first version of control groups."""
+"""Where the container's limit is, in version 2 and version 1 of control groups."""
+
+RESERVED_BYTES = 384 << 20
+"""What the service itself takes: libraries, models, prepared networks and bodies."""
+
+MIN_PIXELS = 4032 * 3024
+"""Always accepted: a phone's picture."""
+BYTES_PER_PIXEL = 12
+"""Peak memory of a picture's pixel, when it is decoded, copied, drawn on and encoded."""
+SMALL_FACES_PIXELS = 12_000_000
+"""Pixels whose memory a detector takes when it searches for smaller faces than by default."""
 
 NETWORK_PIXELS = 1536 * 864
-"""Pixels of the networks' inputs that may be run at the same time in the smallest container, and by
-one run in any."""
+"""Total input pixels of the network runs in flight in the smallest container, and the maximum of
+one run in any container."""
 BYTES_PER_NETWORK_PIXEL = 120
-SMALLEST = 512 << 20
-"""Bytes of that container. One byte in `SHARE_OF_NETWORKS` beyond is for further runs."""
-SHARE_OF_NETWORKS = 8
-RESERVED = 384 << 20
-"""Bytes that the service takes itself: libraries, models, prepared networks, and bodies."""
-BYTES_PER_PIXEL = 12
-"""What a pixel takes at the worst moment: decoded, copied, drawn on and encoded."""
-MIN_PIXELS = 4032 * 3024
-"""Accepted however little memory there is: what a phone takes."""
-CLOSE_LOOK_PIXELS = 12_000_000
-"""Pixels whose memory a detector takes that looks for faces smaller than it does by default."""
-SHARE_HELD = 16
-"""One part in so many of the memory for bodies; unpacking them takes twice as much again."""
+SMALLEST_CONTAINER_BYTES = 512 << 20
+NETWORKS_DIVISOR = 8
+"""An eighth of the memory beyond the smallest container's goes to further network runs."""
+
+HELD_DIVISOR = 16
+"""A sixteenth of the memory is for bodies; unpacking them takes about twice that again."""
 
 
 def memory_limit(limit_files: Sequence[Path] = LIMIT_FILES) -> int | None:
-    """Bytes that the container may use, if that is limited."""
+    """Read how many bytes the container may use; None without a limit."""
     for file in limit_files:
         try:
             return int(file.read_text(encoding="ascii"))
-        except (OSError, ValueError):  # another version, or "max"
+        except (OSError, ValueError):  # the other version, or "max"
             continue
     return None
 
 
-def pixel_capacity(most: int, limit: int | None) -> int:
-    """Pixels that may be worked on at the same time.
+def pixel_capacity(max_pixels: int, limit: int | None) -> int:
+    """Limit the total pixels of the pictures in flight.
 
     Args:
-        most: the largest picture that the settings allow.
-        limit: bytes that may be used, if that is limited.
+        max_pixels: largest picture that the settings allow.
+        limit: bytes that may be used; None without a limit.
 
     Returns:
-        ``most``, or less with little memory.
+        ``max_pixels``, or less where memory is short.
     """
     if limit is None:
-        return most
-    free = limit - RESERVED - _for_networks(limit)
-    return min(most, max(MIN_PIXELS, free // BYTES_PER_PIXEL))
+        return max_pixels
+    free = limit - RESERVED_BYTES - _bytes_for_networks(limit)
+    return min(max_pixels, max(MIN_PIXELS, free // BYTES_PER_PIXEL))
+
+
+def prediction_pixels(pixels: int, min_face: int | None) -> int:
+    """Weigh a prediction in pixels, for comparison with `pixel_capacity`.
+
+    Args:
+        pixels: of the picture.
+        min_face: side of the smallest face wanted; None for the detector's default.
+    """
+    return pixels + (0 if min_face is None else SMALL_FACES_PIXELS)
 
 
 def network_pixels(cpus: int, limit: int | None) -> int:
-    """Pixels of the networks' inputs that may be run at the same time.
+    """Limit the total input pixels of the network runs in flight.
 
     Args:
-        cpus: that may be used; enough for each two of them to be kept busy, if memory allows.
-        limit: bytes that may be used, if that is limited.
+        cpus: CPUs that may be used. Every two of them get a run, if memory allows.
+        limit: bytes that may be used; None without a limit.
     """
     wanted = NETWORK_PIXELS * math.ceil(cpus / 2)
     if limit is None:
         return wanted
-    return min(wanted, NETWORK_PIXELS + _for_networks(limit) // BYTES_PER_NETWORK_PIXEL)
+    return min(wanted, NETWORK_PIXELS + _bytes_for_networks(limit) // BYTES_PER_NETWORK_PIXEL)
 
 
-def _for_networks(limit: int) -> int:
-    """Bytes for more runs than the smallest container has at the same time."""
-    return max(0, limit - SMALLEST) // SHARE_OF_NETWORKS
+def _bytes_for_networks(limit: int) -> int:
+    return max(0, limit - SMALLEST_CONTAINER_BYTES) // NETWORKS_DIVISOR
 
 
-def holdable_bytes(most: int, one_body: int, limit: int | None) -> int:
-    """Bytes of bodies that may be held at the same time.
+def holdable_bytes(max_held: int, max_body: int, limit: int | None) -> int:
+    """Limit the total bytes of the bodies held.
 
     Args:
-        most: as the settings say.
-        one_body: the largest single one, which must always fit.
-        limit: bytes that may be used, if that is limited.
+        max_held: total that the settings allow.
+        max_body: largest body, which must always fit.
+        limit: bytes that may be used; None without a limit.
 
     Returns:
-        ``most``, or less with little memory.
+        ``max_held``, or less where memory is short.
     """
     if limit is None:
-        return most
-    return min(most, max(one_body, limit // SHARE_HELD))
+        return max_held
+    return min(max_held, max(max_body, limit // HELD_DIVISOR))

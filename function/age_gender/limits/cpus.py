@@ -1,4 +1,4 @@
-"""How many CPUs this process may use, and how the pictures worked on share them."""
+"""How many CPUs this process may use, and how the pictures in flight share them."""
 
 import math
 import os
@@ -9,10 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""What ``docker --cpus`` sets."""
+
+BUSY_SECONDS = 2.0
+"""How long the process counts as busy after two pictures overlapped: more are likely to come."""
 
 
 def usable_cpus(quota_file: Path = CGROUP_QUOTA) -> int:
-    """CPUs by affinity, capped by the container's quota (``docker --cpus``), at least 1."""
+    """Count the CPUs: by affinity, capped by the container's quota, and at least 1."""
     count = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
@@ -23,24 +27,23 @@ def usable_cpus(quota_file: Path = CGROUP_QUOTA) -> int:
         return count
 
 
-BUSY_SECONDS = 2.0
-"""Time for which a moment with several pictures counts: the next one is likely near."""
-
-
 class CpuShares:
-    """Divides the CPUs among the pictures that are worked on at the same time.
+    """Divides the CPUs among the pictures in flight.
 
-    One picture alone is answered soonest when its networks run on all CPUs. But threads of one run
-    wait for each other, and while another picture is decoded, for a CPU; so several pictures are
+    A single picture is answered soonest when its networks run on all CPUs. But the threads of a run
+    wait for each other, and for a CPU while another picture is decoded; so several pictures are
     answered sooner with fewer threads each.
+
+    Attributes:
+        cpus: CPUs that may be used.
     """
 
     def __init__(self, cpus: int, max_threads: int | None = None):
-        """Nothing is worked on yet.
+        """Start with no picture in flight.
 
         Args:
-            cpus: that may be used.
-            max_threads: of one run; all CPUs by default.
+            cpus: CPUs that may be used.
+            max_threads: maximum threads of one network run; ``cpus`` by default.
         """
         self.cpus = cpus
         self._max_threads = max_threads or cpus
@@ -50,7 +53,7 @@ class CpuShares:
 
     @contextmanager
     def picture(self) -> Iterator[None]:
-        """Work on one picture."""
+        """Count a picture as in flight."""
         with self._lock:
             self._pictures += 1
             if self._pictures > 1:
@@ -63,10 +66,10 @@ class CpuShares:
 
     @property
     def busy(self) -> bool:
-        """Whether several pictures were worked on at the same time just now."""
+        """Whether several pictures are or were just in flight together."""
         return time.monotonic() < self._busy_until
 
     @property
     def threads(self) -> int:
-        """Threads for a run that begins now."""
+        """Threads for a network run that starts now."""
         return max(1, min(self._max_threads, self.cpus // max(1, self._pictures)))

@@ -1,29 +1,29 @@
-"""Has the C library give back the memory of large arrays, and keep few heaps.
+"""Keeps glibc from holding on to freed memory.
 
-Each heap of glibc holds on to what was freed in it, and once large arrays were freed, the next
-ones come from the heaps, too. With dozens of threads that take turns, that added up to 50 MiB to
-the service's size.
+Each of glibc's heaps ("arenas") keeps what was freed in it, and once large arrays were freed, later
+ones come from the heaps too. With dozens of threads taking turns this added 50 MiB to the service.
 """
 
 import ctypes
 import sys
 
-# Numbers of the options in glibc's malloc.h.
+# Option numbers from glibc's malloc.h.
 M_MMAP_THRESHOLD = -3
 M_ARENA_MAX = -8
 
-LARGE = 6 << 20
-HEAPS = 2
+MMAP_BYTES = 6 << 20
+"""Arrays from this size on are mapped one by one, and unmapped when freed."""
+MAX_ARENAS = 2
 
 
 def limit_malloc_arenas() -> None:
-    """Let glibc keep `HEAPS` heaps, and map arrays from `LARGE` bytes on one by one.
+    """Limit glibc to `MAX_ARENAS` heaps without large arrays; no effect with other C libraries.
 
-    Does nothing with another C library.
+    Call it before there are threads.
     """
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(M_ARENA_MAX, HEAPS)
-        mallopt(M_MMAP_THRESHOLD, LARGE)
+        mallopt(M_ARENA_MAX, MAX_ARENAS)
+        mallopt(M_MMAP_THRESHOLD, MMAP_BYTES)

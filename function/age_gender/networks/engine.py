@@ -1,7 +1,7 @@
-"""Runs a network on arrays: LiteRT by default, TensorFlow beside it, behind one protocol.
+"""Runs networks on arrays, with LiteRT by default or TensorFlow, behind one protocol.
 
-An engine takes one float32 batch and gives named arrays; nothing above it knows which library
-does the work. Engines may be used by several threads at once.
+An engine takes one batch and returns named arrays; its callers need not know the library. Engines
+are safe to share between threads.
 """
 
 import logging
@@ -24,9 +24,9 @@ from age_gender.limits.cpus import CpuShares
 log = logging.getLogger(__name__)
 
 FIXED_PIXELS = 40_000
-"""What an interpreter takes beside its input's pixels, in pixels: weights, packed for it anew."""
-EVERYBODY = 1_000_000
-"""May wait for a turn: who came this far has been let in."""
+"""Memory of an interpreter apart from its input (its own packed weights), counted in pixels."""
+MAX_WAITING = 1_000_000
+"""Runs that may wait for their turn: no limit in practice, since requests were limited earlier."""
 
 Arrays = Mapping[str, NDArray[np.float32]]
 Write = Callable[[NDArray[np.float32]], None]
@@ -36,39 +36,39 @@ class Engine(Protocol):
     """A network that has been loaded."""
 
     batch: int
-    """Samples in one run from which on more bring nothing."""
+    """Samples in one run; more would not be faster."""
 
     def run(self, batch: NDArray[np.float32 | np.uint8]) -> Arrays:
         """Run the network.
 
         Args:
-            batch: ``[N, H, W, 3]``, RGB, 0-255 (the networks normalise inside).
+            batch: float32 or uint8 ``[N, H, W, 3]``, RGB, 0-255; the networks normalise it.
 
         Returns:
-            Output name -> float32 array whose first dimension is ``N``.
+            A float32 array for each output's name, whose first dimension is ``N``.
         """
         ...
 
     def run_on(self, shape: tuple[int, ...], write: Write) -> Arrays:
-        """Run the network on what is written into its input, which spares a copy.
+        """Run the network on an input that the caller writes in place, which saves a copy.
 
         Args:
-            shape: of the input, as above.
-            write: gets the input, float32 with any values in it, and must not keep it.
+            shape: of the input, as for `run`.
+            write: fills the input, float32 with arbitrary values in it. It must not keep it.
         """
         ...
 
 
 class LiteRTEngine:
-    """TensorFlow Lite's interpreter with XNNPACK.
+    """LiteRT's interpreter with XNNPACK.
 
-    An interpreter has a number of threads for life, and is prepared for one input shape at a time,
-    which takes tens of milliseconds and, for the detector, some 120 bytes a pixel. So those last
-    used are kept within a budget of pixels, and beyond it the one that was idle longest is turned
-    to the new shape, which is cheap.
+    An interpreter has a fixed number of threads and is prepared for one input shape at a time.
+    Preparing takes tens of milliseconds and, for the detector, about 120 bytes a pixel. So the most
+    recently used interpreters are kept, up to a budget of input pixels. Beyond it, the one that has
+    been idle longest is resized to the new shape, which is cheap.
     """
 
-    batch = 1  # each face costs the same alone or in a batch, which would only take memory
+    batch = 1  # a batch would take more memory and no less time per face
 
     def __init__(
         self,
@@ -78,15 +78,14 @@ class LiteRTEngine:
         keep_pixels: int = 896 * 896 + FIXED_PIXELS,
         max_pixels: int = NETWORK_PIXELS,
     ):
-        """Load nothing yet but the library.
+        """Load nothing yet.
 
         Args:
             path: a ``.tflite`` file with the signature ``serving_default``.
-            cpus: says how many threads a run gets, and how many runs there may be at a time.
-            keep_pixels: input pixels of all shapes that stay prepared while one picture at a time
-                is worked on.
-            max_pixels: input pixels that are run at the same time, and that stay prepared while
-                several pictures are worked on; a larger input is run alone.
+            cpus: gives the number of threads for a run, and of concurrent runs.
+            keep_pixels: budget of input pixels that stay prepared while images come one at a time.
+            max_pixels: budget of input pixels that run concurrently, and that stay prepared while
+                several images are in progress; a larger input runs alone.
 
         Raises:
             ModelUnavailable: the file is missing.
@@ -96,114 +95,122 @@ class LiteRTEngine:
         self._path = path
         self._cpus = cpus
         self._keep_pixels = keep_pixels
-        self._idle: list[_Prepared] = []
-        """The one idle longest first."""
+        self._idle: list[Interpreter] = []
+        """Longest idle first."""
         self._pixels_running = 0
         self._lock = threading.Lock()
         self._max_pixels = max_pixels
-        self._turns = Gate(cpus.cpus, EVERYBODY, math.inf, room=self._max_pixels)
+        self._turns = Gate(cpus.cpus, MAX_WAITING, math.inf, capacity=self._max_pixels)
 
     def run(self, batch: NDArray[np.float32 | np.uint8]) -> Arrays:
         """See `Engine.run`."""
-        return self.run_on(batch.shape, lambda into: np.copyto(into, batch))
+        return self.run_on(batch.shape, lambda data: np.copyto(data, batch))
 
     def run_on(self, shape: tuple[int, ...], write: Write) -> Arrays:
         """See `Engine.run_on`."""
         with self._turns.enter(_cost(shape)):
             threads = self._cpus.threads
             with self._lock:
-                taken = self._take(threads, shape)
-                pixels = max(taken.pixels if taken else 0, _cost(shape))
+                idle = self._take_idle(threads, shape)
+                pixels = max(idle.pixels if idle else 0, _cost(shape))
                 self._pixels_running += pixels
-            to_keep = []
+            reusable = []
             try:
-                prepared = taken or _Prepared(self._path, threads)
-                if prepared.shape != shape:
-                    prepared.resize_input(shape)
-                outputs = prepared.run_on(write)
-                to_keep.append(prepared)
+                interpreter = idle or Interpreter(self._path, threads)
+                if interpreter.shape != shape:
+                    interpreter.resize_input(shape)
+                outputs = interpreter.run_on(write)
+                reusable.append(interpreter)
             finally:
                 with self._lock:
                     self._pixels_running -= pixels
-                    self._idle += to_keep
-                    self._free_up(0)
+                    self._idle += reusable
+                    self._evict(0)
         return outputs
 
-    def _take(self, threads: int, shape: tuple[int, ...]) -> "_Prepared | None":
-        """Take an idle interpreter, prepared for this or to be turned; None: make one."""
-        for prepared in reversed(self._idle):  # the one used last, whose memory is warm
-            if prepared.shape == shape and prepared.threads == threads:
-                self._idle.remove(prepared)
-                return prepared
-        for freed in self._free_up(_cost(shape)):
-            if freed.threads == threads:
-                return freed
+    @property
+    def pixels(self) -> int:
+        """Input pixels of all interpreters, running or idle; a measure of memory."""
+        return self._pixels_running + sum(interpreter.pixels for interpreter in self._idle)
+
+    def _take_idle(self, threads: int, shape: tuple[int, ...]) -> "Interpreter | None":
+        """Take an idle interpreter of this shape, or one to resize; None if one has to be made."""
+        for interpreter in reversed(self._idle):  # most recently used: its memory is in the caches
+            if interpreter.shape == shape and interpreter.threads == threads:
+                self._idle.remove(interpreter)
+                return interpreter
+        for interpreter in self._evict(_cost(shape)):
+            if interpreter.threads == threads:
+                return interpreter
         return None
 
-    def _free_up(self, pixels: int) -> list["_Prepared"]:
-        """Part with idle interpreters until there is room for ``pixels``; the last one first."""
+    def _evict(self, pixels: int) -> list["Interpreter"]:
+        """Remove idle interpreters until ``pixels`` more fit the budget; last removed first."""
         several = self._cpus.busy and self._cpus.cpus > 1
         budget = self._max_pixels if several else self._keep_pixels
-        freed: list[_Prepared] = []
-        while self._idle and self._held() + pixels > budget:
-            freed.insert(0, self._idle.pop(0))
-        return freed
-
-    def _held(self) -> int:
-        return self._pixels_running + sum(prepared.pixels for prepared in self._idle)
+        evicted: list[Interpreter] = []
+        while self._idle and self.pixels + pixels > budget:
+            evicted.insert(0, self._idle.pop(0))
+        return evicted
 
 
 def _cost(shape: tuple[int, ...]) -> int:
-    """Pixels of an input, and what an interpreter takes whatever it is prepared for."""
+    """Memory of an interpreter for this input, counted in pixels."""
     return math.prod(shape[:3]) + FIXED_PIXELS
 
 
-class _Prepared:
-    """One interpreter with its tensors allocated for one input shape at a time."""
+class Interpreter:
+    """A LiteRT interpreter, prepared for one input shape at a time. Not safe to share.
+
+    Attributes:
+        threads: of every run.
+        shape: of the input it is prepared for; empty at first.
+        pixels: of the largest input so far, whose memory it keeps, with `FIXED_PIXELS`.
+    """
 
     def __init__(self, path: Path, threads: int):
-        # Imported here: the TensorFlow engine does not need it.
+        # Imported here because the TensorFlow engine does not need it.
         from ai_edge_litert.interpreter import Interpreter
 
         self.threads = threads
         self.shape: tuple[int, ...] = ()
         self.pixels = 0
         self._path = path
-        with self._telling_of_damage():
+        with self._damage_reported():
             self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
             self._input, self._outputs = _tensor_indices(self._interpreter)
 
     def resize_input(self, shape: tuple[int, ...]) -> None:
         """Prepare for inputs of ``shape``."""
-        # The library says the same of both.
-        with self._telling_of_damage(or_else=", or there is too little memory for this size"):
+        # The library reports both in the same way.
+        with self._damage_reported(or_else=", or there is too little memory for this size"):
             self._interpreter.resize_tensor_input(self._input, shape)
             self._interpreter.allocate_tensors()
         self.shape = shape
-        # Memory that it once had it keeps.
         self.pixels = max(self.pixels, _cost(shape))
 
     @contextmanager
-    def _telling_of_damage(self, or_else: str = "") -> Iterator[None]:
+    def _damage_reported(self, or_else: str = "") -> Iterator[None]:
         try:
             yield
         except (ValueError, RuntimeError) as error:
             raise ModelUnavailable(
-                f"model file {self._path.name} is damaged or made for another version "
+                f"model file {self._path.name} is damaged or for another version "
                 f"(delete it and run `make models`){or_else}"
             ) from error
 
     def run_on(self, write: Write) -> dict[str, NDArray[np.float32]]:
-        # Nobody may hold the input's memory while the network runs.
+        """Write the input in place and run the network."""
+        # No reference to the input's memory may be left while the network runs.
         write(self._interpreter.tensor(self._input)())
         self._interpreter.invoke()
         return {name: self._interpreter.get_tensor(i) for name, i in self._outputs.items()}
 
 
 def _tensor_indices(interpreter: Any) -> tuple[int, dict[str, int]]:
-    """Index of the input tensor, and of each output by its name in the signature.
+    """Return the index of the input tensor, and of each output by its name in the signature.
 
-    A function of its own because the runner must be gone before the input can be resized.
+    This is a function because the input cannot be resized while the signature runner is alive.
     """
     signature = interpreter.get_signature_runner()
     (input_details,) = signature.get_input_details().values()
@@ -212,7 +219,7 @@ def _tensor_indices(interpreter: Any) -> tuple[int, dict[str, int]]:
 
 
 class TensorFlowEngine:
-    """A SavedModel run by TensorFlow: the reference in parity tests, and the route to a GPU."""
+    """A SavedModel run by TensorFlow: for GPUs, and as the reference in parity tests."""
 
     batch = 16
 
@@ -223,7 +230,7 @@ class TensorFlowEngine:
             path: a SavedModel folder with the signature ``serving_default``.
             threads: CPU threads per run.
             gpu: whether to use a GPU, if there is one.
-            gpu_fraction: most of the GPU's memory to take, 0-1.
+            gpu_fraction: maximum fraction of the GPU's memory, 0-1.
 
         Raises:
             ModelUnavailable: the folder is missing or damaged, or TensorFlow is not installed.
@@ -243,7 +250,7 @@ class TensorFlowEngine:
 
     def run(self, batch: NDArray[np.float32 | np.uint8]) -> Arrays:
         """See `Engine.run`."""
-        return self.run_on(batch.shape, lambda into: np.copyto(into, batch))
+        return self.run_on(batch.shape, lambda data: np.copyto(data, batch))
 
     def run_on(self, shape: tuple[int, ...], write: Write) -> Arrays:
         """See `Engine.run_on`."""
@@ -258,7 +265,7 @@ _tensorflow: Any = None
 
 
 def _import_tensorflow(threads: int, *, gpu: bool, gpu_fraction: float) -> Any:
-    """Import and configure TensorFlow once per process; devices cannot be changed later."""
+    """Import TensorFlow once per process and configure it; devices cannot be changed later."""
     global _tensorflow
     with _tensorflow_lock:
         if _tensorflow is None:
@@ -276,10 +283,10 @@ def _import_tensorflow(threads: int, *, gpu: bool, gpu_fraction: float) -> Any:
 
 
 def _configure(tf: Any, threads: int, *, gpu: bool, gpu_fraction: float) -> None:
-    """Set threads and, for a GPU, memory growth with a cap.
+    """Set the number of threads and, for a GPU, let its memory grow up to a limit.
 
-    The ``tf.config`` functions give growth or a cap, not both; the options of TensorFlow 1,
-    which eager mode still takes, give both.
+    ``tf.config`` allows growth or a limit, not both. The options of TensorFlow 1, which eager mode
+    still accepts, allow both.
     """
     v1 = tf.compat.v1
     options = v1.GPUOptions(allow_growth=True, per_process_gpu_memory_fraction=gpu_fraction)
@@ -292,4 +299,4 @@ def _configure(tf: Any, threads: int, *, gpu: bool, gpu_fraction: float) -> None
         )
     )
     if gpu and not tf.config.list_physical_devices("GPU"):
-        log.warning("GPU=True, but TensorFlow finds no GPU: going on with the CPU")
+        log.warning("GPU=True, but TensorFlow finds no GPU: using the CPU")

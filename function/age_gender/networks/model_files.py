@@ -1,7 +1,7 @@
-"""Whether a model's file is the one that was built.
+"""Verifies the checksums of model files.
 
-The engine itself finds out when a file's structure is damaged. A bit that has turned in its weights
-it cannot see: the answers would just be wrong.
+An engine notices when a file's structure is damaged, but not a flipped bit in its weights: its
+predictions would just be wrong.
 """
 
 import json
@@ -14,26 +14,26 @@ MANIFEST = "manifest.json"
 
 
 def verified(models_dir: Path, file: str) -> Path:
-    """Path of a model's file, compared with the checksum that the build wrote down.
+    """Return the path of a model file after checking it against the build's manifest.
 
-    A file of which the manifest knows nothing, or which is missing, is left to the engine.
+    Files that are missing or not in the manifest are not checked; the engine reports them.
 
     Args:
-        models_dir: has the file and, if it was built there, ``manifest.json``.
-        file: name in it.
+        models_dir: folder of the file and, if it was built there, ``manifest.json``.
+        file: name of the file.
 
     Raises:
-        ModelUnavailable: the file is another one, or the manifest is damaged.
+        ModelUnavailable: the checksum differs, or the manifest is damaged.
     """
     path = models_dir / file
     expected = _checksums(models_dir / MANIFEST).get(file)
     if expected is None or not path.is_file():
         return path
     with path.open("rb") as stream:
-        found = file_digest(stream, "sha256").hexdigest()
-    if found != expected:
+        actual = file_digest(stream, "sha256").hexdigest()
+    if actual != expected:
         raise ModelUnavailable(
-            f"model file {file} is not the one that was built: delete it and run `make models`"
+            f"model file {file} has changed since it was built: delete it and run `make models`"
         )
     return path
 
@@ -48,5 +48,5 @@ def _checksums(manifest: Path) -> dict[str, str]:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise ModelUnavailable(
-            f"{MANIFEST} of the models is damaged: delete it and run `make models`"
+            f"the models' {MANIFEST} is damaged: delete it and run `make models`"
         ) from None

@@ -1,4 +1,4 @@
-"""Chips to ages and genders: one network over all faces of a picture, then its calibration."""
+"""From chips to ages and genders: one network over all faces of an image, then calibration."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ from age_gender.vision.model_spec import Calibration, ModelSpec
 
 @dataclass(frozen=True)
 class Attributes:
-    """What the network says of N faces.
+    """Calibrated predictions for N faces.
 
     Attributes:
         ages: float32 ``[N]``, years.
-        intervals: float32 ``[N, 2]``, years, which contain the true age as often as the spec's
-            ``coverage`` says.
+        intervals: float32 ``[N, 2]``, years; a fraction ``spec.calibration.coverage`` of them
+            contains the true age.
         male: float32 ``[N]``, probability of male.
     """
 
@@ -26,7 +26,7 @@ class Attributes:
 
 
 class AttributeEstimator:
-    """Age and gender by a network that a `ModelSpec` describes."""
+    """Estimates age and gender with a network that a `ModelSpec` describes."""
 
     def __init__(self, engine: Engine, spec: ModelSpec):
         """Wrap a loaded network.
@@ -34,16 +34,16 @@ class AttributeEstimator:
         Args:
             engine: input ``[N, S, S, 3]``; outputs ``age`` ``[N, K]``, a distribution over
                 years, and ``gender`` ``[N, 1]``, the probability of male.
-            spec: how its chips are cut and its outputs read.
+            spec: how its chips are cut and its outputs interpreted.
         """
         self._engine = engine
         self.spec = spec
 
     def estimate(self, chips: Image) -> Attributes:
-        """Tell ages and genders.
+        """Predict ages and genders.
 
         Args:
-            chips: uint8 ``[N, S, S, 3]``, RGB, cut as ``spec.chip`` says.
+            chips: uint8 ``[N, S, S, 3]``, RGB, cut as ``spec.chip`` describes, N at least 1.
         """
         size = self._engine.batch
         outputs = [self._engine.run(chips[i : i + size]) for i in range(0, len(chips), size)]
@@ -53,7 +53,7 @@ class AttributeEstimator:
 
 
 def calibrate(distributions: Float, male: Float, spec: ModelSpec) -> Attributes:
-    """Turn raw outputs into calibrated ages, intervals and probabilities.
+    """Convert raw outputs to calibrated ages, intervals and probabilities.
 
     Args:
         distributions: ``[N, K]``, rows that sum to 1.
@@ -71,7 +71,7 @@ def calibrate(distributions: Float, male: Float, spec: ModelSpec) -> Attributes:
     below, above = _margins(ages, calibration)
     low = _quantiles(tempered, years, tail) - below
     high = _quantiles(tempered, years, 1 - tail) + above
-    # A margin below zero must not turn an interval inside out, nor may it miss the age told.
+    # Even with a negative margin, an interval contains the predicted age.
     intervals = np.stack([np.minimum(low, ages), np.maximum(high, ages)], axis=1)
     p = np.clip(male, 1e-6, 1 - 1e-6)
     logit = np.log(p / (1 - p)) / calibration.gender_temperature
@@ -90,7 +90,7 @@ def _margins(ages: Float, calibration: Calibration) -> tuple[Float, Float]:
 
 
 def _quantiles(distributions: Float, years: Float, q: float) -> Float:
-    """Quantile ``q`` of each row, linear within the bin that holds it; float32 ``[N]``."""
+    """Quantile ``q`` of each row, interpolated within its bin; float32 ``[N]``."""
     cumulative = distributions.cumsum(axis=1)
     index = np.minimum((cumulative < q).sum(axis=1), len(years) - 1)
     rows = np.arange(len(distributions))

@@ -1,9 +1,11 @@
-"""Boxes, IoU, NMS, and the similarity transform that turns a face into an upright chip.
+"""Boxes, overlaps, NMS, and the similarity transform that cuts a face out as an upright chip.
 
-Boxes are float32 ``[N, 4]`` as ``x1, y1, x2, y2`` in pixels; landmarks are float32 ``[N, 5, 2]``
-in the order left eye, right eye, nose tip, left mouth corner, right mouth corner, where left
-means on the left in the picture.
+Boxes are float32 ``[N, 4]`` as ``x1, y1, x2, y2`` in pixels. Landmarks are float32 ``[N, 5, 2]`` in
+the order left eye, right eye, nose tip, left mouth corner, right mouth corner, where left means
+left in the image.
 """
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -11,10 +13,10 @@ from numpy.typing import NDArray
 
 Float = NDArray[np.float32]
 Image = NDArray[np.uint8]
-"""Upright picture, uint8 ``[H, W, 3]``, RGB."""
+"""Upright image, uint8 ``[H, W, 3]``, RGB."""
 
 ANTIALIAS_BELOW = 0.5
-"""Scale under which bilinear sampling would skip source pixels."""
+"""Scale below which bilinear sampling would skip source pixels."""
 
 
 def iou_matrix(a: Float, b: Float) -> Float:
@@ -33,7 +35,7 @@ def iou_matrix(a: Float, b: Float) -> Float:
 
 
 def ios_matrix(a: Float, b: Float) -> Float:
-    """Share of the smaller of two boxes that the other covers, for all of ``a`` with all of ``b``.
+    """Intersection over the smaller of two boxes, for every box of ``a`` with every box of ``b``.
 
     Args:
         a: ``[N, 4]``.
@@ -45,41 +47,36 @@ def ios_matrix(a: Float, b: Float) -> Float:
     return _ratio(_intersections(a, b), np.minimum(_areas(a)[:, None], _areas(b)[None, :]))
 
 
-def nms(boxes: Float, scores: Float, iou_threshold: float) -> NDArray[np.intp]:
+def nms(
+    boxes: Float,
+    scores: Float,
+    threshold: float,
+    *,
+    overlap: Callable[[Float, Float], Float] = iou_matrix,
+) -> NDArray[np.intp]:
     """Greedy non-maximum suppression.
 
     Args:
         boxes: ``[N, 4]``.
         scores: ``[N]``.
-        iou_threshold: a box that overlaps a better one by more than this is dropped.
+        threshold: a box that overlaps a better one by more than this is dropped.
+        overlap: `iou_matrix` or `ios_matrix`.
 
     Returns:
         Indices of the boxes kept, best score first.
     """
-    return keep_best(scores, iou_matrix(boxes, boxes) > iou_threshold)
-
-
-def keep_best(scores: Float, same: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Drop whatever is the same as something better that is kept.
-
-    Args:
-        scores: ``[N]``.
-        same: ``[N, N]``.
-
-    Returns:
-        Indices of those kept, best score first.
-    """
+    suppresses = overlap(boxes, boxes) > threshold
     order = np.argsort(-scores, kind="stable")
     alive = np.ones(len(order), dtype=bool)
     for i in order:
         if alive[i]:
-            alive &= ~same[i]
+            alive &= ~suppresses[i]
             alive[i] = True
     return order[alive[order]]
 
 
 def clip_boxes(boxes: Float, width: int, height: int) -> Float:
-    """Cut boxes ``[N, 4]`` at the borders of a picture of ``width`` x ``height`` pixels."""
+    """Cut boxes ``[N, 4]`` at the borders of an image of ``width`` x ``height`` pixels."""
     limits = np.array([width, height, width, height], dtype=np.float32)
     return np.clip(boxes, 0, limits)
 
@@ -87,8 +84,8 @@ def clip_boxes(boxes: Float, width: int, height: int) -> Float:
 def roll_angles(landmarks: Float) -> Float:
     """In-plane rotation of each face in radians, clockwise positive, from eyes and mouth.
 
-    The line between the eyes and the one between the mouth corners are averaged: either alone
-    jitters by several degrees on small or turned faces.
+    The line between the eyes and the line between the mouth corners are averaged, since either
+    alone jitters by several degrees on small or turned faces.
 
     Args:
         landmarks: ``[N, 5, 2]``.
@@ -101,24 +98,24 @@ def roll_angles(landmarks: Float) -> Float:
 
 
 def box_sides(boxes: Float) -> Float:
-    """Longer side of each box ``[N, 4]``, at least a pixel; float32 ``[N]``."""
+    """Longer side of each box ``[N, 4]``, at least one pixel; float32 ``[N]``."""
     return np.asarray(np.maximum((boxes[:, 2:] - boxes[:, :2]).max(axis=1), 1), np.float32)
 
 
 def chip_transforms(boxes: Float, landmarks: Float | None, scale: float, size: int) -> Float:
-    """Similarity transforms that put each face upright into a square chip.
+    """Similarity transforms from the image to an upright square chip of each face.
 
-    The chip's centre is the box's, its side ``scale`` times the box's longer side; with
-    landmarks it is turned so that the eyes lie level.
+    A chip is centred on its box, with sides of ``scale`` times the box's longer side. With
+    landmarks it is rotated until the eyes are level.
 
     Args:
         boxes: ``[N, 4]``.
-        landmarks: ``[N, 5, 2]``, or None where the detector gives none (no rotation then).
+        landmarks: ``[N, 5, 2]``, or None for no rotation.
         scale: side of the chip in box lengths.
         size: side of the chip in pixels.
 
     Returns:
-        float32 ``[N, 2, 3]``, from picture to chip coordinates.
+        float32 ``[N, 2, 3]``, from image to chip coordinates.
     """
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     sides = box_sides(boxes) * scale
@@ -131,7 +128,7 @@ def chip_transforms(boxes: Float, landmarks: Float | None, scale: float, size: i
 
 
 def warp_chips(image: Image, transforms: Float, size: int) -> Image:
-    """Cut chips out of ``image``; what lies outside is filled with the nearest border pixel.
+    """Cut chips out of ``image``; areas outside it repeat the nearest border pixel.
 
     Args:
         image: uint8 ``[H, W, 3]``.
@@ -165,10 +162,11 @@ def resize(image: Image, width: int, height: int) -> Image:
 
 
 def resize_quickly(image: Image, width: int, height: int) -> Image:
-    """As `resize`, in half the time for pictures that become much smaller.
+    """Resize like `resize`, in half the time for images that become much smaller.
 
-    Blocks of 2, 4 … pixels are averaged first, as far as that divides, and rounded once more: some
-    values are off by a few. Detectors do not mind; chips are cut as in training, without this.
+    Blocks of 2, 4 … pixels are averaged first, where that divides both sides. The extra rounding
+    puts some values off by a few, which is fine for detectors. Chips are cut without it, as in
+    training.
     """
     factor = 1
     while (
@@ -197,7 +195,7 @@ def _areas(boxes: Float) -> Float:
 
 
 def _shrink_for(image: Image, transform: Float, size: int) -> tuple[Image, Float]:
-    """Average the face's surroundings down to about twice the chip, so that sampling is fine."""
+    """Average the face's surroundings down to about twice the chip, to avoid aliasing."""
     zoom = float(np.hypot(transform[0, 0], transform[0, 1]))
     if zoom >= ANTIALIAS_BELOW:
         return image, transform
@@ -218,7 +216,7 @@ def _shrink_for(image: Image, transform: Float, size: int) -> tuple[Image, Float
 
 
 def _to_pixel_centres(transform: Float) -> Float:
-    """Continuous coordinates (pixel i spans i to i+1) to OpenCV's (pixel i is centred on i)."""
+    """Convert from continuous coordinates (pixel i spans i to i+1) to OpenCV's (centred on i)."""
     shifted = transform.copy()
     shifted[:, 2] += transform[:, :2].sum(axis=1) * 0.5 - 0.5
     return shifted

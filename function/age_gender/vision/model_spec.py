@@ -1,7 +1,7 @@
-"""What the service must know of an age and gender model beside its weights.
+"""What the service needs to know about an age and gender model besides its weights.
 
-One JSON file a model in ``models/specs/``: how its chips are cut, what its age outputs mean, how
-they were calibrated on validation data, and when its answers are not to be relied on.
+Each model has a JSON file in ``models/specs/``: how its chips are cut, what its age outputs mean,
+how they are calibrated, and when its predictions are unreliable.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ class _Part(BaseModel):
 
 
 class Chip(_Part):
-    """How a face is cut out; the same in training and in serving.
+    """How a face is cut out, in training and in serving alike.
 
     Attributes:
         size: side in pixels.
@@ -32,7 +32,7 @@ class Chip(_Part):
 
 
 class Ages(_Part):
-    """Years that the age outputs stand for: output ``i`` is ``first + i * step`` years."""
+    """Meaning of the age outputs: output ``i`` stands for ``first + i * step`` years."""
 
     first: float
     step: Positive
@@ -44,12 +44,12 @@ class Calibration(_Part):
     Attributes:
         age_temperature: the age distribution's logits are divided by this.
         gender_temperature: the gender logit is divided by this.
-        coverage: share of true ages that the interval is to contain.
+        coverage: fraction of true ages that the interval should contain.
         interval_margin: years by which the interval between the distribution's quantiles is
             widened on each side (negative: narrowed) to reach that coverage.
-        interval_edges: ages told that divide the bands of ``interval_margins``, ascending.
-        interval_margins: years below and above by which the interval is widened in each band;
-            where there are any, they take the place of ``interval_margin``. One more than edges.
+        interval_edges: predicted ages that separate the bands of ``interval_margins``, ascending.
+        interval_margins: years by which the interval is widened below and above, for each band;
+            one more than ``interval_edges``. They replace ``interval_margin``.
     """
 
     age_temperature: Positive = 1.0
@@ -67,12 +67,12 @@ class Calibration(_Part):
 
 
 class Reliability(_Part):
-    """Limits outside which the error was measured to grow too much.
+    """Limits of quality beyond which the measured error is too large.
 
     Attributes:
-        min_size: shorter side of the bounding box in pixels.
-        min_sharpness: as `quality.sharpness` gives it.
-        max_yaw: as `quality.yaw` gives it, either sign.
+        min_size: shorter side of the bounding box, pixels.
+        min_sharpness: see `quality.sharpness`.
+        max_yaw: see `quality.yaw`; either sign.
     """
 
     min_size: float = 0.0
@@ -80,7 +80,7 @@ class Reliability(_Part):
     max_yaw: float = 1.0
 
     def holds(self, quality: Quality) -> bool:
-        """Whether a face seen this well is within the limits."""
+        """Whether ``quality`` is within the limits."""
         return (
             quality.size >= self.min_size
             and quality.sharpness >= self.min_sharpness
@@ -94,26 +94,31 @@ class ModelSpec(_Part):
     name: str
     version: str
     licence: str
-    """SPDX identifier of the weights' licence, or words where there is none."""
+    """SPDX identifier of the weights' licence, or a description where there is none."""
     data: str
-    """What it was trained on, and what follows for its use."""
+    """What it was trained on, and what that means for its use."""
     chip: Chip
     ages: Ages
     calibration: Calibration = Calibration()
     reliability: Reliability = Reliability()
+
+    @property
+    def label(self) -> str:
+        """Name and version, as responses report them."""
+        return f"{self.name} {self.version}"
 
 
 def load_spec(models_dir: Path, name: str) -> ModelSpec:
     """Read ``models_dir/specs/name.json``.
 
     Raises:
-        ModelUnavailable: there is no such model, or its file is damaged.
+        ModelUnavailable: the model is unknown, or its file is damaged.
     """
     folder = models_dir / "specs"
     try:
         return ModelSpec.model_validate_json((folder / f"{name}.json").read_bytes())
     except FileNotFoundError:
         known = ", ".join(sorted(p.stem for p in folder.glob("*.json"))) or "none"
-        raise ModelUnavailable(f"no model is called {name!r}; there are: {known}") from None
+        raise ModelUnavailable(f"unknown model {name!r}; available: {known}") from None
     except (OSError, ValidationError) as error:
         raise ModelUnavailable(f"the specification of model {name} is damaged: {error}") from error

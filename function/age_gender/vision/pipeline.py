@@ -1,37 +1,34 @@
-"""The whole story of one picture: decode, detect, align, estimate, render."""
+"""From an image to its faces: decode, detect, align, estimate attributes, render."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from age_gender.limits.cpus import CpuShares
-from age_gender.vision import decode as picture
-from age_gender.vision import render
 from age_gender.vision.attributes import AttributeEstimator, Attributes
-from age_gender.vision.detectors import Detections, Detector
-from age_gender.vision.geometry import Image, chip_transforms, clip_boxes, warp_chips
+from age_gender.vision.detectors.base import Detections, Detector
+from age_gender.vision.detectors.registry import DETECTORS, DetectorName
+from age_gender.vision.face import Face, FaceAttributes
+from age_gender.vision.geometry import chip_transforms, clip_boxes, warp_chips
+from age_gender.vision.model_spec import Reliability
 from age_gender.vision.quality import Quality, assess
-from age_gender.vision.view import View, reduction_for_chips
+from age_gender.vision.render import render_jpeg
+from age_gender.vision.view import ImageSource, reduction_for_chips
 
 MAX_FACES = 300
-"""Faces judged in one picture, the most confident ones: whoever asks for overlapping boxes of no
-confidence must not get minutes of our time."""
-MAX_OVERLAP_HIDDEN = 0.5
-"""IoU above which one of two faces is not blurred a second time: that of the default `nms`."""
-MIN_REDUCED_PIXELS = 6_000_000
-"""Of a picture that is first decoded at reduced size although chips are wanted."""
-
-DetectorName = Literal["fast", "accurate"]
+"""Faces returned for one image, the most confident ones. It bounds the time of a request for
+overlapping boxes of any confidence."""
+MAX_BLURRED_IOU = 0.5
+"""IoU above which one of two faces is not blurred a second time."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the caller wants; see the request's schema for the meaning of each field."""
+    """What the caller wants; `schema.PredictRequest` explains each field."""
 
     confidence: float = 0.5
     nms: float = 0.5
@@ -44,35 +41,6 @@ class Options:
     blur: bool = False
 
 
-@dataclass(frozen=True)
-class Face:
-    """One face.
-
-    Attributes:
-        box: ``x1, y1, x2, y2``, whole pixels of the upright picture, clipped to it.
-        confidence: the detector's score, 0-1.
-        landmarks: five ``(x, y)`` in pixels (order: see ``geometry``), if the detector gives any.
-        age: years.
-        age_interval: years; see `Attributes`.
-        gender: ``"M"`` or ``"F"``, the likelier one.
-        gender_probability: of that one, 0.5-1.
-        quality: how good a look at the face the picture gives.
-        reliable: whether age and gender can be relied on, by quality.
-
-    The fields from ``age`` on are None when attributes were not asked for.
-    """
-
-    box: tuple[int, int, int, int]
-    confidence: float
-    landmarks: list[tuple[float, float]] | None
-    age: float | None = None
-    age_interval: tuple[float, float] | None = None
-    gender: Literal["M", "F"] | None = None
-    gender_probability: float | None = None
-    quality: Quality | None = None
-    reliable: bool | None = None
-
-
 @dataclass
 class Stopwatch:
     """Milliseconds spent in each stage, in order."""
@@ -81,7 +49,7 @@ class Stopwatch:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time what runs inside."""
+        """Time the body; the times of one stage add up."""
         start = time.perf_counter()
         try:
             yield
@@ -90,29 +58,48 @@ class Stopwatch:
 
 
 @dataclass(frozen=True)
-class Result:
-    """What the pipeline found.
+class ModelNames:
+    """The models behind a result.
 
     Attributes:
-        size: width, height of the upright picture in pixels.
+        detector: its label, see `DetectorInfo`.
+        attributes: name and version of the age and gender model, None if it was not used.
+        engine: ``litert`` or ``tensorflow``.
+    """
+
+    detector: str
+    attributes: str | None
+    engine: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything that a response reports.
+
+    Attributes:
+        size: width and height of the upright image, pixels.
         faces: most confident first.
-        jpeg: the picture as asked for (drawn, blurred or as it was), or None.
+        jpeg: the image as asked for (drawn on, blurred or unchanged), or None.
         stages: milliseconds by stage.
+        confidence: the threshold used.
+        models: what made it.
     """
 
     size: tuple[int, int]
     faces: list[Face]
     jpeg: bytes | None
     stages: Mapping[str, float]
+    confidence: float
+    models: ModelNames
 
     @property
     def inference_ms(self) -> float:
-        """Time spent on finding and judging faces, without decoding and encoding the picture."""
+        """Time to detect the faces and estimate their attributes, without decoding or rendering."""
         return sum(self.stages.get(s, 0) for s in ("detect", "align", "attributes"))
 
 
 class Pipeline:
-    """Everything constructed once, then pure functions over arrays. Safe to share by threads."""
+    """Runs the stages over one image at a time. Safe to share between threads."""
 
     def __init__(
         self,
@@ -120,207 +107,156 @@ class Pipeline:
         estimator: Callable[[], AttributeEstimator],
         *,
         cpus: CpuShares,
-        max_bytes: int,
-        max_pixels: int,
+        engine: str,
     ):
-        """Tie the parts together.
+        """Load nothing yet.
 
         Args:
-            detector: gives a detector by name, loading it if need be.
-            estimator: gives the estimator, loading it if need be.
-            cpus: told of each picture that is worked on.
-            max_bytes: most bytes of a picture's file.
-            max_pixels: most pixels of a picture.
+            detector: returns a detector by name, and loads it on first use.
+            estimator: returns the estimator, and loads it on first use.
+            cpus: divides the CPUs between the images in progress.
+            engine: name of what runs the networks, for `Result`.
         """
         self._detector = detector
         self._estimator = estimator
         self._cpus = cpus
-        self._max_bytes = max_bytes
-        self._max_pixels = max_pixels
+        self._engine = engine
 
-    def run(self, data: bytes, options: Options) -> Result:
-        """Find and judge the faces of one picture.
-
-        Args:
-            data: the picture's file.
-            options: what is wanted.
+    def run(self, source: ImageSource, options: Options) -> Result:
+        """Detect the faces of one image and estimate their attributes.
 
         Raises:
-            ImageError: not a picture that we read.
-            ImageTooLarge: beyond the limits.
+            ImageError: the file is damaged.
+            ImageTooLarge: decoding the file would take too long.
             ModelUnavailable: a model cannot be loaded.
         """
         watch = Stopwatch()
         with self._cpus.picture():
+            with watch.stage("load"):
+                estimator = self._estimator() if options.get_attributes else None
+                detector = self._detector(options.face_detector)
+
             with watch.stage("decode"):
-                file = picture.EncodedImage(
-                    data, max_bytes=self._max_bytes, max_pixels=self._max_pixels
+                view = source.view(_first_reduction(source, detector, options))
+
+            with watch.stage("detect"):
+                min_face = None if options.min_face is None else options.min_face / view.reduction
+                detections = view.to_image(
+                    detector.detect(view.image, options.confidence, options.nms, min_face)
                 )
-            detector, estimator = self._models(options, watch)
+                wanted = _largest(_first(detections, MAX_FACES), options.max_faces)
 
-            def view(reduction: int) -> View:
-                with watch.stage("decode"):
-                    return View(file.decode(reduction), reduction)
+            attributes: Sequence[FaceAttributes | None] = [None] * len(wanted)
+            if estimator is not None and len(wanted):
+                chip = estimator.spec.chip
+                reduction = reduction_for_chips(wanted.boxes, chip)
+                if reduction < view.reduction:
+                    with watch.stage("decode"):
+                        view = source.view(reduction)
+                with watch.stage("align"):
+                    in_view = view.to_view(wanted)
+                    transforms = chip_transforms(
+                        in_view.boxes, in_view.landmarks, chip.scale, chip.size
+                    )
+                    chips = warp_chips(view.image, transforms, chip.size)
+                    qualities = assess(wanted.boxes, wanted.landmarks, chips)
+                with watch.stage("attributes"):
+                    estimates = estimator.estimate(chips)
+                attributes = _face_attributes(estimates, qualities, estimator.spec.reliability)
+            faces = _faces(wanted, attributes, view.size)
 
-            first = _reduction(file, detector, options)
-            return _run(view(first), view, detector, estimator, options, watch)
+            jpeg = None
+            if options.return_image:
+                with watch.stage("render"):
+                    blurred = None
+                    if options.blur:
+                        # All faces, even those not wanted: blurring is for privacy.
+                        # Near-duplicates, which a large `nms` keeps, would be blurred twice.
+                        distinct = detections.suppressed(min(options.nms, MAX_BLURRED_IOU))
+                        blurred = _whole_pixels(distinct.boxes, view.size)
+                    jpeg = render_jpeg(view.image, faces, blurred, draw=options.draw)
 
-    def run_decoded(self, image: Image, options: Options) -> Result:
-        """Find and judge the faces of one picture that is decoded already, such as a video's frame.
-
-        Args:
-            image: uint8 ``[H, W, 3]``, RGB, upright.
-            options: what is wanted.
-
-        Raises:
-            ModelUnavailable: a model cannot be loaded.
-        """
-        watch, view = Stopwatch(), View(image)
-        with self._cpus.picture():
-            detector, estimator = self._models(options, watch)
-            return _run(view, lambda _: view, detector, estimator, options, watch)
-
-    def _models(
-        self, options: Options, watch: Stopwatch
-    ) -> tuple[Detector, AttributeEstimator | None]:
-        with watch.stage("load"):
-            estimator = self._estimator() if options.get_attributes else None
-            return self._detector(options.face_detector), estimator
+        return Result(
+            view.size,
+            faces,
+            jpeg,
+            watch.stages,
+            options.confidence,
+            ModelNames(
+                detector=DETECTORS[options.face_detector].label,
+                attributes=None if estimator is None else estimator.spec.label,
+                engine=self._engine,
+            ),
+        )
 
 
-def _reduction(file: picture.EncodedImage, detector: Detector, options: Options) -> int:
-    """How far to reduce a picture while decoding it, since nobody will look at it more closely."""
-    header = file.header
+def _first_reduction(source: ImageSource, detector: Detector, options: Options) -> int:
+    """Choose how much smaller than full size the image may be decoded for the detector."""
     if options.return_image:
         return 1
-    # Where chips need more, it is decoded a second time: to cost less than is mostly saved.
-    small = header.width * header.height < MIN_REDUCED_PIXELS
-    if options.get_attributes and (small or file.is_progressive):
-        return 1
-    return file.reduction(detector.scale_for(header.width, header.height, options.min_face))
+    scale = detector.scale_for(*source.size, options.min_face)
+    return source.max_reduction(scale, may_redecode=options.get_attributes)
 
 
-def _run(
-    view: View,
-    closer: Callable[[int], View],
-    detector: Detector,
-    estimator: AttributeEstimator | None,
-    options: Options,
-    watch: Stopwatch,
-) -> Result:
-    width, height = view.size
-    min_face = None if options.min_face is None else options.min_face / view.reduction
-    with watch.stage("detect"):
-        detected = detector.detect(view.image, options.confidence, options.nms, min_face)
-        everyone = view.placed(detected)
-        found = _largest(everyone[np.arange(min(len(everyone), MAX_FACES))], options.max_faces)
-    boxes = _whole_pixels(found, width, height)
-    faces = _unjudged(found, boxes)
-    if estimator is not None and faces:
-        enough = reduction_for_chips(found.boxes, estimator.spec.chip)
-        if enough < view.reduction:
-            view = closer(enough)
-        faces = _judged(view, found, faces, estimator, watch)
-    jpeg = None
-    if options.return_image:
-        with watch.stage("render"):
-            hidden = None
-            if options.blur:
-                # Who asks for few faces and for blurred ones wants nobody to be recognisable.
-                # Near-duplicates, which a large `nms` lets through, would be blurred again.
-                unlike = everyone.suppressed(min(options.nms, MAX_OVERLAP_HIDDEN))
-                hidden = _whole_pixels(unlike, width, height)
-            jpeg = rendered(view.image, faces, hidden, draw=options.draw)
-    return Result((width, height), faces, jpeg, watch.stages)
+def _first(detections: Detections, count: int) -> Detections:
+    return detections[np.arange(min(len(detections), count))]
 
 
-def _largest(found: Detections, most: int | None) -> Detections:
-    """Keep the ``most`` largest faces: those a picture is about; their order stays."""
-    if most is None or len(found) <= most:
-        return found
-    sides = found.boxes[:, 2:] - found.boxes[:, :2]
-    return found[np.sort(np.argsort(-sides.prod(axis=1), kind="stable")[:most])]
+def _largest(detections: Detections, count: int | None) -> Detections:
+    """Keep the ``count`` largest faces, in their order; None keeps all."""
+    if count is None or len(detections) <= count:
+        return detections
+    sides = detections.boxes[:, 2:] - detections.boxes[:, :2]
+    return detections[np.sort(np.argsort(-sides.prod(axis=1), kind="stable")[:count])]
 
 
-def _whole_pixels(found: Detections, width: int, height: int) -> NDArray[np.int64]:
-    """Round boxes and clip them to the picture, keeping each at least one pixel wide and high."""
-    boxes = np.rint(clip_boxes(found.boxes, width, height)).astype(np.int64)
-    boxes[:, :2] = np.minimum(boxes[:, :2], [width - 1, height - 1])
-    boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
-    return boxes
+def _whole_pixels(boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.int64]:
+    """Round boxes and clip them to the image; each stays at least one pixel wide and high."""
+    width, height = size
+    boxes = np.rint(clip_boxes(boxes, width, height))
+    whole = boxes.astype(np.int64)
+    whole[:, :2] = np.minimum(whole[:, :2], [width - 1, height - 1])
+    whole[:, 2:] = np.maximum(whole[:, 2:], whole[:, :2] + 1)
+    return whole
 
 
-def _judged(
-    view: View,
-    found: Detections,
-    faces: list[Face],
-    estimator: AttributeEstimator,
-    watch: Stopwatch,
-) -> list[Face]:
-    spec = estimator.spec
-    with watch.stage("align"):
-        seen = view.seen(found)
-        transforms = chip_transforms(seen.boxes, seen.landmarks, spec.chip.scale, spec.chip.size)
-        chips = warp_chips(view.image, transforms, spec.chip.size)
-        qualities = assess(found.boxes, found.landmarks, chips)
-    with watch.stage("attributes"):
-        told = estimator.estimate(chips)
+def _face_attributes(
+    estimates: Attributes, qualities: Sequence[Quality], reliability: Reliability
+) -> list[FaceAttributes]:
+    rows = zip(
+        estimates.ages.tolist(),
+        estimates.intervals.tolist(),
+        estimates.male.tolist(),
+        qualities,
+        strict=True,
+    )
     return [
-        _face(plain, told, i, q, reliable=spec.reliability.holds(q))
-        for i, (plain, q) in enumerate(zip(faces, qualities, strict=True))
+        FaceAttributes(
+            age=age,
+            age_interval=(low, high),
+            gender="M" if male >= 0.5 else "F",
+            gender_probability=max(male, 1 - male),
+            quality=quality,
+            reliable=reliability.holds(quality),
+        )
+        for age, (low, high), male, quality in rows
     ]
 
 
-def _unjudged(found: Detections, boxes: NDArray[np.int64]) -> list[Face]:
-    landmarks = [None] * len(found) if found.landmarks is None else found.landmarks.tolist()
+def _faces(
+    detections: Detections, attributes: Sequence[FaceAttributes | None], size: tuple[int, int]
+) -> list[Face]:
+    boxes = _whole_pixels(detections.boxes, size).tolist()
+    landmarks: Sequence[list[list[float]] | None] = [None] * len(detections)
+    if detections.landmarks is not None:
+        landmarks = detections.landmarks.tolist()
+    rows = zip(boxes, detections.scores.tolist(), landmarks, attributes, strict=True)
     return [
         Face(
-            box=(int(box[0]), int(box[1]), int(box[2]), int(box[3])),
-            confidence=float(score),
-            landmarks=None if points is None else [(float(x), float(y)) for x, y in points],
+            box=(x1, y1, x2, y2),
+            confidence=score,
+            landmarks=None if points is None else [(x, y) for x, y in points],
+            attributes=face_attributes,
         )
-        for box, score, points in zip(boxes, found.scores, landmarks, strict=True)
+        for (x1, y1, x2, y2), score, points, face_attributes in rows
     ]
-
-
-def _face(plain: Face, told: Attributes, i: int, q: Quality, *, reliable: bool) -> Face:
-    male = float(told.male[i])
-    low, high = told.intervals[i].tolist()
-    return replace(
-        plain,
-        age=float(told.ages[i]),
-        age_interval=(low, high),
-        gender="M" if male >= 0.5 else "F",
-        gender_probability=max(male, 1 - male),
-        quality=q,
-        reliable=reliable,
-    )
-
-
-def rendered(
-    image: Image, faces: list[Face], hidden: NDArray[np.int64] | None, *, draw: bool
-) -> bytes:
-    """Encode a picture with its faces drawn, others hidden, or both.
-
-    Args:
-        image: uint8 ``[H, W, 3]``, RGB; not changed.
-        faces: drawn with boxes and labels, if ``draw``.
-        hidden: boxes ``[N, 4]`` in whole pixels that are blurred first, or None.
-        draw: whether to draw.
-
-    Returns:
-        A JPEG file.
-    """
-    if hidden is not None:
-        image = render.blur_faces(image, hidden.astype(np.float32))
-    if draw:
-        boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
-        labels = [_label(face) for face in faces]
-        image = render.draw_faces(image, boxes, labels, [face.gender for face in faces])
-    return render.encode_jpeg(image)
-
-
-def _label(face: Face) -> str:
-    if face.age is None:
-        return f"{face.confidence:.0%}"
-    return f"{face.age:.0f} {face.gender}"

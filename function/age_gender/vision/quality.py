@@ -1,4 +1,4 @@
-"""How good a look at a face the picture gives: size, sharpness, pose."""
+"""How clearly an image shows a face: size, sharpness, pose."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from age_gender.vision.geometry import Float, Image, roll_angles
 
 SHARPNESS_SIDE = 96
-"""Chips are compared at this side in pixels, so that the measure does not depend on the model."""
+"""Side in pixels at which sharpness is measured, so that it does not depend on the model."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """One face's.
+    """Quality of one face.
 
     Attributes:
         size: shorter side of the bounding box, pixels.
@@ -38,9 +38,9 @@ def assess(boxes: Float, landmarks: Float | None, chips: Image) -> list[Quality]
         chips: uint8 ``[N, S, S, 3]``, RGB.
     """
     sizes = (boxes[:, 2:] - boxes[:, :2]).min(axis=1)
-    blank = [None] * len(boxes)
-    yaws = blank if landmarks is None else yaw(landmarks).tolist()
-    rolls = blank if landmarks is None else np.degrees(roll_angles(landmarks)).tolist()
+    unknown = [None] * len(boxes)
+    yaws = unknown if landmarks is None else yaw(landmarks).tolist()
+    rolls = unknown if landmarks is None else np.degrees(roll_angles(landmarks)).tolist()
     return [
         Quality(float(size), sharpness(chip), y, r)
         for size, chip, y, r in zip(sizes, chips, yaws, rolls, strict=True)
@@ -63,16 +63,16 @@ def sharpness(chip: NDArray[np.uint8]) -> float:
 
 
 def yaw(landmarks: Float) -> Float:
-    """How far each face is turned aside: 0 frontal, about +-1 in profile.
+    """Estimate how far each face is turned sideways: 0 frontal, about +-1 in profile.
 
-    The nose tip's offset from the middle of the eyes along the line between them, in halves of
-    the distance between the eyes.
+    It is the nose tip's offset from the midpoint of the eyes, along the line between them, in
+    halves of the distance between the eyes.
 
     Args:
         landmarks: ``[N, 5, 2]``.
 
     Returns:
-        float32 ``[N]``, clipped to -1 .. 1; positive when turned to the picture's right.
+        float32 ``[N]``, clipped to -1 .. 1; positive when turned to the right of the image.
     """
     across = landmarks[:, 1] - landmarks[:, 0]
     middle = (landmarks[:, 0] + landmarks[:, 1]) / 2

@@ -1,4 +1,4 @@
-"""What goes back as a picture: faces boxed and labelled, or made unrecognisable, as JPEG."""
+"""The returned image: faces boxed and labelled, or made unrecognisable, as JPEG."""
 
 import threading
 from collections.abc import Sequence
@@ -6,28 +6,61 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from age_gender.vision.face import Face
 from age_gender.vision.geometry import Float, Image
 
 JPEG_QUALITY = 90
 
-# Okabe and Ito's palette, which colour-blind people can tell apart, RGB.
-COLOURS = {"M": (0, 114, 178), "F": (213, 94, 0), None: (0, 158, 115)}
+# RGB, from Okabe and Ito's palette for colour-blind readers.
+COLOURS = {
+    "M": (0, 114, 178),
+    "F": (213, 94, 0),
+    None: (0, 158, 115),
+}
 WHITE = (255, 255, 255)
 
 _font = threading.local()
 
 
+def render_jpeg(
+    image: Image,
+    faces: Sequence[Face],
+    blurred: NDArray[np.int64] | None = None,
+    *,
+    draw: bool,
+) -> bytes:
+    """Render faces and encode the image.
+
+    Args:
+        image: uint8 ``[H, W, 3]``, RGB; not changed.
+        faces: drawn with boxes and labels, if ``draw``.
+        blurred: boxes ``[N, 4]`` that are made unrecognisable first, pixels, or None.
+        draw: whether to draw.
+
+    Returns:
+        A JPEG file.
+    """
+    if blurred is not None:
+        image = blur_faces(image, blurred.astype(np.float32))
+    if draw:
+        boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
+        genders = [face.attributes.gender if face.attributes else None for face in faces]
+        image = draw_faces(image, boxes, [_label(face) for face in faces], genders)
+    return encode_jpeg(image)
+
+
 def draw_faces(
     image: Image, boxes: Float, labels: Sequence[str], genders: Sequence[str | None]
 ) -> Image:
-    """Draw a box and a label for each face, readable at any size of picture.
+    """Draw a box and a label for each face, readable at any image size.
 
     Args:
         image: uint8 ``[H, W, 3]``, RGB; not changed.
         boxes: ``[N, 4]``, pixels.
         labels: N texts.
-        genders: N of ``"M"``, ``"F"`` or None, which choose the colour.
+        genders: N, which choose the colour.
 
     Returns:
         uint8 ``[H, W, 3]``, RGB.
@@ -37,16 +70,16 @@ def draw_faces(
     corners = np.round(boxes).astype(int).tolist()
     for (x1, y1, x2, y2), gender in zip(corners, genders, strict=True):
         cv2.rectangle(canvas, (x1, y1), (x2 - 1, y2 - 1), COLOURS[gender], line, cv2.LINE_AA)
-    # Labels after all boxes, so that no line crosses a text.
+    # Labels come last, so that no line crosses them.
     for box, label, gender in zip(corners, labels, genders, strict=True):
         _draw_label(canvas, box, label, COLOURS[gender])
     return canvas
 
 
 def blur_faces(image: Image, boxes: Float) -> Image:
-    """Make faces unrecognisable: each is averaged to 6 x 6 cells over an enlarged ellipse.
+    """Make faces unrecognisable: average each to 6 x 6 cells over an enlarged ellipse.
 
-    Averaging destroys what a Gaussian blur only spreads; deconvolution cannot bring it back.
+    Unlike a Gaussian blur, averaging cannot be undone by deconvolution.
 
     Args:
         image: uint8 ``[H, W, 3]``, RGB; not changed.
@@ -79,6 +112,12 @@ def encode_jpeg(image: Image) -> bytes:
     return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])
 
 
+def _label(face: Face) -> str:
+    if face.attributes is None:
+        return f"{face.confidence:.0%}"
+    return f"{face.attributes.age:.0f} {face.attributes.gender}"
+
+
 def _draw_label(canvas: Image, box: list[int], text: str, colour: tuple[int, int, int]) -> None:
     height, width = canvas.shape[:2]
     x1, y1, x2, y2 = box
@@ -89,7 +128,7 @@ def _draw_label(canvas: Image, box: list[int], text: str, colour: tuple[int, int
     label_width, label_height = text_width + 2 * pad, round(size * 1.3)
     left = min(max(0, x1), max(0, width - label_width))
     top = y1 - label_height
-    if top < 0:  # no room above: below the box, or inside it at the picture's lower edge
+    if top < 0:  # no space above: below the box, or inside it at the image's lower edge
         top = y2 if y2 + label_height <= height else max(0, min(y1, height - label_height))
     cv2.rectangle(
         canvas, (left, top), (left + label_width - 1, top + label_height - 1), colour, cv2.FILLED
@@ -98,14 +137,14 @@ def _draw_label(canvas: Image, box: list[int], text: str, colour: tuple[int, int
 
 
 def _font_size(face_width: int, short_side: int) -> int:
-    """Text height in pixels: follows the face, but stays legible and never covers the picture."""
+    """Text height in pixels: follows the face, stays legible and never covers the image."""
     largest = max(10, short_side // 8)
     legible = max(10, short_side // 40)
     return int(min(largest, max(legible, face_width // 5)))
 
 
 def _sans() -> Any:
-    # A font object keeps a glyph cache that threads must not share.
+    # A font object has a glyph cache that threads must not share.
     if not hasattr(_font, "sans"):
         _font.sans = cv2.FontFace("sans")
     return _font.sans

@@ -1,20 +1,23 @@
-"""A picture decoded as small as will do: nobody looks at every pixel of a camera's millions."""
+"""An image, decoded at full or reduced size: a detector seldom needs all pixels of a photo."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
-from age_gender.vision.decode import REDUCTIONS
-from age_gender.vision.detectors import Detections
+from age_gender.vision.detectors.base import Detections
 from age_gender.vision.geometry import Float, Image, box_sides
 from age_gender.vision.model_spec import Chip
+
+REDUCTIONS = (1, 2, 4, 8)
+"""Factors by which an image may be decoded smaller, across and down."""
 
 
 @dataclass(frozen=True)
 class View:
-    """A picture, or a smaller copy of it.
+    """An image at full or reduced size.
 
     Attributes:
         image: uint8 ``[H, W, 3]``, RGB, upright.
-        reduction: how many pixels of the picture, across and down, are one of ``image``.
+        reduction: one of `REDUCTIONS`.
     """
 
     image: Image
@@ -22,25 +25,56 @@ class View:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the picture itself, pixels."""
+        """Width and height of the full image, pixels."""
         height, width = self.image.shape[:2]
         return width * self.reduction, height * self.reduction
 
-    def seen(self, found: Detections) -> Detections:
-        """Faces of the picture in this view's pixels."""
-        return found.scaled(1 / self.reduction)
+    def to_view(self, detections: Detections) -> Detections:
+        """Convert from pixels of the full image to pixels of this view."""
+        return detections.scaled(1 / self.reduction)
 
-    def placed(self, found: Detections) -> Detections:
-        """Faces of this view in the picture's pixels."""
-        return found.scaled(self.reduction)
+    def to_image(self, detections: Detections) -> Detections:
+        """Convert from pixels of this view to pixels of the full image."""
+        return detections.scaled(self.reduction)
+
+
+class ImageSource(Protocol):
+    """Something that gives views of one image."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the full image, pixels, before any EXIF rotation."""
+        ...
+
+    def max_reduction(self, scale: float, *, may_redecode: bool) -> int:
+        """Return the largest reduction that is worth while for work at ``scale``.
+
+        Args:
+            scale: size of what is needed, relative to the full image.
+            may_redecode: whether a larger view may be needed later.
+
+        Returns:
+            One of `REDUCTIONS` that divides both sides; the view is at least as large as ``scale``
+            asks for.
+        """
+        ...
+
+    def view(self, reduction: int) -> View:
+        """Return the image at ``reduction``, which is at most `max_reduction`.
+
+        Raises:
+            ImageError: the file is damaged.
+            ImageTooLarge: decoding would take too long.
+        """
+        ...
 
 
 def reduction_for_chips(boxes: Float, chip: Chip) -> int:
-    """Tell how far a picture may be reduced so that all chips still show as much as they can.
+    """Return the largest reduction at which no chip has to be enlarged because of it.
 
     Args:
-        boxes: ``[N, 4]``, pixels of the picture, N at least 1.
+        boxes: ``[N, 4]``, pixels of the full image, N at least 1.
         chip: how chips are cut.
     """
-    pixels_by_pixel = float(box_sides(boxes).min()) * chip.scale / chip.size
-    return max(n for n in REDUCTIONS if n == 1 or n <= pixels_by_pixel)
+    image_pixels_per_chip_pixel = float(box_sides(boxes).min()) * chip.scale / chip.size
+    return max(n for n in REDUCTIONS if n == 1 or n <= image_pixels_per_chip_pixel)

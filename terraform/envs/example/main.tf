@@ -1,4 +1,4 @@
-# Everything together, for one project. terraform.tfvars.example says what to fill in.
+# Everything, for one project. Start from terraform.tfvars.example.
 
 provider "google" {
   project = var.project_id
@@ -8,7 +8,7 @@ provider "google" {
   }
 }
 
-# Only for what the main provider cannot: Google's own identities.
+# Only for Google's service agents, which the main provider does not support.
 provider "google-beta" {
   project = var.project_id
   region  = var.region
@@ -33,7 +33,7 @@ locals {
   )
 
   tag = var.release
-  # Written out, since whom a role goes to has to be known before anything is made.
+  # Spelled out, because role members must be known before anything is created.
   build_account = "serviceAccount:age-gender-build@${var.project_id}.iam.gserviceaccount.com"
 
   submit = join(" ", [
@@ -42,7 +42,7 @@ locals {
     "--gcs-source-staging-dir=gs://${google_storage_bucket.sources.name}/source",
   ])
 
-  # An image that is given is taken as it is; otherwise this checkout is built.
+  # Use the given image, or build this checkout.
   build     = var.image == null
   image     = local.build ? "${module.registry.url}/service:${local.tag}" : var.image
   build_gpu = var.gke_gpu && var.gpu_image == null
@@ -65,7 +65,7 @@ module "registry" {
 }
 
 
-# --- Cloud Build's identity: builds images, and releases them later (cloudbuild.yaml).
+# --- Cloud Build's identity: builds images and releases them (cloudbuild.yaml).
 
 resource "google_service_account" "build" {
   project      = var.project_id
@@ -85,10 +85,10 @@ resource "google_project_iam_member" "build" {
   member  = google_service_account.build.member
 }
 
-# Sources that gcloud uploads, in a bucket of their own: a build that could read the project's
-# buckets could read everyone's pictures.
+# A separate bucket for the sources that gcloud uploads: a build that could read all of the
+# project's buckets could read users' pictures.
 resource "google_storage_bucket" "sources" {
-  #checkov:skip=CKV_GCP_78: uploads for one build each, deleted after a month
+  #checkov:skip=CKV_GCP_78: uploads for a single build, deleted after a month
   project                     = var.project_id
   name                        = "${var.project_id}-age-gender-build"
   location                    = var.region
@@ -114,7 +114,7 @@ resource "google_storage_bucket_iam_member" "build_reads_sources" {
   member = google_service_account.build.member
 }
 
-# Whoever deploys a revision must be allowed to let it run as its identity.
+# Deploying a revision requires the right to act as its identity.
 resource "google_service_account_iam_member" "build_deploys" {
   for_each = merge(
     { predict = module.predict.service_account },
@@ -128,7 +128,7 @@ resource "google_service_account_iam_member" "build_deploys" {
   member             = google_service_account.build.member
 }
 
-# The smoke test of a release asks for a prediction.
+# The smoke test of a release requests a prediction.
 resource "google_secret_manager_secret_iam_member" "build_tests" {
   project   = var.project_id
   secret_id = module.predict.password_secret
@@ -136,7 +136,7 @@ resource "google_secret_manager_secret_iam_member" "build_tests" {
   member    = google_service_account.build.member
 }
 
-# The first images, so that one apply is enough. Later ones come by releases.
+# The first images, so that one apply is enough. Releases replace them.
 resource "terraform_data" "image" {
   for_each         = toset(concat(local.build ? ["cpu"] : [], local.build_gpu ? ["gpu"] : []))
   triggers_replace = local.tag

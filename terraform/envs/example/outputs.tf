@@ -4,32 +4,32 @@ output "url" {
 }
 
 output "curl" {
-  description = "Command that asks about photo.jpg."
+  description = "Command that sends photo.jpg."
   value       = module.predict.curl
 }
 
 output "buckets" {
-  description = "Buckets to put pictures into and to find results in."
+  description = "Buckets for pictures and results."
   value       = var.bucket_trigger ? { input = module.annotate[0].input_bucket, output = module.annotate[0].output_bucket } : null
 }
 
 output "try_bucket" {
-  description = "Command that puts photo.jpg into the bucket and looks for its result."
+  description = "Command that uploads photo.jpg and lists its result."
   value       = one(module.annotate[*].try_it)
 }
 
 output "backfill" {
-  description = "Command that annotates what was in the bucket before."
+  description = "Command that annotates existing pictures."
   value       = one(module.annotate[*].backfill_command)
 }
 
 output "registry" {
-  description = "What image names begin with."
+  description = "Prefix of image names."
   value       = module.registry.url
 }
 
 output "build_service_account" {
-  description = "Identity that releases are to run as."
+  description = "Identity for releases."
   value       = google_service_account.build.email
 }
 
@@ -44,11 +44,11 @@ output "release" {
 }
 
 output "gpu_manifests" {
-  description = "What kubectl applies, with gke_gpu."
+  description = "Manifests for kubectl, with gke_gpu."
   value       = one(module.gpu[*].manifests)
 }
 
 output "gpu_apply" {
-  description = "Commands that deploy to the GPU cluster; put the output gpu_manifests into the file $MANIFESTS first."
+  description = "Commands that deploy to the GPU cluster; first write the output gpu_manifests to the file $MANIFESTS."
   value       = one(module.gpu[*].apply_command)
 }

@@ -19,27 +19,27 @@ variable "region" {
 
 variable "image" {
   type        = string
-  description = "Image to deploy; null builds this checkout with Cloud Build."
+  description = "Image to deploy; null: build this checkout with Cloud Build."
   default     = null
   validation {
     condition     = var.image == null || can(regex("^[a-z0-9.-]+(:[0-9]+)?/[a-z0-9._/-]+(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?$", var.image))
-    error_message = "image must be a full image name, with a tag or, better, a digest."
+    error_message = "image must be a full image name with a tag or, preferably, a digest."
   }
 }
 
 variable "gpu_image" {
   type        = string
-  description = "Image of the target gpu; null builds it if gke_gpu asks for it."
+  description = "Image of the target gpu; null: build it if gke_gpu is set."
   default     = null
   validation {
     condition     = var.gpu_image == null || can(regex("^[a-z0-9.-]+(:[0-9]+)?/[a-z0-9._/-]+(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?$", var.gpu_image))
-    error_message = "gpu_image must be a full image name, with a tag or, better, a digest."
+    error_message = "gpu_image must be a full image name with a tag or, preferably, a digest."
   }
 }
 
 variable "release" {
   type        = string
-  description = "Tag of the images that the first apply builds."
+  description = "Tag of the images built by the first apply."
   default     = "first"
   validation {
     condition     = can(regex("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.release))
@@ -49,7 +49,7 @@ variable "release" {
 
 variable "min_instances" {
   type        = number
-  description = "Instances of predict kept ready."
+  description = "Minimum instances of predict."
   default     = 0
   validation {
     condition     = var.min_instances >= 0 && floor(var.min_instances) == var.min_instances
@@ -59,7 +59,7 @@ variable "min_instances" {
 
 variable "max_instances" {
   type        = number
-  description = "Most instances of predict."
+  description = "Maximum instances of predict."
   default     = 10
   validation {
     condition     = var.max_instances >= 1 && var.max_instances <= 1000 && floor(var.max_instances) == var.max_instances
@@ -69,23 +69,23 @@ variable "max_instances" {
 
 variable "public" {
   type        = bool
-  description = "Whether everyone may try the password of predict; with false only invokers."
+  description = "Whether everyone may try the password of predict; false: only invokers."
   default     = true
 }
 
 variable "invokers" {
   type        = list(string)
-  description = "Who may call predict when it is not public."
+  description = "IAM members that may call a private predict."
   default     = []
   validation {
     condition     = alltrue([for i in var.invokers : can(regex("^(user|group|serviceAccount|domain|principal|principalSet):", i))])
-    error_message = "each of invokers must be an IAM member such as user:somebody@example.com; allUsers is what public is for."
+    error_message = "each of invokers must be an IAM member such as user:somebody@example.com; for allUsers set public."
   }
 }
 
 variable "password" {
   type        = string
-  description = "Password of predict; null generates one."
+  description = "Password of predict; null: generated."
   default     = null
   sensitive   = true
   validation {
@@ -96,37 +96,37 @@ variable "password" {
 
 variable "password_secret" {
   type        = string
-  description = "Secret made elsewhere with the password of predict, instead of password."
+  description = "Existing secret with the password of predict, instead of password."
   default     = null
   validation {
     condition     = var.password_secret == null || can(regex("^[A-Za-z0-9_-]{1,255}$", var.password_secret))
-    error_message = "password_secret must be a secret's plain name, not its path."
+    error_message = "password_secret must be a secret's name, not its path."
   }
 }
 
 variable "picture_buckets" {
   type        = list(string)
-  description = "Buckets whose objects requests may name as gs://…."
+  description = "Buckets that requests may use as gs://…."
   default     = []
   validation {
     condition     = alltrue([for b in var.picture_buckets : can(regex("^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", b))])
-    error_message = "each of picture_buckets must be a bucket's plain name."
+    error_message = "each of picture_buckets must be a bucket name."
   }
 }
 
 variable "bucket_trigger" {
   type        = bool
-  description = "Whether pictures put into a bucket are annotated."
+  description = "Whether to annotate uploads to a bucket."
   default     = true
 }
 
 variable "input_bucket" {
   type        = string
-  description = "Bucket to put pictures into; null: PROJECT-pictures."
+  description = "Bucket for pictures; null: PROJECT-pictures."
   default     = null
   validation {
     condition     = var.input_bucket == null || can(regex("^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", var.input_bucket))
-    error_message = "input_bucket must be a bucket's plain name."
+    error_message = "input_bucket must be a bucket name."
   }
 }
 
@@ -136,17 +136,17 @@ variable "output_bucket" {
   default     = null
   validation {
     condition     = var.output_bucket == null || can(regex("^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", var.output_bucket))
-    error_message = "output_bucket must be a bucket's plain name."
+    error_message = "output_bucket must be a bucket name."
   }
   validation {
     condition     = var.output_bucket == null || var.output_bucket != var.input_bucket
-    error_message = "output_bucket must not be input_bucket: results would be uploads again."
+    error_message = "output_bucket must differ from input_bucket: results would trigger events."
   }
 }
 
 variable "annotated_image" {
   type        = string
-  description = "Whether a JPEG is written beside each result: none, drawn or blurred."
+  description = "JPEG to write with each result: none, drawn or blurred."
   default     = "none"
   validation {
     condition     = contains(["none", "drawn", "blurred"], var.annotated_image)
@@ -156,7 +156,7 @@ variable "annotated_image" {
 
 variable "bigquery_dataset" {
   type        = string
-  description = "Dataset to make for the back-fill's results; null makes none."
+  description = "BigQuery dataset to create for the back-fill's results; null: none."
   default     = null
   validation {
     condition     = var.bigquery_dataset == null || can(regex("^[A-Za-z0-9_]+$", var.bigquery_dataset))
@@ -166,6 +166,6 @@ variable "bigquery_dataset" {
 
 variable "gke_gpu" {
   type        = bool
-  description = "Whether there is a cluster with GPUs beside Cloud Run."
+  description = "Whether to create a GPU cluster in addition to Cloud Run."
   default     = false
 }

@@ -16,7 +16,7 @@ terraform {
     }
   }
 
-  # The state holds a generated password. For more than a trial, keep it in a private bucket:
+  # The state contains a generated password. Beyond a trial, keep it in a private bucket:
   # backend "gcs" {
   #   bucket = "my-terraform-state"
   #   prefix = "age-gender"

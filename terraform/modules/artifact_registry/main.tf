@@ -1,4 +1,4 @@
-# Where images are kept: scanned, cleaned up, with tags that nobody can move.
+# Image repository: scanning, clean-up, immutable tags.
 resource "google_artifact_registry_repository" "images" {
   project                = var.project_id
   location               = var.region

@@ -1,5 +1,5 @@
 output "url" {
-  description = "What image names begin with."
+  description = "Prefix of image names."
   value       = "${var.region}-docker.pkg.dev/${var.project_id}/${google_artifact_registry_repository.images.repository_id}"
 }
 

@@ -1,6 +1,6 @@
 variable "project_id" {
   type        = string
-  description = "Project that the repository belongs to."
+  description = "Project of the repository."
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
     error_message = "project_id must be a project ID: 6 to 30 lower-case letters, digits and hyphens."
@@ -9,7 +9,7 @@ variable "project_id" {
 
 variable "region" {
   type        = string
-  description = "Region of the repository; that of the services, or pulls cost money and time."
+  description = "Region of the repository. Use that of the services: pulls from elsewhere cost money and time."
   validation {
     condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
     error_message = "region must look like europe-west1."
@@ -22,29 +22,29 @@ variable "name" {
   default     = "age-gender"
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{0,61}[a-z0-9]$", var.name))
-    error_message = "name must be 2 to 63 lower-case letters, digits and hyphens and begin with a letter."
+    error_message = "name must be 2 to 63 lower-case letters, digits and hyphens, starting with a letter."
   }
 }
 
 variable "immutable_tags" {
   type        = bool
-  description = "Whether a tag, once pushed, can never point to another image. cloudbuild.yaml moves the tag buildcache, which needs false."
+  description = "Whether tags are immutable. cloudbuild.yaml moves the tag buildcache and needs false."
   default     = false
 }
 
 variable "vulnerability_scanning" {
   type        = bool
-  description = "Whether images are scanned as the project is set up to (the Container Scanning API costs per image); false switches it off here."
+  description = "Whether to scan images as configured in the project (the Container Scanning API costs per image)."
   default     = true
 }
 
 variable "keep_versions" {
   type        = number
-  description = "How many of the newest images of each name always stay: what one can roll back to."
+  description = "Number of newest images per name to keep, for roll-backs."
   default     = 10
   validation {
     condition     = var.keep_versions >= 2 && var.keep_versions <= 1000 && floor(var.keep_versions) == var.keep_versions
-    error_message = "keep_versions must be a whole number from 2 (the present image and the one before) to 1000."
+    error_message = "keep_versions must be a whole number from 2 (current and previous image) to 1000."
   }
 }
 
@@ -60,7 +60,7 @@ variable "delete_after_days" {
 
 variable "writers" {
   type        = list(string)
-  description = "Who may push, such as serviceAccount:… of the build."
+  description = "IAM members that may push, such as serviceAccount:… of the build."
   default     = []
   validation {
     condition     = alltrue([for w in var.writers : can(regex("^(user|group|serviceAccount|principal|principalSet):", w))])
@@ -74,6 +74,6 @@ variable "labels" {
   default     = {}
   validation {
     condition     = alltrue([for k, v in var.labels : can(regex("^[a-z][a-z0-9_-]{0,62}$", k)) && can(regex("^[a-z0-9_-]{0,63}$", v))])
-    error_message = "labels are lower-case letters, digits, hyphens and underscores, at most 63; names begin with a letter."
+    error_message = "labels must be at most 63 lower-case letters, digits, hyphens and underscores; names start with a letter."
   }
 }

@@ -1,10 +1,10 @@
-# Pictures put into one bucket are annotated into another: Eventarc brings each upload to a private
-# service; what keeps failing ends in a dead-letter topic; a job does what was there before.
+# Annotates the uploads of one bucket into another: Eventarc delivers each upload to a private
+# service, repeated failures go to a dead-letter topic, and a job processes existing pictures.
 
 locals {
   input_bucket  = var.create_input_bucket ? google_storage_bucket.input[0].name : var.input_bucket
   output_bucket = var.create_output_bucket ? google_storage_bucket.output[0].name : var.output_bucket
-  # Eventarc looks for a bucket's events where the bucket is.
+  # Eventarc triggers must be in the bucket's location.
   location = coalesce(var.bucket_location, var.region)
 
   concurrency = coalesce(var.concurrency, 4 * var.cpu)
@@ -19,25 +19,25 @@ locals {
       OUTPUT_PREFIX  = var.output_prefix
       ANNOTATE_IMAGE = var.annotated_image
     },
-    # One picture of 50 megapixels, the service's own limit, does not fit into less.
+    # The service's default of 50 megapixels does not fit into less.
     local.memory_mib < 1024 ? { MAX_PIXELS = "12000000" } : {},
     var.settings,
   )
-  # Of the service only; the job runs another program.
+  # For the service only; the job runs another program.
   service_settings = merge(local.settings, {
     FUNCTION_TARGET         = "annotate"
     FUNCTION_SIGNATURE_TYPE = "cloudevent"
     THREADS                 = tostring(local.concurrency + 4)
     ANNOTATE_IN_FLIGHT      = tostring(local.concurrency)
     MAX_QUEUE               = tostring(local.concurrency)
-    # Longer than one waits, Pub/Sub would bring the event again.
+    # If an event waits longer, Pub/Sub redelivers it.
     QUEUE_TIMEOUT = tostring(floor(var.timeout_seconds / 2))
   })
 }
 
 
-# --- Google's own identities. A project that has never used a service has none for it, and a role
-# cannot be given to nobody: so they are made, which changes nothing where they are there.
+# --- Google's service agents. They do not exist until a project first uses a service, and roles
+# need an existing identity, so create them. Existing ones are left alone.
 
 data "google_storage_project_service_account" "agent" {
   project = var.project_id
@@ -55,19 +55,19 @@ resource "google_project_service_identity" "eventarc" {
   service  = "eventarc.googleapis.com"
 }
 
-# Eventarc looks at the bucket, and makes the topic and subscription that events come by.
+# Eventarc reads the bucket's metadata and creates the topic and subscription.
 resource "google_project_iam_member" "eventarc_works" {
-  #checkov:skip=CKV_GCP_49: the role that Google gives this identity of its own
+  #checkov:skip=CKV_GCP_49: the role Google assigns to this service agent
   project = var.project_id
   role    = "roles/eventarc.serviceAgent"
   member  = google_project_service_identity.eventarc.member
 }
 
 
-# --- The buckets.
+# --- Buckets
 
 resource "google_storage_bucket" "input" {
-  #checkov:skip=CKV_GCP_78: input_versioning says whether
+  #checkov:skip=CKV_GCP_78: set by input_versioning
   count                       = var.create_input_bucket ? 1 : 0
   project                     = var.project_id
   name                        = var.input_bucket
@@ -108,7 +108,7 @@ resource "google_storage_bucket" "input" {
 }
 
 resource "google_storage_bucket" "output" {
-  #checkov:skip=CKV_GCP_78: output_versioning says whether
+  #checkov:skip=CKV_GCP_78: set by output_versioning
   count                       = var.create_output_bucket ? 1 : 0
   project                     = var.project_id
   name                        = var.output_bucket
@@ -136,8 +136,8 @@ resource "google_storage_bucket" "output" {
 }
 
 
-# --- The service that annotates. It reads pictures and adds results; it can neither change nor
-# delete anything, so that an event that comes twice cannot either.
+# --- The service. It reads pictures and adds results, but cannot change or delete anything, so a
+# repeated event cannot either.
 
 resource "google_service_account" "annotate" {
   project      = var.project_id
@@ -205,7 +205,7 @@ resource "google_cloud_run_v2_service" "annotate" {
         }
       }
 
-      # A service for events answers no GET, so the port is all that a probe can ask for.
+      # An event service does not answer GET, so probe the port.
       startup_probe {
         period_seconds    = 1
         timeout_seconds   = 1
@@ -218,7 +218,7 @@ resource "google_cloud_run_v2_service" "annotate" {
   }
 
   lifecycle {
-    # Releases are the pipeline's; see the module cloud_run.
+    # cloudbuild.yaml manages releases; see the module cloud_run.
     ignore_changes = [
       client,
       client_version,
@@ -230,7 +230,7 @@ resource "google_cloud_run_v2_service" "annotate" {
     ]
     precondition {
       condition     = var.cpu < 4 || local.memory_mib >= (var.cpu >= 8 ? 4096 : 2048)
-      error_message = "Cloud Run wants at least 2Gi of memory with 4 CPUs and 4Gi with 8."
+      error_message = "Cloud Run requires at least 2Gi of memory with 4 CPUs and 4Gi with 8."
     }
   }
 
@@ -242,7 +242,7 @@ resource "google_cloud_run_v2_service" "annotate" {
 }
 
 
-# --- The trigger, with an identity that may call this service and nothing else.
+# --- The trigger. Its identity may only call this service.
 
 resource "google_service_account" "trigger" {
   project      = var.project_id
@@ -264,7 +264,7 @@ resource "google_cloud_run_v2_service_iam_member" "trigger_invokes" {
   member   = google_service_account.trigger.member
 }
 
-# Cloud Storage tells of uploads through Pub/Sub, under its own identity.
+# Cloud Storage publishes uploads to Pub/Sub through its own service agent.
 resource "google_project_iam_member" "storage_publishes" {
   project = var.project_id
   role    = "roles/pubsub.publisher"
@@ -303,8 +303,8 @@ resource "google_eventarc_trigger" "uploads" {
 }
 
 
-# --- What keeps failing: after max_delivery_attempts an event goes to a topic of its own, where it
-# waits for somebody to look and to send it again.
+# --- Dead letters: after max_delivery_attempts an event moves to a topic of its own and waits
+# for someone to inspect and resend it.
 
 resource "google_pubsub_topic" "dead_letters" {
   project                    = var.project_id
@@ -333,7 +333,7 @@ resource "google_pubsub_topic_iam_member" "dead_letters_published" {
   member  = google_project_service_identity.pubsub.member
 }
 
-# Pub/Sub takes a message off the trigger's subscription when it moves it.
+# To move a message, Pub/Sub must acknowledge it on the trigger's subscription.
 resource "google_pubsub_subscription_iam_member" "dead_letters_moved" {
   project      = var.project_id
   subscription = local.subscription
@@ -342,8 +342,8 @@ resource "google_pubsub_subscription_iam_member" "dead_letters_moved" {
 }
 
 locals {
-  # Eventarc makes the trigger's subscription itself: its name is known after the trigger is made,
-  # and the provider cannot change it. (Without a cloud, as in our tests, there is none.)
+  # Eventarc creates the trigger's subscription: its name is known only afterwards, and the
+  # provider cannot change it. (In tests there is none.)
   subscription = try(google_eventarc_trigger.uploads.transport[0].pubsub[0].subscription, "made-by-eventarc")
   retry_command = join(" ", [
     "gcloud pubsub subscriptions update",
@@ -371,8 +371,8 @@ resource "terraform_data" "retry_policy" {
 }
 
 
-# --- The back-fill: what was in the bucket before the trigger, in shards. Its manifest is written
-# anew by each run, so its identity may replace results, too.
+# --- The back-fill: processes existing pictures, in shards. Each run rewrites its manifest, so its
+# identity may also replace objects.
 
 resource "google_service_account" "backfill" {
   project      = var.project_id
@@ -417,7 +417,7 @@ resource "google_cloud_run_v2_job" "backfill" {
           limits = { cpu = tostring(var.backfill_cpu), memory = var.memory }
         }
 
-        # Which share is whose comes from Cloud Run: CLOUD_RUN_TASK_INDEX and _COUNT.
+        # Cloud Run sets CLOUD_RUN_TASK_INDEX and _COUNT, which divide the work.
         dynamic "env" {
           for_each = local.settings
           content {
@@ -439,7 +439,7 @@ resource "google_cloud_run_v2_job" "backfill" {
     ]
     precondition {
       condition     = var.backfill_cpu < 4 || local.memory_mib >= (var.backfill_cpu >= 8 ? 4096 : 2048)
-      error_message = "Cloud Run wants at least 2Gi of memory with 4 CPUs and 4Gi with 8."
+      error_message = "Cloud Run requires at least 2Gi of memory with 4 CPUs and 4Gi with 8."
     }
   }
 
@@ -450,7 +450,7 @@ resource "google_cloud_run_v2_job" "backfill" {
 }
 
 
-# --- The back-fill's manifests as a table.
+# --- A table over the back-fill's manifests
 
 resource "google_bigquery_dataset" "results" {
   count                      = var.bigquery_dataset == null ? 0 : 1
@@ -463,17 +463,17 @@ resource "google_bigquery_dataset" "results" {
 }
 
 resource "google_bigquery_table" "pictures" {
-  #checkov:skip=CKV_GCP_121: a view of files, which stay
+  #checkov:skip=CKV_GCP_121: a view of files, which remain
   count               = var.bigquery_dataset == null ? 0 : 1
   project             = var.project_id
   dataset_id          = google_bigquery_dataset.results[0].dataset_id
   table_id            = "pictures"
-  description         = "One row for each picture that the back-fill went through"
+  description         = "One row per picture of the back-fill"
   deletion_protection = false
   labels              = var.labels
 
   external_data_configuration {
-    # The schema is written out: there are no files to guess it from before the first run.
+    # An explicit schema: before the first run there are no files to infer it from.
     autodetect            = false
     source_format         = "NEWLINE_DELIMITED_JSON"
     source_uris           = ["gs://${local.output_bucket}/${var.output_prefix}manifest-*.jsonl"]

@@ -1,6 +1,6 @@
 variable "project_id" {
   type        = string
-  description = "Project that everything belongs to."
+  description = "Project of all resources."
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
     error_message = "project_id must be a project ID: 6 to 30 lower-case letters, digits and hyphens."
@@ -18,7 +18,7 @@ variable "region" {
 
 variable "bucket_location" {
   type        = string
-  description = "Location of the buckets and of the trigger: that of an input bucket that is there already, or a region, or EU, US or ASIA; null means region."
+  description = "Location of the buckets and the trigger: a region, EU, US or ASIA; that of an existing input bucket. null: region."
   default     = null
   validation {
     condition     = var.bucket_location == null || can(regex("^([a-z]+-[a-z]+[0-9]+|(?i:EU|US|ASIA))$", var.bucket_location))
@@ -28,20 +28,20 @@ variable "bucket_location" {
 
 variable "name" {
   type        = string
-  description = "Name of the service; the trigger, job, topic and identities are named after it."
+  description = "Name of the service, and prefix of trigger, job, topic and identities."
   default     = "age-gender-annotate"
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,24}[a-z0-9]$", var.name))
-    error_message = "name must be 6 to 26 lower-case letters, digits and hyphens and begin with a letter (a service account's name has 30)."
+    error_message = "name must be 6 to 26 lower-case letters, digits and hyphens, starting with a letter (service account names have at most 30)."
   }
 }
 
 variable "image" {
   type        = string
-  description = "Image to begin with, best by digest: HOST/PROJECT/REPOSITORY/NAME@sha256:…. Later images come by releases."
+  description = "Initial image, preferably by digest: HOST/PROJECT/REPOSITORY/NAME@sha256:…. Releases replace it."
   validation {
     condition     = can(regex("^[a-z0-9.-]+(:[0-9]+)?/[a-z0-9._/-]+(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?$", var.image))
-    error_message = "image must be a full image name, with a tag or, better, a digest."
+    error_message = "image must be a full image name with a tag or, preferably, a digest."
   }
 }
 
@@ -50,58 +50,58 @@ variable "input_bucket" {
   description = "Bucket whose uploads are annotated."
   validation {
     condition     = can(regex("^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", var.input_bucket))
-    error_message = "input_bucket must be a bucket's plain name."
+    error_message = "input_bucket must be a bucket name."
   }
 }
 
 variable "output_bucket" {
   type        = string
-  description = "Bucket for the results; another one than input_bucket."
+  description = "Bucket for results; not input_bucket."
   validation {
     condition     = can(regex("^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", var.output_bucket))
-    error_message = "output_bucket must be a bucket's plain name."
+    error_message = "output_bucket must be a bucket name."
   }
   validation {
     condition     = var.output_bucket != var.input_bucket
-    error_message = "output_bucket must not be input_bucket: results would be uploads again."
+    error_message = "output_bucket must differ from input_bucket: results would trigger events."
   }
 }
 
 variable "create_input_bucket" {
   type        = bool
-  description = "Whether to make the input bucket; false uses one that is there."
+  description = "Whether to create the input bucket; false: use an existing one."
   default     = true
 }
 
 variable "create_output_bucket" {
   type        = bool
-  description = "Whether to make the output bucket; false uses one that is there."
+  description = "Whether to create the output bucket; false: use an existing one."
   default     = true
 }
 
 variable "input_prefix" {
   type        = string
-  description = "Only objects whose names start with this are annotated."
+  description = "Prefix of the object names to annotate."
   default     = ""
   validation {
     condition     = !startswith(var.input_prefix, "/") && !startswith(var.input_prefix, "gs:")
-    error_message = "input_prefix is what objects' names start with, such as uploads/: without bucket and leading slash."
+    error_message = "input_prefix must be an object name prefix such as uploads/, without bucket or leading slash."
   }
 }
 
 variable "output_prefix" {
   type        = string
-  description = "What the names of results start with."
+  description = "Prefix of the results' names."
   default     = ""
   validation {
     condition     = !startswith(var.output_prefix, "/") && !startswith(var.output_prefix, "gs:") && length(var.output_prefix) <= 512
-    error_message = "output_prefix is what results' names start with, such as run-1/: without bucket and leading slash, at most 512 bytes."
+    error_message = "output_prefix must be an object name prefix such as run-1/, without bucket or leading slash, at most 512 bytes."
   }
 }
 
 variable "annotated_image" {
   type        = string
-  description = "Whether a JPEG is written beside each result: none, drawn (boxes and labels) or blurred (faces unrecognisable)."
+  description = "JPEG to write with each result: none, drawn (boxes and labels) or blurred (faces unrecognisable)."
   default     = "none"
   validation {
     condition     = contains(["none", "drawn", "blurred"], var.annotated_image)
@@ -111,19 +111,19 @@ variable "annotated_image" {
 
 variable "input_versioning" {
   type        = bool
-  description = "Whether the input bucket keeps pictures that are overwritten or deleted, for 30 days."
+  description = "Whether the input bucket keeps overwritten and deleted pictures for 30 days."
   default     = false
 }
 
 variable "output_versioning" {
   type        = bool
-  description = "Whether the output bucket keeps results that are replaced. They carry their picture's generation anyway."
+  description = "Whether the output bucket keeps replaced results. Result names contain the picture's generation anyway."
   default     = false
 }
 
 variable "input_days" {
   type        = number
-  description = "Days after which pictures are deleted; null keeps them."
+  description = "Days after which pictures are deleted; null: never."
   default     = null
   validation {
     condition     = var.input_days == null || try(var.input_days >= 1 && floor(var.input_days) == var.input_days, false)
@@ -133,7 +133,7 @@ variable "input_days" {
 
 variable "output_days" {
   type        = number
-  description = "Days after which results are deleted; null keeps them."
+  description = "Days after which results are deleted; null: never."
   default     = null
   validation {
     condition     = var.output_days == null || try(var.output_days >= 1 && floor(var.output_days) == var.output_days, false)
@@ -143,13 +143,13 @@ variable "output_days" {
 
 variable "force_destroy" {
   type        = bool
-  description = "Whether terraform destroy deletes the buckets even with objects in them."
+  description = "Whether terraform destroy deletes buckets that are not empty."
   default     = false
 }
 
 variable "cpu" {
   type        = number
-  description = "CPUs of an instance of the service."
+  description = "CPUs per service instance."
   default     = 2
   validation {
     condition     = contains([1, 2, 4, 6, 8], var.cpu)
@@ -159,17 +159,17 @@ variable "cpu" {
 
 variable "memory" {
   type        = string
-  description = "Memory of an instance of the service, and of each of the job's tasks."
+  description = "Memory per service instance and per job task."
   default     = "1Gi"
   validation {
     condition     = can(regex("^[1-9][0-9]*(Mi|Gi)$", var.memory)) && try(tonumber(regex("^[0-9]+", var.memory)) * (endswith(var.memory, "Gi") ? 1024 : 1), 0) >= 512
-    error_message = "memory must be at least 512Mi, written like 512Mi or 2Gi."
+    error_message = "memory must be at least 512Mi, in the form 512Mi or 2Gi."
   }
 }
 
 variable "concurrency" {
   type        = number
-  description = "Events that an instance works on at a time. null means 4 for each CPU: nobody waits for them, and storage is what they wait for."
+  description = "Concurrent events per instance. null: 4 per CPU, since latency does not matter and events mostly wait for storage."
   default     = null
   validation {
     condition     = var.concurrency == null || try(var.concurrency >= 1 && var.concurrency <= 64 && floor(var.concurrency) == var.concurrency, false)
@@ -179,7 +179,7 @@ variable "concurrency" {
 
 variable "max_instances" {
   type        = number
-  description = "Most instances: the limit of what a flood of uploads can cost. The rest waits in Pub/Sub."
+  description = "Maximum number of instances, which caps what a flood of uploads can cost. Further events wait in Pub/Sub."
   default     = 10
   validation {
     condition     = var.max_instances >= 1 && var.max_instances <= 1000 && floor(var.max_instances) == var.max_instances
@@ -189,7 +189,7 @@ variable "max_instances" {
 
 variable "timeout_seconds" {
   type        = number
-  description = "Longest an event may take. Pub/Sub waits no longer than 600 seconds for an answer."
+  description = "Maximum seconds per event. Pub/Sub waits at most 600 seconds for a response."
   default     = 120
   validation {
     condition     = var.timeout_seconds >= 10 && var.timeout_seconds <= 600
@@ -199,7 +199,7 @@ variable "timeout_seconds" {
 
 variable "max_delivery_attempts" {
   type        = number
-  description = "How often an event is tried before it goes to the dead-letter topic."
+  description = "Delivery attempts before an event goes to the dead-letter topic."
   default     = 10
   validation {
     condition     = var.max_delivery_attempts >= 5 && var.max_delivery_attempts <= 100 && floor(var.max_delivery_attempts) == var.max_delivery_attempts
@@ -209,13 +209,13 @@ variable "max_delivery_attempts" {
 
 variable "set_retry_policy" {
   type        = bool
-  description = "Whether terraform apply calls gcloud to give the trigger's subscription its retry policy and dead-letter topic, which the provider cannot. With false, run the output retry_command yourself."
+  description = "Whether terraform apply calls gcloud to set the subscription's retry policy and dead-letter topic, which the provider cannot do. false: run the output retry_command yourself."
   default     = true
 }
 
 variable "backfill_shards" {
   type        = number
-  description = "Tasks that a back-fill is divided into; all run at the same time."
+  description = "Number of parallel tasks of a back-fill."
   default     = 4
   validation {
     condition     = var.backfill_shards >= 1 && var.backfill_shards <= 1000 && floor(var.backfill_shards) == var.backfill_shards
@@ -225,7 +225,7 @@ variable "backfill_shards" {
 
 variable "backfill_cpu" {
   type        = number
-  description = "CPUs of each of the back-fill's tasks. As many pictures are judged at a time, each on one: more CPUs want more memory and save nothing."
+  description = "CPUs per back-fill task. Each processes one picture at a time: more CPUs per task need more memory and save nothing."
   default     = 1
   validation {
     condition     = contains([1, 2, 4, 8], var.backfill_cpu)
@@ -235,7 +235,7 @@ variable "backfill_cpu" {
 
 variable "bigquery_dataset" {
   type        = string
-  description = "Name of a BigQuery dataset to make, with a table over the back-fill's manifests; null makes none."
+  description = "BigQuery dataset to create, with a table over the back-fill's manifests; null: none."
   default     = null
   validation {
     condition     = var.bigquery_dataset == null || can(regex("^[A-Za-z0-9_]+$", var.bigquery_dataset))
@@ -245,15 +245,15 @@ variable "bigquery_dataset" {
 
 variable "settings" {
   type        = map(string)
-  description = "Further settings of service and job, by their names in the environment, such as ANNOTATE_MIN_FACE = \"40\"."
+  description = "Additional environment variables of service and job, such as ANNOTATE_MIN_FACE = \"40\"."
   default     = {}
   validation {
     condition     = alltrue([for k in keys(var.settings) : can(regex("^[A-Z][A-Z0-9_]*$", k))])
-    error_message = "names in settings are written in capitals, such as MAX_PIXELS."
+    error_message = "names in settings must be upper case, such as MAX_PIXELS."
   }
   validation {
     condition     = length(setintersection(keys(var.settings), ["FUNCTION_SIGNATURE_TYPE", "FUNCTION_TARGET", "INPUT_BUCKET", "OUTPUT_BUCKET", "PORT", "THREADS"])) == 0
-    error_message = "settings must not hold what the module itself sets; the buckets have variables, PORT is Cloud Run's."
+    error_message = "settings must not repeat what the module sets; the buckets have variables, Cloud Run sets PORT."
   }
 }
 
@@ -265,10 +265,10 @@ variable "deletion_protection" {
 
 variable "labels" {
   type        = map(string)
-  description = "Labels of all that can have some."
+  description = "Labels for all resources that support them."
   default     = {}
   validation {
     condition     = alltrue([for k, v in var.labels : can(regex("^[a-z][a-z0-9_-]{0,62}$", k)) && can(regex("^[a-z0-9_-]{0,63}$", v))])
-    error_message = "labels are lower-case letters, digits, hyphens and underscores, at most 63; names begin with a letter."
+    error_message = "labels must be at most 63 lower-case letters, digits, hyphens and underscores; names start with a letter."
   }
 }

@@ -1,19 +1,19 @@
-# POST /predict on Cloud Run: one service, its own identity, its password in Secret Manager.
+# POST /predict on Cloud Run: a service with its own identity and a password in Secret Manager.
 
 locals {
   concurrency = coalesce(var.concurrency, 8 * var.cpu)
-  # The framework's threads take what Cloud Run sends at a time, and some are left over for probes.
+  # Enough threads for all that Cloud Run sends, plus some for probes.
   threads = local.concurrency + 8
-  # All that Cloud Run sends to an instance is admitted; it starts another instance before our own
-  # queue would have to answer 429.
+  # The queue admits all that Cloud Run sends, so that it starts another instance before we would
+  # return 429.
   max_queue = local.concurrency
 
   generated   = var.password == null && var.password_secret == null
   own_secret  = var.password_secret == null
   secret_id   = local.own_secret ? google_secret_manager_secret.password[0].secret_id : var.password_secret
   secret_name = local.own_secret ? google_secret_manager_secret.password[0].id : "projects/${var.project_id}/secrets/${var.password_secret}"
-  # A number where we know it: then a new password makes a new revision, and all instances change
-  # together. "latest" is read whenever an instance starts.
+  # A version number where we know it, so that a new password creates a new revision and all
+  # instances change together. "latest" is read whenever an instance starts.
   secret_version = local.own_secret ? google_secret_manager_secret_version.password[0].version : "latest"
 
   memory_mib = tonumber(regex("^[0-9]+", var.memory)) * (endswith(var.memory, "Gi") ? 1024 : 1)
@@ -27,7 +27,7 @@ locals {
       REQUIRE_STRONG_AUTH     = "true"
       BASIC_AUTH_USERNAME     = var.username
     },
-    # One picture of 50 megapixels, the service's own limit, does not fit into less.
+    # The service's default of 50 megapixels does not fit into less.
     local.memory_mib < 1024 ? { MAX_PIXELS = "12000000" } : {},
     length(var.picture_buckets) > 0 ? { GCS_BUCKETS = join(",", var.picture_buckets) } : {},
     var.gpu ? { ENGINE = "tensorflow", GPU = "True", GPU_FRACTION = "0.9" } : {},
@@ -35,7 +35,7 @@ locals {
   )
 }
 
-# The identity of the service: it can read its password, and the buckets that are named, no more.
+# The service's identity: it can read its password and the listed buckets, nothing else.
 resource "google_service_account" "service" {
   project      = var.project_id
   account_id   = "${var.name}-run"
@@ -45,7 +45,7 @@ resource "google_service_account" "service" {
 resource "random_password" "basic_auth" {
   count  = local.generated ? 1 : 0
   length = 32
-  # Every client and shell can carry it as it is.
+  # No special characters, so that no client or shell needs to quote it.
   special = false
 }
 
@@ -65,7 +65,7 @@ resource "google_secret_manager_secret_version" "password" {
   secret      = google_secret_manager_secret.password[0].id
   secret_data = local.generated ? random_password.basic_auth[0].result : var.password
 
-  # Revisions one may roll back to go on needing the password that they were made with.
+  # Older revisions still need the password they were created with.
   deletion_policy = "ABANDON"
 
   lifecycle {
@@ -91,7 +91,7 @@ resource "google_cloud_run_v2_service" "predict" {
   project             = var.project_id
   location            = var.region
   name                = var.name
-  description         = "Finds faces and tells ages and genders: POST /predict"
+  description         = "Detects faces and estimates ages and genders: POST /predict"
   ingress             = var.ingress
   deletion_protection = var.deletion_protection
   labels              = var.labels
@@ -101,7 +101,7 @@ resource "google_cloud_run_v2_service" "predict" {
     timeout                          = "${var.timeout_seconds}s"
     max_instance_request_concurrency = local.concurrency
     execution_environment            = "EXECUTION_ENVIRONMENT_GEN2"
-    # A second zone holds a GPU in reserve at twice the price; we go without.
+    # Zonal redundancy doubles the price of a GPU; do without.
     gpu_zonal_redundancy_disabled = var.gpu ? true : null
 
     scaling {
@@ -129,7 +129,7 @@ resource "google_cloud_run_v2_service" "predict" {
           { cpu = tostring(var.cpu), memory = var.memory },
           var.gpu ? { "nvidia.com/gpu" = "1" } : {},
         )
-        # CPU is paid for while requests are served; with a GPU the instance is paid for as a whole.
+        # CPU is billed per request; with a GPU the whole instance is billed.
         cpu_idle          = !var.gpu
         startup_cpu_boost = true
       }
@@ -152,8 +152,8 @@ resource "google_cloud_run_v2_service" "predict" {
         }
       }
 
-      # /health answers without a model: it says that the process listens. (/healthz is no use
-      # here, Google's front end keeps that path for itself.)
+      # /health needs no model: it shows that the process listens. (Not /healthz, which Google's
+      # front end intercepts.)
       startup_probe {
         initial_delay_seconds = 0
         period_seconds        = var.gpu ? 5 : 1
@@ -178,8 +178,8 @@ resource "google_cloud_run_v2_service" "predict" {
   }
 
   lifecycle {
-    # Releases are the pipeline's: it deploys an image by digest and moves traffic after a smoke
-    # test. Terraform owns the configuration and must not undo that.
+    # cloudbuild.yaml deploys images by digest and moves traffic after a smoke test. Terraform
+    # owns the configuration and must not undo that.
     ignore_changes = [
       client,
       client_version,
@@ -191,7 +191,7 @@ resource "google_cloud_run_v2_service" "predict" {
     ]
     precondition {
       condition     = var.cpu < 4 || local.memory_mib >= (var.cpu >= 8 ? 4096 : 2048)
-      error_message = "Cloud Run wants at least 2Gi of memory with 4 CPUs and 4Gi with 8."
+      error_message = "Cloud Run requires at least 2Gi of memory with 4 CPUs and 4Gi with 8."
     }
     precondition {
       condition     = !var.gpu || (var.cpu >= 4 && local.memory_mib >= 16384)
@@ -199,15 +199,15 @@ resource "google_cloud_run_v2_service" "predict" {
     }
     precondition {
       condition     = var.min_instances <= var.max_instances
-      error_message = "min_instances must not be above max_instances."
+      error_message = "min_instances must be at most max_instances."
     }
   }
 
-  # A revision starts only where its identity can read the password.
+  # A revision only starts if its identity can read the password.
   depends_on = [google_secret_manager_secret_iam_member.service]
 }
 
-# Public means that Google lets everyone through to our own password. Otherwise callers need both.
+# Public: Google lets everyone through to our own password. Otherwise callers need both.
 resource "google_cloud_run_v2_service_iam_member" "invokers" {
   for_each = toset(var.public ? ["allUsers"] : var.invokers)
   project  = var.project_id

@@ -19,15 +19,15 @@ output "password_secret" {
 }
 
 output "username" {
-  description = "User name of Basic authentication."
+  description = "User name for Basic authentication."
   value       = var.username
 }
 
 output "curl" {
-  description = "Command that asks about a picture, ready to paste."
+  description = "Command that sends a picture, ready to paste."
   value = join(" ", compact([
     "curl -sS",
-    # Authorization carries our own password; Google takes its token from this header instead.
+    # Authorization carries our own password, so Google's token goes into this header.
     var.public ? "" : "-H \"X-Serverless-Authorization: Bearer $(gcloud auth print-identity-token)\"",
     "-u \"${var.username}:$(gcloud secrets versions access latest --secret=${local.secret_id} --project=${var.project_id})\"",
     "-F image=@photo.jpg -F return_image=false",

@@ -1,6 +1,6 @@
-# POST /predict with a GPU on Kubernetes: a cluster whose GPU machines come and go with the pods,
-# identities without keys, and the manifests, rendered. kubectl applies those: a Kubernetes provider
-# that is configured from a cluster of the same apply breaks as soon as the cluster is replaced.
+# POST /predict with a GPU on Kubernetes: a cluster whose GPU machines scale with the pods,
+# keyless identities, and the rendered manifests. kubectl applies them, because a Kubernetes provider
+# configured from a cluster of the same apply breaks when that cluster is replaced.
 
 locals {
   autopilot = var.mode == "autopilot"
@@ -32,9 +32,9 @@ locals {
 resource "google_container_cluster" "this" {
   #checkov:skip=CKV_GCP_12: Dataplane V2 enforces network policies by itself
   #checkov:skip=CKV_GCP_20: the control plane has no IP address to allow
-  #checkov:skip=CKV_GCP_61: always on with Autopilot, set for the other mode
-  #checkov:skip=CKV_GCP_65: who may do what is for IAM to say, not for Google Groups
-  #checkov:skip=CKV_GCP_69: always on with Autopilot, set on the node pools of the other mode
+  #checkov:skip=CKV_GCP_61: always on with Autopilot, set in standard mode
+  #checkov:skip=CKV_GCP_65: IAM manages permissions, not Google Groups
+  #checkov:skip=CKV_GCP_69: always on with Autopilot, set on the node pools in standard mode
   project             = var.project_id
   location            = var.region
   name                = var.name
@@ -43,7 +43,7 @@ resource "google_container_cluster" "this" {
   subnetwork          = var.subnetwork
   resource_labels     = var.labels
 
-  # Autopilot brings all of these itself and lets nobody set them.
+  # Autopilot sets all of these itself and does not let us.
   enable_autopilot            = local.autopilot ? true : null
   remove_default_node_pool    = local.autopilot ? null : true
   initial_node_count          = local.autopilot ? null : 1
@@ -57,7 +57,7 @@ resource "google_container_cluster" "this" {
     }
   }
 
-  # Its nodes run under the identity that those of our own pools have.
+  # Its nodes share the identity of our own pools.
   dynamic "cluster_autoscaling" {
     for_each = local.autopilot ? [google_service_account.nodes.email] : []
     content {
@@ -76,7 +76,7 @@ resource "google_container_cluster" "this" {
     enable_private_nodes = true
   }
 
-  # kubectl comes through Google's front end, by IAM. The control plane has no address to attack.
+  # kubectl connects through Google's front end with IAM. The control plane has no IP address.
   control_plane_endpoints_config {
     dns_endpoint_config {
       allow_external_traffic = true
@@ -86,7 +86,7 @@ resource "google_container_cluster" "this" {
     }
   }
 
-  # Which images may run is the project's policy to say; without one, all may.
+  # The project's policy decides which images may run; without one, all may.
   binary_authorization {
     evaluation_mode = "PROJECT_SINGLETON_POLICY_ENFORCE"
   }
@@ -100,7 +100,7 @@ resource "google_container_cluster" "this" {
   ip_allocation_policy {}
 }
 
-# Kubernetes' own pods; they would keep a GPU machine from going away.
+# For system pods, which would otherwise keep a GPU machine alive.
 resource "google_container_node_pool" "system" {
   count          = local.autopilot ? 0 : 1
   project        = var.project_id
@@ -141,7 +141,7 @@ resource "google_container_node_pool" "gpu" {
   cluster        = google_container_cluster.this.name
   name           = "gpu"
 
-  # No pod, no machine, no cost.
+  # Scale to zero with the pods.
   autoscaling {
     total_min_node_count = 0
     total_max_node_count = var.max_replicas
@@ -186,12 +186,12 @@ resource "google_container_node_pool" "gpu" {
   lifecycle {
     precondition {
       condition     = var.gpu_type != "nvidia-l4" || startswith(var.machine_type, "g2-")
-      error_message = "An L4 goes with a machine_type g2-…; others (nvidia-tesla-t4) with n1-…."
+      error_message = "An L4 needs a machine_type g2-…; others (nvidia-tesla-t4) need n1-…."
     }
   }
 }
 
-# Of the machines: what a node needs to live, and pulling our image.
+# Identity of the nodes: run, and pull our image.
 resource "google_service_account" "nodes" {
   project      = var.project_id
   account_id   = "${var.name}-node"
@@ -212,7 +212,7 @@ resource "google_artifact_registry_repository_iam_member" "nodes" {
   member     = google_service_account.nodes.member
 }
 
-# Of the pods: Kubernetes' service account stands for it, without keys (Workload Identity).
+# Identity of the pods, through Workload Identity.
 resource "google_service_account" "pods" {
   project      = var.project_id
   account_id   = "${var.name}-pod"
@@ -224,7 +224,7 @@ resource "google_service_account_iam_member" "pods" {
   role               = "roles/iam.workloadIdentityUser"
   member             = "serviceAccount:${var.project_id}.svc.id.goog[${var.namespace}/${var.name}]"
 
-  # The workload pool is there once the project has a cluster.
+  # The workload pool exists once the project has a cluster.
   depends_on = [google_container_cluster.this]
 }
 

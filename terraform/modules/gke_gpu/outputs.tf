@@ -4,12 +4,12 @@ output "cluster" {
 }
 
 output "manifests" {
-  description = "All that kubectl applies, in one file."
+  description = "All manifests, in one file, for kubectl."
   value       = join("---\n", local.manifests)
 }
 
 output "apply_command" {
-  description = "Commands that bring password and manifests into the cluster; MANIFESTS is where the output manifests was written to."
+  description = "Commands that apply password and manifests; MANIFESTS is the file with the output manifests."
   value = join(" && ", [
     "gcloud container clusters get-credentials ${google_container_cluster.this.name} --dns-endpoint --location=${var.region} --project=${var.project_id}",
     "kubectl create namespace ${var.namespace} --dry-run=client -o yaml | kubectl apply -f -",

@@ -1,6 +1,6 @@
 variable "project_id" {
   type        = string
-  description = "Project that the cluster belongs to."
+  description = "Project of the cluster."
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
     error_message = "project_id must be a project ID: 6 to 30 lower-case letters, digits and hyphens."
@@ -9,7 +9,7 @@ variable "project_id" {
 
 variable "region" {
   type        = string
-  description = "Region of the cluster; one that has the GPU, such as europe-west1 for an L4."
+  description = "Region of the cluster. It must offer the GPU, such as europe-west1 for an L4."
   validation {
     condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
     error_message = "region must look like europe-west1."
@@ -18,7 +18,7 @@ variable "region" {
 
 variable "zones" {
   type        = list(string)
-  description = "Zones of the machines in mode standard: those of the region that have the GPU; null leaves it to Google."
+  description = "Zones of the machines in standard mode; they must offer the GPU. null: Google chooses."
   default     = null
   validation {
     condition     = var.zones == null || try(alltrue([for z in var.zones : can(regex("^[a-z]+-[a-z]+[0-9]+-[a-z]$", z))]), false)
@@ -28,11 +28,11 @@ variable "zones" {
 
 variable "name" {
   type        = string
-  description = "Name of the cluster and of the workload; identities are named after it."
+  description = "Name of the cluster and the workload, and prefix of the identities."
   default     = "age-gender-gpu"
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,23}[a-z0-9]$", var.name))
-    error_message = "name must be 6 to 25 lower-case letters, digits and hyphens and begin with a letter (a service account's name has 30)."
+    error_message = "name must be 6 to 25 lower-case letters, digits and hyphens, starting with a letter (service account names have at most 30)."
   }
 }
 
@@ -48,16 +48,16 @@ variable "namespace" {
 
 variable "image" {
   type        = string
-  description = "Image of the target gpu, best by digest: HOST/PROJECT/REPOSITORY/NAME@sha256:…."
+  description = "Image of the target gpu, preferably by digest: HOST/PROJECT/REPOSITORY/NAME@sha256:…."
   validation {
     condition     = can(regex("^[a-z0-9.-]+(:[0-9]+)?/[a-z0-9._/-]+(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?$", var.image))
-    error_message = "image must be a full image name, with a tag or, better, a digest."
+    error_message = "image must be a full image name with a tag or, preferably, a digest."
   }
 }
 
 variable "repository" {
   type        = string
-  description = "Artifact Registry repository that the image is in; the nodes get to read it."
+  description = "Artifact Registry repository of the image; the nodes are allowed to read it."
   default     = "age-gender"
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{0,61}[a-z0-9]$", var.repository))
@@ -76,7 +76,7 @@ variable "repository_location" {
 
 variable "mode" {
   type        = string
-  description = "autopilot: Google runs the machines, paid by pod. standard: a pool of GPU machines that shrinks to none, paid by machine."
+  description = "autopilot: Google manages the machines, billed per pod. standard: a pool of GPU machines that scales to zero, billed per machine."
   default     = "autopilot"
   validation {
     condition     = contains(["autopilot", "standard"], var.mode)
@@ -96,7 +96,7 @@ variable "gpu_type" {
 
 variable "machine_type" {
   type        = string
-  description = "Machine of the GPU pool in mode standard."
+  description = "Machine type of the GPU pool in standard mode."
   default     = "g2-standard-8"
   validation {
     condition     = can(regex("^[a-z][0-9a-z]*-[a-z]+-[0-9]+g?$", var.machine_type))
@@ -106,13 +106,13 @@ variable "machine_type" {
 
 variable "spot" {
   type        = bool
-  description = "Whether the GPU pool of mode standard takes machines that are cheaper and may go at any time."
+  description = "Whether the GPU pool in standard mode uses spot machines, which are cheaper but can be reclaimed."
   default     = false
 }
 
 variable "cpu" {
   type        = number
-  description = "CPUs of a pod; decoding keeps several busy for one GPU."
+  description = "CPUs per pod; decoding for one GPU keeps several busy."
   default     = 4
   validation {
     condition     = var.cpu >= 2 && var.cpu <= 96 && floor(var.cpu) == var.cpu
@@ -122,17 +122,17 @@ variable "cpu" {
 
 variable "memory" {
   type        = string
-  description = "Memory of a pod."
+  description = "Memory per pod."
   default     = "12Gi"
   validation {
     condition     = can(regex("^([4-9]|[1-9][0-9]+)Gi$", var.memory))
-    error_message = "memory must be at least 4Gi, written like 12Gi."
+    error_message = "memory must be at least 4Gi, in the form 12Gi."
   }
 }
 
 variable "concurrency" {
   type        = number
-  description = "Requests that a pod takes at a time; threads and queue are sized to it."
+  description = "Concurrent requests per pod; threads and queue are sized accordingly."
   default     = 64
   validation {
     condition     = var.concurrency >= 1 && var.concurrency <= 250 && floor(var.concurrency) == var.concurrency
@@ -142,7 +142,7 @@ variable "concurrency" {
 
 variable "min_replicas" {
   type        = number
-  description = "Fewest pods. (None is not for an autoscaler by CPU: scale the deployment to 0 by hand, and the machines go.)"
+  description = "Minimum number of pods. A CPU autoscaler cannot reach 0: scale the deployment to 0 by hand to remove the machines."
   default     = 1
   validation {
     condition     = var.min_replicas >= 1 && floor(var.min_replicas) == var.min_replicas
@@ -152,7 +152,7 @@ variable "min_replicas" {
 
 variable "max_replicas" {
   type        = number
-  description = "Most pods, and most GPU machines."
+  description = "Maximum number of pods and GPU machines."
   default     = 3
   validation {
     condition     = var.max_replicas >= 1 && floor(var.max_replicas) == var.max_replicas
@@ -160,13 +160,13 @@ variable "max_replicas" {
   }
   validation {
     condition     = var.max_replicas >= var.min_replicas
-    error_message = "max_replicas must not be below min_replicas."
+    error_message = "max_replicas must be at least min_replicas."
   }
 }
 
 variable "load_balancer" {
   type        = string
-  description = "internal: an address within the network. none: only within the cluster, for a gateway with TLS of your own. (Passwords over plain HTTP are not for the internet.)"
+  description = "internal: an address in the network. none: only in the cluster, behind your own TLS gateway. There is no public option, because the password would travel over plain HTTP."
   default     = "internal"
   validation {
     condition     = contains(["internal", "none"], var.load_balancer)
@@ -176,7 +176,7 @@ variable "load_balancer" {
 
 variable "network" {
   type        = string
-  description = "VPC network of the cluster. Its nodes have no outside addresses: what is fetched from URLs needs Cloud NAT there."
+  description = "VPC network of the cluster. Nodes have no public addresses, so fetching URLs needs Cloud NAT."
   default     = "default"
   validation {
     condition     = can(regex("^(projects/[a-z0-9-]+/global/networks/)?[a-z]([a-z0-9-]{0,61}[a-z0-9])?$", var.network))
@@ -186,7 +186,7 @@ variable "network" {
 
 variable "subnetwork" {
   type        = string
-  description = "Subnetwork of the cluster; null takes the region's."
+  description = "Subnetwork of the cluster; null: the region's default."
   default     = null
   validation {
     condition     = var.subnetwork == null || can(regex("^(projects/[a-z0-9-]+/regions/[a-z0-9-]+/subnetworks/)?[a-z]([a-z0-9-]{0,61}[a-z0-9])?$", var.subnetwork))
@@ -196,44 +196,44 @@ variable "subnetwork" {
 
 variable "username" {
   type        = string
-  description = "User name of Basic authentication; the password is in the Kubernetes secret basic-auth."
+  description = "User name for Basic authentication; the password is in the Kubernetes secret basic-auth."
   default     = "sugar"
   validation {
     condition     = can(regex("^[^:[:cntrl:]]+$", var.username))
-    error_message = "username must not be empty nor contain a colon."
+    error_message = "username must not be empty or contain a colon."
   }
 }
 
 variable "password_secret" {
   type        = string
-  description = "Secret in Secret Manager whose latest version the output apply_command copies into the cluster."
+  description = "Secret Manager secret whose latest version the output apply_command copies into the cluster."
   validation {
     condition     = can(regex("^[A-Za-z0-9_-]{1,255}$", var.password_secret))
-    error_message = "password_secret must be a secret's plain name, not its path."
+    error_message = "password_secret must be a secret's name, not its path."
   }
 }
 
 variable "picture_buckets" {
   type        = list(string)
-  description = "Buckets whose objects requests may name as gs://…; pods get to read them."
+  description = "Buckets that requests may use as gs://…; pods are allowed to read them."
   default     = []
   validation {
     condition     = alltrue([for b in var.picture_buckets : can(regex("^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", b))])
-    error_message = "each of picture_buckets must be a bucket's plain name."
+    error_message = "each of picture_buckets must be a bucket name."
   }
 }
 
 variable "settings" {
   type        = map(string)
-  description = "Further settings of the service, by their names in the environment."
+  description = "Additional environment variables of the service."
   default     = {}
   validation {
     condition     = alltrue([for k in keys(var.settings) : can(regex("^[A-Z][A-Z0-9_]*$", k))])
-    error_message = "names in settings are written in capitals, such as MAX_PIXELS."
+    error_message = "names in settings must be upper case, such as MAX_PIXELS."
   }
   validation {
     condition     = length(setintersection(keys(var.settings), ["BASIC_AUTH_PASSWORD", "BASIC_AUTH_USERNAME", "ENGINE", "FUNCTION_SIGNATURE_TYPE", "FUNCTION_TARGET", "GCS_BUCKETS", "GPU", "GPU_FRACTION", "MAX_QUEUE", "PORT", "REQUIRE_STRONG_AUTH", "THREADS"])) == 0
-    error_message = "settings must not hold what the module itself sets: a pod's variable that is there twice is an error."
+    error_message = "settings must not repeat what the module sets: duplicate variables of a pod are an error."
   }
 }
 
@@ -249,6 +249,6 @@ variable "labels" {
   default     = { app = "age-gender" }
   validation {
     condition     = alltrue([for k, v in var.labels : can(regex("^[a-z][a-z0-9_-]{0,62}$", k)) && can(regex("^[a-z0-9_-]{0,63}$", v))])
-    error_message = "labels are lower-case letters, digits, hyphens and underscores, at most 63; names begin with a letter."
+    error_message = "labels must be at most 63 lower-case letters, digits, hyphens and underscores; names start with a letter."
   }
 }

@@ -1,11 +1,11 @@
-/** User name and password: asked for when the service wants them, kept for this tab only. */
+/** User name and password: requested when the service needs them, kept in this tab only. */
 
 import { byId, tellProblem } from "./dom.js";
 import { basicAuthorization } from "./service.js";
 
 const KEY = "age-gender-account";
 
-/** Tells with a `change` event when someone signs in or out. */
+/** Fires `change` when the user signs in or out. */
 export class Account extends EventTarget {
   /** @type {{username: string, password: string} | null} */
   #held = restore();
@@ -27,7 +27,7 @@ export class Account extends EventTarget {
     this.#render();
   }
 
-  /** Value for the `Authorization` header, if anyone is signed in. */
+  /** Value for the `Authorization` header, if the user is signed in. */
   get authorization() {
     return this.#held ? basicAuthorization(this.#held.username, this.#held.password) : undefined;
   }
@@ -53,7 +53,7 @@ export class Account extends EventTarget {
       if (account) sessionStorage.setItem(KEY, JSON.stringify(account));
       else sessionStorage.removeItem(KEY);
     } catch {
-      // Storage is switched off: it is held in memory all the same.
+      // Storage is disabled: it stays in memory.
     }
     this.#render();
     this.dispatchEvent(new Event("change"));

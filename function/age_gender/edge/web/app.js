@@ -1,4 +1,4 @@
-/** The demo page: pictures come in, faces come out. Nothing outlives the tab. */
+/** The demo page. Nothing outlives the tab. */
 
 import { Account } from "./account.js";
 import { setUpCamera } from "./camera.js";
@@ -120,7 +120,7 @@ async function addSample() {
   queue.add([{ file: await response.blob(), name: "astronaut.jpg" }]);
 }
 
-// Asking the service
+// Requests to the service
 
 /**
  * @param {Item} item
@@ -136,7 +136,7 @@ async function analyse(item, signal) {
       ...searchFields(),
       confidence: LEAST_CONFIDENCE,
       draw: false,
-      // Pictures from addresses, and of kinds that the browser cannot show, have to come back.
+      // The browser has no copy of pictures by address, and cannot show some formats.
       return_image: !item.preview,
     },
     requestOptions(item, signal),
@@ -195,7 +195,7 @@ async function usePreview(item, blob) {
     item.preview = URL.createObjectURL(blob);
     render();
   } catch {
-    // Not a picture that this browser knows; the service may.
+    // This browser cannot decode it; the service may.
   }
 }
 
@@ -327,8 +327,8 @@ function revealThumb(item) {
 function stateWords(item) {
   const answer = queue.answer(item);
   if (answer) {
-    const least = Number(threshold.value);
-    return plural(answer.details.filter((face) => face.confidence >= least).length, "face");
+    const minimum = Number(threshold.value);
+    return plural(answer.details.filter((face) => face.confidence >= minimum).length, "face");
   }
   if (queue.failure(item)) return "failed";
   return item.job ? "working…" : "waiting";
@@ -367,11 +367,11 @@ function renderSnippet() {
 function countWords(shown, total) {
   if (total === 0) {
     return detector() === "fast"
-      ? "No face found. The accurate detector finds smaller and turned ones."
+      ? "No face found. The accurate detector also finds smaller and turned faces."
       : "No face found.";
   }
   if (shown === total) return `${plural(total, "face")} found.`;
-  return `${shown} of ${plural(total, "face")} shown, the rest is below this confidence.`;
+  return `${shown} of ${plural(total, "face")} shown, the others are below this confidence.`;
 }
 
 /** @param {number} milliseconds */
@@ -558,13 +558,13 @@ byId("copy").addEventListener("click", async () => {
     await navigator.clipboard.writeText(byId("snippet").textContent ?? "");
     button.textContent = "Copied";
   } catch {
-    // Without https there is no clipboard: leave the code selected for the keyboard.
+    // Without https there is no clipboard: select the code for the keyboard.
     getSelection()?.selectAllChildren(byId("snippet"));
     button.textContent = "Selected: copy it";
   }
   setTimeout(() => (button.textContent = "Copy"), 2000);
 });
 
-// On a narrow screen, where all is in one column, the faces matter more than how they are found.
+// On a narrow screen with one column, the faces matter more than the detector.
 /** @type {HTMLDetailsElement} */ (byId("finding")).open = matchMedia("(min-width: 861px)").matches;
 nameDownload();

@@ -15,7 +15,7 @@ const PROBLEMS = {
  * @param {(picture: Blob) => void} onPicture
  */
 export async function setUpCamera(onPicture) {
-  // Browsers hide the camera from pages that do not come over https or from this machine.
+  // Browsers offer the camera only to pages from https or from this machine.
   const devices = (await navigator.mediaDevices?.enumerateDevices().catch(() => [])) ?? [];
   if (!devices.some((device) => device.kind === "videoinput")) return;
 
@@ -43,7 +43,7 @@ export async function setUpCamera(onPicture) {
       });
       if (!dialog.open) return stop();
       video.srcObject = stream;
-      // People know themselves from mirrors; the picture that is taken is not mirrored.
+      // Mirrored, as people know themselves; the picture taken is not.
       video.classList.toggle("mirrored", facing === "user");
       await video.play();
       shoot.disabled = false;

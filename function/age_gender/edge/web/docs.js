@@ -1,4 +1,4 @@
-/** Shows the service's own OpenAPI document, so that the reference cannot differ from it. */
+/** Shows the service's OpenAPI document, so that the reference always matches it. */
 
 import { byId, make } from "./dom.js";
 
@@ -45,7 +45,7 @@ function typeWords(schema) {
   const choices = node.anyOf ?? node.oneOf;
   if (choices) {
     const words = new Set(choices.map(typeWords));
-    words.delete("null"); // left out is how clients say it
+    words.delete("null"); // clients leave the field out instead
     return [...words].join(" | ");
   }
   if (node.enum) return node.enum.map(String).join(" | ");
@@ -71,12 +71,12 @@ function typeWords(schema) {
 function fieldTable(schema, caption, shown, where) {
   const fields = Object.entries(schema.properties ?? {}).map(([name, field]) => {
     const { default: standard, description = "" } = { ...resolved(field), ...field };
-    const told = [typeWords(field)];
+    const parts = [typeWords(field)];
     if (standard !== undefined && standard !== null) {
-      told.push(`default ${JSON.stringify(standard)}`);
+      parts.push(`default ${JSON.stringify(standard)}`);
     }
-    if (schema.required?.includes(name)) told.push("always there");
-    return { name, type: told.join("; "), description, key: `${name} ${told} ${description}` };
+    if (schema.required?.includes(name)) parts.push("always there");
+    return { name, type: parts.join("; "), description, key: `${name} ${parts} ${description}` };
   });
   const fresh = fields.filter((field) => !shown.has(field.key));
   for (const field of fresh) shown.add(field.key);
@@ -124,19 +124,19 @@ function scrolling(label, content) {
  * The schema and every object schema in it, each once.
  *
  * @param {Json} schema
- * @param {Json[]} [found]
+ * @param {Json[]} [schemas]
  */
-function objectSchemas(schema, found = []) {
+function objectSchemas(schema, schemas = []) {
   const node = resolved(schema);
-  if (found.includes(node)) return found;
-  if (node.properties) found.push(node);
+  if (schemas.includes(node)) return schemas;
+  if (node.properties) schemas.push(node);
   const inner = [
     ...Object.values(node.properties ?? {}),
     ...(node.anyOf ?? node.oneOf ?? []),
     ...(node.items ? [node.items] : []),
   ];
-  for (const part of inner) objectSchemas(part, found);
-  return found;
+  for (const part of inner) objectSchemas(part, schemas);
+  return schemas;
 }
 
 /**

@@ -1,11 +1,11 @@
-/** The faces of one picture, twice: as boxes over it and as a list beside it. */
+/** Shows the faces of one picture twice: as boxes over it, and as a list next to it. */
 
 import { make } from "./dom.js";
 
 /** @typedef {import("./service.js").Answer} Answer */
 /** @typedef {import("./service.js").Face} Face */
 
-const SEX = { F: "Female", M: "Male" };
+const GENDERS = { F: "Female", M: "Male" };
 const SCALE_YEARS = 100;
 const CHIP_PIXELS = 112;
 /** Boxes narrower than this on the screen show their label only while they are looked at. */
@@ -219,10 +219,10 @@ export class Faces {
  * @param {Face} face
  */
 export function sentence(face) {
-  if (face.age === undefined) return `found with confidence ${face.confidence.toFixed(2)}`;
+  if (face.age === undefined) return `detected with confidence ${face.confidence.toFixed(2)}`;
   const words = [
     `about ${Math.round(face.age)} years, probably ${range(face, " to ")}`,
-    `${sex(face).toLowerCase()}, ${percent(face)}`,
+    `${gender(face).toLowerCase()}, ${percent(face)}`,
   ];
   if (face.reliable === false) words.push("not reliable");
   return words.join("; ");
@@ -251,7 +251,7 @@ function row(face, index, chip) {
   band.style.width = `${perScale(high) - perScale(low)}%`;
   const mark = make("b");
   mark.style.left = `${perScale(age)}%`;
-  const facts = [`face ${index + 1}`, `found with ${face.confidence.toFixed(2)}`];
+  const facts = [`face ${index + 1}`, `confidence ${face.confidence.toFixed(2)}`];
   if (face.quality) facts.push(`${Math.round(face.quality.size)} px`);
   const button = make(
     "button",
@@ -267,7 +267,7 @@ function row(face, index, chip) {
       { className: "face-top" },
       make("span", { className: "face-age" }, String(Math.round(age))),
       make("span", { className: "face-range" }, range(face)),
-      make("span", { className: "face-sex" }, `${sex(face)} ${percent(face)}`),
+      make("span", { className: "face-gender" }, `${gender(face)} ${percent(face)}`),
     ),
     make("span", { className: "face-scale" }, band, mark),
     make("span", { className: "face-facts" }, facts.join(" · ")),
@@ -294,8 +294,8 @@ function range(face, between = "–") {
 }
 
 /** @param {Face} face */
-function sex(face) {
-  return SEX[face.gender ?? "F"];
+function gender(face) {
+  return GENDERS[face.gender ?? "F"];
 }
 
 /** @param {Face} face */

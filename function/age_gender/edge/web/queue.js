@@ -1,4 +1,4 @@
-/** Pictures and what is known of them, worked through a few at a time. */
+/** The pictures and their answers; a few requests are in flight at a time. */
 
 import { ServiceError } from "./service.js";
 
@@ -18,7 +18,7 @@ import { ServiceError } from "./service.js";
 
 const WIDTH = 2;
 
-/** Tells with `change` that something is different, and with `locked` that a sign-in is needed. */
+/** Fires `change` when an item changes, and `locked` when the user must sign in. */
 export class Queue extends EventTarget {
   /** @type {Item[]} */
   items = [];
@@ -26,7 +26,7 @@ export class Queue extends EventTarget {
   selected = null;
   #analyse;
   #key;
-  /** Nobody is let in: no picture is sent until `resume`. */
+  /** Whether no picture is sent until `resume`. */
   #locked = false;
   /** Until the service has let one picture in, the others are not sent in vain. */
   #proven = false;
@@ -133,7 +133,7 @@ export class Queue extends EventTarget {
   }
 
   /**
-   * Tell of an item that is being worked on.
+   * Set the note of an item in flight.
    *
    * @param {Item} item
    * @param {string} note

@@ -1,4 +1,4 @@
-/** Talks to `POST /predict`, and turns whatever goes wrong into words. */
+/** Calls `POST /predict`, and turns errors into words. */
 
 /**
  * @typedef {object} Face
@@ -45,7 +45,7 @@ const TITLES = {
   504: "The picture's server is too slow",
 };
 
-/** A failure, told so that a person can act on it. */
+/** An error in words that a person can act on. */
 export class ServiceError extends Error {
   /**
    * @param {string} title
@@ -150,11 +150,11 @@ async function failure(response) {
   const problem = await response.json().catch(() => ({}));
   const { status } = response;
   const seconds = Number(response.headers.get("Retry-After")) || 0;
-  const told = problem.detail ?? `It answered with status ${status}.`;
+  const detail = problem.detail ?? `It answered with status ${status}.`;
   return new ServiceError(
     TITLES[status] ?? problem.title ?? "The service refused",
-    // The service's own words are for programs there.
-    status === 401 ? "This service wants a user name and a password." : sentence(told),
+    // The service's own message is for programs.
+    status === 401 ? "This service needs a user name and a password." : sentence(detail),
     {
       status,
       requestId: response.headers.get("X-Request-Id") ?? "",

@@ -1,4 +1,4 @@
-"""What every detector takes and gives."""
+"""What every detector takes and returns."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from age_gender.vision.geometry import Float, Image, clip_boxes, nms
 
 MAX_CANDIDATES = 1000
-"""Boxes that go into non-maximum suppression, whose time and memory are quadratic."""
+"""Boxes that enter non-maximum suppression, whose time and memory are quadratic."""
 
 
 def top_k(scores: Float) -> NDArray[np.intp]:
@@ -21,13 +21,13 @@ def top_k(scores: Float) -> NDArray[np.intp]:
 
 @dataclass(frozen=True)
 class Detections:
-    """Faces found in one picture, best first.
+    """N faces detected in one image, best first.
 
     Attributes:
         boxes: float32 ``[N, 4]``, ``x1, y1, x2, y2`` in pixels, not yet clipped.
         scores: float32 ``[N]``, 0-1.
-        landmarks: float32 ``[N, 5, 2]`` in pixels (order: see ``geometry``), or None from a
-            detector that gives none.
+        landmarks: float32 ``[N, 5, 2]`` in pixels (order: see ``geometry``), or None if the
+            detector has none.
     """
 
     boxes: Float
@@ -42,18 +42,18 @@ class Detections:
         return Detections(self.boxes[index], self.scores[index], landmarks)
 
     def suppressed(self, iou_threshold: float) -> "Detections":
-        """Keep the best of every group of boxes that overlap by more than ``iou_threshold``."""
+        """Keep the best of each group of boxes whose IoU is above ``iou_threshold``."""
         return self[nms(self.boxes, self.scores, iou_threshold)]
 
     def scaled(self, factor: float) -> "Detections":
-        """The same faces in a picture that is ``factor`` times as large."""
+        """Convert to the pixels of an image that is ``factor`` times as large."""
         if factor == 1:
             return self
         landmarks = None if self.landmarks is None else self.landmarks * np.float32(factor)
         return Detections(self.boxes * np.float32(factor), self.scores, landmarks)
 
     def inside(self, width: int, height: int) -> "Detections":
-        """Drop the boxes of which nothing lies in a picture of ``width`` x ``height`` pixels."""
+        """Drop boxes that lie outside an image of ``width`` x ``height`` pixels."""
         clipped = clip_boxes(self.boxes, width, height)
         visible = (clipped[:, 2:] - clipped[:, :2] >= 1).all(axis=1)
         return self[np.flatnonzero(visible)]
@@ -63,74 +63,55 @@ class Detector(Protocol):
     """A face detector. Safe to share between threads."""
 
     name: str
-    default_min_face: int
-    """Smallest face looked for when the caller does not say, in pixels."""
+    """Its name in the registry."""
 
     def scale_for(self, width: int, height: int, min_face: float | None) -> float:
-        """Scale at which this detector looks at a picture, given as to `detect`."""
+        """Scale at which an image of ``width`` x ``height`` pixels is searched.
+
+        Args:
+            width: of the image, pixels.
+            height: of the image, pixels.
+            min_face: as for `detect`.
+        """
         ...
 
     def detect(
         self, image: Image, confidence: float, nms: float, min_face: float | None = None
     ) -> Detections:
-        """Find faces.
+        """Detect faces.
 
         Args:
             image: uint8 ``[H, W, 3]``, RGB, upright.
-            confidence: least score of a face returned, 0-1.
+            confidence: minimum score, 0-1.
             nms: IoU above which the worse of two boxes is dropped, 0-1.
             min_face: side of the smallest face wanted, pixels of ``image``; larger is faster.
-                None: the detector's default, which grows with large pictures.
+                None: the detector's default, which grows with large images.
         """
         ...
 
 
-def working_scale(
-    width: int,
-    height: int,
-    min_face: float | None,
-    *,
-    default_min_face: int,
-    smallest_seen: float,
-    default_long_side: int,
-    max_long_side: int,
-) -> float:
-    """Scale at which to look at a picture so that the smallest face wanted is just seen.
-
-    Args:
-        width: picture's width in pixels.
-        height: picture's height in pixels.
-        min_face: as asked by the caller.
-        default_min_face: what None means on pictures up to ``default_long_side``.
-        smallest_seen: side of the smallest face that the detector finds, pixels of its input.
-        default_long_side: longer side of the detector's input that None may ask for.
-        max_long_side: longer side of the detector's input at all, which bounds time and memory.
-    """
-    long_side = max(width, height)
-    if min_face is None:
-        return min(smallest_seen / default_min_face, default_long_side / long_side)
-    return min(smallest_seen / min_face, max_long_side / long_side)
-
-
+@dataclass(frozen=True)
 class InputScale:
-    """What detectors have in common that look at a picture at the scale of `working_scale`.
+    """Chooses the scale at which the smallest face wanted is just large enough to be detected.
 
-    The attributes are its arguments of the same names.
+    Attributes:
+        default_min_face: smallest face wanted by default, pixels of the image.
+        min_detectable: smallest face that the detector reliably detects, pixels of its input.
+        default_long_side: maximum longer side of the input by default; larger images are searched
+            for larger faces only.
+        max_long_side: maximum longer side of the input in any case, which bounds time and memory.
     """
 
     default_min_face: int
-    smallest_seen: float
+    min_detectable: float
     default_long_side: int
     max_long_side: int
 
     def scale_for(self, width: int, height: int, min_face: float | None) -> float:
         """See `Detector.scale_for`."""
-        return working_scale(
-            width,
-            height,
-            min_face,
-            default_min_face=self.default_min_face,
-            smallest_seen=self.smallest_seen,
-            default_long_side=self.default_long_side,
-            max_long_side=self.max_long_side,
-        )
+        long_side = max(width, height)
+        if min_face is None:
+            return min(
+                self.min_detectable / self.default_min_face, self.default_long_side / long_side
+            )
+        return min(self.min_detectable / min_face, self.max_long_side / long_side)

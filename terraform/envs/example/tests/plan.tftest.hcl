@@ -1,8 +1,13 @@
+# No account is needed: the providers' schemas are enough.
+mock_provider "google" {}
+mock_provider "google-beta" {}
+mock_provider "random" {}
+
 variables {
   project_id = "example-project"
 }
 
-# Identities that can be told apart: otherwise whatever is computed looks the same here.
+# Distinct identities; the mock would make all computed values alike.
 override_resource {
   target = google_service_account.build
   values = { member = "serviceAccount:build", email = "build@example", name = "accounts/build" }

@@ -1,3 +1,6 @@
+# No account is needed: the providers' schemas are enough.
+mock_provider "google" {}
+
 variables {
   project_id = "example-project"
   region     = "europe-west1"

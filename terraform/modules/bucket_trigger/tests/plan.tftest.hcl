@@ -1,3 +1,7 @@
+# No account is needed: the providers' schemas are enough.
+mock_provider "google" {}
+mock_provider "google-beta" {}
+
 variables {
   project_id    = "example-project"
   region        = "europe-west1"
@@ -6,7 +10,7 @@ variables {
   output_bucket = "example-results"
 }
 
-# Identities that can be told apart: otherwise whatever is computed looks the same here.
+# Distinct identities; the mock would make all computed values alike.
 override_resource {
   target = google_service_account.annotate
   values = { member = "serviceAccount:annotate", email = "annotate@example", name = "accounts/annotate" }

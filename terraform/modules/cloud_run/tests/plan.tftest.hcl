@@ -1,10 +1,14 @@
+# No account is needed: the providers' schemas are enough.
+mock_provider "google" {}
+mock_provider "random" {}
+
 variables {
   project_id = "example-project"
   region     = "europe-west1"
   image      = "europe-west1-docker.pkg.dev/example-project/age-gender/service@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 }
 
-# Identities that can be told apart: otherwise whatever is computed looks the same here.
+# Distinct identities; the mock would make all computed values alike.
 override_resource {
   target = google_service_account.service
   values = { member = "serviceAccount:service", email = "service@example", name = "accounts/service" }
@@ -112,7 +116,7 @@ run "concurrency" {
 }
 
 run "applied" {
-  # Everything computed is made up by the mock; what is joined to what shows all the same.
+  # The mock invents computed values, but the references between them are real.
   assert {
     condition     = google_cloud_run_v2_service.predict.template[0].service_account == "service@example"
     error_message = "the service runs as its own identity"

@@ -1,3 +1,6 @@
+# No account is needed: the providers' schemas are enough.
+mock_provider "google" {}
+
 variables {
   project_id          = "example-project"
   region              = "europe-west1"
@@ -6,7 +9,7 @@ variables {
   image               = "europe-west1-docker.pkg.dev/example-project/age-gender/service-gpu@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 }
 
-# Identities that can be told apart: otherwise whatever is computed looks the same here.
+# Distinct identities; the mock would make all computed values alike.
 override_resource {
   target = google_service_account.nodes
   values = { member = "serviceAccount:nodes", email = "nodes@example", name = "accounts/nodes" }

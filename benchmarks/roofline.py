@@ -1,4 +1,4 @@
-"""How far the networks are from what the machine can compute."""
+"""How close the networks are to the peak arithmetic rate of the machine."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ DETECTOR_SHAPE = (1, 480, 640, 3)
 
 
 def measure(latency: dict[str, Any]) -> dict[str, Any]:
-    """Least times by the operations, beside the measured ones of ``benchmarks.latency``."""
+    """Minimum times by operation count, next to the times of ``benchmarks.latency``."""
     settings = load_settings()
     folder = settings.models_dir
     rate = gemm_gflops()
@@ -19,7 +19,7 @@ def measure(latency: dict[str, Any]) -> dict[str, Any]:
     chip = _chip_gflop(settings.attribute_model)
     cases = (
         ("accurate, 640x480: detector", detector, one["detect"]),
-        ("age and gender, a face", chip, one["attributes"]),
+        ("age and gender, one face", chip, one["attributes"]),
         ("age and gender, ten faces", 10 * chip, ten["attributes"]),
     )
     return {
@@ -28,9 +28,9 @@ def measure(latency: dict[str, Any]) -> dict[str, Any]:
             {
                 "case": case,
                 "gflop": round(gflop, 2),
-                "least_ms": round(gflop / rate * 1000, 2),
+                "min_ms": round(gflop / rate * 1000, 2),
                 "measured_ms": measured,
-                "times": round(measured / (gflop / rate * 1000), 2),
+                "ratio": round(measured / (gflop / rate * 1000), 2),
             }
             for case, gflop, measured in cases
         ],

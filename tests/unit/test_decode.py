@@ -1,4 +1,4 @@
-"""Bytes to pixels: what is read, what is refused, and that nothing else can happen."""
+"""Decoding: each file is decoded or refused, and nothing else can happen."""
 
 import struct
 from typing import Any
@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from age_gender.errors import ImageError, ImageTooLarge
-from age_gender.vision import decode as picture
 from age_gender.vision.decode import EncodedImage
+from age_gender.vision.decode import decode as decode_image
 from age_gender.vision.geometry import resize
+from age_gender.vision.headers import Header, read_header
 from tests.unit.pictures import (
     GREEN,
     RED,
@@ -40,7 +41,7 @@ def pillow(mode: str = "RGB") -> Pillow.Image:
 
 
 def decode(data: bytes) -> Pixels:
-    return picture.decode(data, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
+    return decode_image(data, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
 
 
 ANIMATION = {"save_all": True, "append_images": [BLUE_FRAME, BLUE_FRAME.rotate(90)]}
@@ -77,7 +78,7 @@ ALL = COLOURED | GREY
 
 @pytest.fixture
 def no_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fails the test that lets the decoder see its bytes."""
+    """Fail the test if the decoder is called."""
 
     def fail(*_: Any) -> None:
         raise AssertionError("the decoder was called")
@@ -87,7 +88,7 @@ def no_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestAccepted:
     @pytest.mark.parametrize("name", COLOURED)
-    def test_colours_and_places_are_right(self, name: str) -> None:
+    def test_colours_and_positions_are_right(self, name: str) -> None:
         image = decode(COLOURED[name])
         assert image.shape == (HEIGHT, WIDTH, 3)
         assert image.dtype == np.uint8
@@ -109,10 +110,11 @@ class TestAccepted:
 
     @pytest.mark.parametrize("name", ALL)
     def test_header_says_the_size(self, name: str) -> None:
-        header = picture.read_header(ALL[name])
+        header = read_header(ALL[name])
         assert (header.width, header.height) == (WIDTH, HEIGHT)
         assert header.format.lower() == name.partition("-")[0]
 
+    @pytest.mark.defends("extreme-image")
     @pytest.mark.parametrize("size", [(1, 1), (1, 65500), (65500, 1)])
     @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "BMP", "GIF"])
     def test_extreme_sizes(self, size: tuple[int, int], file_format: str) -> None:
@@ -123,7 +125,7 @@ class TestAccepted:
     def test_bmp_with_rows_from_top_to_bottom(self) -> None:
         data = bytearray(encoded(IMAGE, "BMP"))
         struct.pack_into("<i", data, 22, -HEIGHT)
-        assert picture.read_header(bytes(data)).height == HEIGHT
+        assert read_header(bytes(data)).height == HEIGHT
         np.testing.assert_array_equal(decode(bytes(data)), IMAGE[::-1])
 
     def test_jpeg_with_fill_bytes_and_a_thumbnail(self) -> None:
@@ -131,7 +133,7 @@ class TestAccepted:
         segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
         data = COLOURED["jpeg"]
         with_thumbnail = data[:2] + segment + b"\xff\xff" + data[2:]
-        assert picture.read_header(with_thumbnail) == picture.Header("JPEG", WIDTH, HEIGHT)
+        assert read_header(with_thumbnail) == Header("JPEG", WIDTH, HEIGHT, "sequential")
         np.testing.assert_array_equal(decode(with_thumbnail), decode(data))
 
     @pytest.mark.parametrize("name", [name for name in ALL if name.startswith("png")])
@@ -149,9 +151,10 @@ STORED = {
     7: lambda upright: upright[::-1, ::-1].transpose(1, 0, 2),
     8: lambda upright: np.rot90(upright, -1),
 }
-"""How a camera stores an upright picture under each EXIF orientation."""
+"""How a camera stores an upright image with each EXIF orientation."""
 
 
+@pytest.mark.defends("extreme-image")
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize(
     ("file_format", "options"),
@@ -176,47 +179,56 @@ def file_of(image: Pixels, file_format: str = "JPEG", **options: Any) -> Encoded
 
 
 class TestReduced:
-    """Decoded smaller than it is, which the JPEG decoder does by itself."""
+    """JPEG files are decoded at reduced size."""
 
-    SMOOTH = cv2.GaussianBlur(marked(64, 48).repeat(5, 0).repeat(5, 1), (0, 0), 8)
+    SMOOTH = np.asarray(
+        cv2.GaussianBlur(marked(64, 48).repeat(5, 0).repeat(5, 1), (0, 0), 8), np.uint8
+    )
     """320 x 240."""
 
     @pytest.mark.parametrize(
         ("scale", "reduction"),
         [(1.75, 1), (1.0, 1), (0.51, 1), (0.5, 2), (0.26, 2), (0.25, 4), (0.125, 8), (0.01, 8)],
     )
-    def test_never_smaller_than_somebody_looks_at_it(self, scale: float, reduction: int) -> None:
-        assert file_of(self.SMOOTH).reduction(scale) == reduction
+    def test_never_smaller_than_needed(self, scale: float, reduction: int) -> None:
+        assert file_of(self.SMOOTH).max_reduction(scale, may_redecode=False) == reduction
 
     @pytest.mark.parametrize(
         ("width", "height", "reduction"),
         [(320, 240, 8), (316, 240, 4), (320, 234, 2), (319, 240, 1), (320, 239, 1)],
     )
     def test_only_by_what_divides_both_sides(self, width: int, height: int, reduction: int) -> None:
-        assert file_of(self.SMOOTH[:height, :width]).reduction(0.01) == reduction
+        assert (
+            file_of(self.SMOOTH[:height, :width]).max_reduction(0.01, may_redecode=False)
+            == reduction
+        )
 
     @pytest.mark.parametrize("file_format", ["PNG", "WEBP", "GIF", "BMP"])
     def test_other_formats_are_not(self, file_format: str) -> None:
         file = file_of(self.SMOOTH, file_format)
-        assert file.reduction(0.01) == 1
-        assert not file.is_progressive
+        assert file.max_reduction(0.01, may_redecode=False) == 1
 
     @pytest.mark.parametrize("coding", [0xC3, 0xC9, 0xCA])
     def test_neither_are_rare_codings(self, coding: int) -> None:
         data = encoded(self.SMOOTH, "JPEG").replace(b"\xff\xc0", bytes([0xFF, coding]), 1)
-        assert EncodedImage(data, max_bytes=1 << 20, max_pixels=1 << 20).reduction(0.01) == 1
+        assert (
+            EncodedImage(data, max_bytes=1 << 20, max_pixels=1 << 20).max_reduction(
+                0.01, may_redecode=False
+            )
+            == 1
+        )
 
     @pytest.mark.parametrize("progressive", [False, True])
     @pytest.mark.parametrize("reduction", [1, 2, 4, 8])
     @pytest.mark.parametrize("orientation", range(1, 9))
-    def test_is_the_same_picture(self, reduction: int, orientation: int, progressive: bool) -> None:
+    def test_is_the_same_image(self, reduction: int, orientation: int, progressive: bool) -> None:
         exif = Pillow.Exif()
         exif[0x0112] = orientation
         file = file_of(self.SMOOTH, quality=95, progressive=progressive, exif=exif)
-        whole = file.decode()
-        small = file.decode(reduction)
+        whole = file.view().image
+        small = file.view(reduction).image
         expected = resize(whole, whole.shape[1] // reduction, whole.shape[0] // reduction)
-        assert file.is_progressive == progressive
+        assert file.header.jpeg_coding == ("progressive" if progressive else "sequential")
         assert np.abs(small.astype(int) - expected).mean() < 2
 
     @pytest.mark.parametrize("mode", ["L", "CMYK"])
@@ -225,17 +237,18 @@ class TestReduced:
         file = EncodedImage(
             encoded(image, "JPEG", quality=95), max_bytes=1 << 20, max_pixels=1 << 20
         )
-        expected = resize(file.decode(), 80, 60)
-        assert np.abs(file.decode(4).astype(int) - expected).mean() < 2
+        expected = resize(file.view().image, 80, 60)
+        assert np.abs(file.view(4).image.astype(int) - expected).mean() < 2
 
-    @pytest.mark.parametrize("share", [0.2, 0.5, 0.7, 0.95])
-    def test_cut_off(self, share: float) -> None:
-        """Refused or decoded, at every size the same."""
+    @pytest.mark.parametrize("fraction", [0.2, 0.5, 0.7, 0.95])
+    def test_cut_off(self, fraction: float) -> None:
+        """It is refused or decoded alike at every reduction."""
         data = encoded(self.SMOOTH, "JPEG", quality=95)
-        cut = EncodedImage(data[: int(len(data) * share)], max_bytes=1 << 20, max_pixels=1 << 20)
-        sizes = [told(cut, reduction) for reduction in (1, 2, 4, 8)]
+        cut = EncodedImage(data[: int(len(data) * fraction)], max_bytes=1 << 20, max_pixels=1 << 20)
+        sizes = [shape_of(cut, reduction) for reduction in (1, 2, 4, 8)]
         assert sizes in ([None] * 4, [(240, 320), (120, 160), (60, 80), (30, 40)])
 
+    @pytest.mark.defends("size-mismatch")
     @pytest.mark.parametrize("reduction", [1, 4])
     def test_another_size_than_the_header_says_is_refused(
         self, reduction: int, monkeypatch: pytest.MonkeyPatch
@@ -244,17 +257,18 @@ class TestReduced:
         other = np.zeros((240 // reduction, 328 // reduction, 3), np.uint8)
         monkeypatch.setattr(cv2, "imdecode", lambda *_: other)
         with pytest.raises(ImageError, match="damaged"):
-            file.decode(reduction)
+            file.view(reduction)
 
 
-def told(file: EncodedImage, reduction: int) -> tuple[int, ...] | None:
+def shape_of(file: EncodedImage, reduction: int) -> tuple[int, ...] | None:
     try:
-        return file.decode(reduction).shape[:2]
+        return file.view(reduction).image.shape[:2]
     except ImageError:
         return None
 
 
 class TestRefused:
+    @pytest.mark.defends("rare-format")
     @pytest.mark.parametrize(
         "data",
         [
@@ -280,7 +294,7 @@ class TestRefused:
         with pytest.raises(ImageError):
             decode(data)
 
-    def test_the_message_says_what_is_read(self) -> None:
+    def test_the_message_lists_the_formats(self) -> None:
         with pytest.raises(ImageError, match="JPEG, PNG, WebP, GIF, BMP"):
             decode(b"<html>")
 
@@ -292,6 +306,7 @@ class TestRefused:
     def test_just_enough_bytes(self) -> None:
         assert decode(COLOURED["jpeg"].ljust(MAX_BYTES, b"\0")).shape == IMAGE.shape
 
+    @pytest.mark.defends("pixel-bomb")
     @pytest.mark.parametrize(
         "data",
         [
@@ -339,13 +354,13 @@ class TestRefused:
     def test_the_pixel_limit_itself_is_allowed(self) -> None:
         data = encoded(IMAGE, "PNG")
         pixels = WIDTH * HEIGHT
-        assert picture.decode(data, max_bytes=MAX_BYTES, max_pixels=pixels).shape == IMAGE.shape
+        assert decode_image(data, max_bytes=MAX_BYTES, max_pixels=pixels).shape == IMAGE.shape
         with pytest.raises(ImageTooLarge):
-            picture.decode(data, max_bytes=MAX_BYTES, max_pixels=pixels - 1)
+            decode_image(data, max_bytes=MAX_BYTES, max_pixels=pixels - 1)
 
 
 def decoded_or_refused(data: bytes) -> None:
-    """A damaged file is refused, or read within the limits; nothing else may happen."""
+    """Check that a damaged file is refused, or decoded within the limits."""
     try:
         image = decode(data)
     except (ImageError, ImageTooLarge):
@@ -357,6 +372,7 @@ def decoded_or_refused(data: bytes) -> None:
 
 
 class TestDamaged:
+    @pytest.mark.defends("corrupted")
     @pytest.mark.parametrize("name", ALL)
     def test_cut_off_anywhere(self, name: str) -> None:
         for cut in range(len(ALL[name])):
@@ -368,6 +384,7 @@ class TestDamaged:
             with pytest.raises(ImageError):
                 decode(ALL[name][:cut])
 
+    @pytest.mark.defends("corrupted")
     @settings(max_examples=60)
     @given(data=st.data())
     @pytest.mark.parametrize("name", ALL)
@@ -388,6 +405,7 @@ class TestDamaged:
     def test_random_bytes(self, magic: bytes, rest: bytes) -> None:
         decoded_or_refused(magic + rest)
 
+    @pytest.mark.defends("png-chunk")
     @pytest.mark.usefixtures("no_decoder")
     def test_png_chunk_that_claims_gigabytes(self) -> None:
         start, end = png(WIDTH, HEIGHT, unfiltered(IMAGE)).split(png_chunk(b"IEND", b""))
@@ -395,18 +413,19 @@ class TestDamaged:
         with pytest.raises(ImageError, match="damaged or incomplete"):
             decode(start + claim + end)
 
+    @pytest.mark.defends("animated-png")
     def test_png_animations_never_reach_the_decoder(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """OpenCV's reader of animations crashes the process on some damaged ones."""
-        seen: list[bytes] = []
+        """OpenCV's animation reader crashes the process on some damaged files."""
+        decoded: list[bytes] = []
         imdecode = cv2.imdecode
 
         def spy(buffer: Pixels, flags: int) -> Any:
-            seen.append(buffer.tobytes())
+            decoded.append(buffer.tobytes())
             return imdecode(buffer, flags)
 
         monkeypatch.setattr(cv2, "imdecode", spy)
         np.testing.assert_array_equal(decode(ALL["png-animated"]), IMAGE)
-        (file,) = seen
+        (file,) = decoded
         assert b"IDAT" in file
         assert not any(kind in file for kind in (b"acTL", b"fcTL", b"fdAT"))
 

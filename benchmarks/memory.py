@@ -1,26 +1,25 @@
 """Memory of the real server process."""
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from benchmarks.latency import picture
+from testing.photos import collage
 from testing.service import Service
 
 REQUESTS = 1000
 
 
-def memory() -> dict[str, Any]:
-    """Memory of the server over a thousand mixed requests, MiB."""
-    pictures = [picture(n, w, h) for n, w, h in ((1, 640, 480), (5, 640, 480), (1, 1024, 768))]
+def measure() -> dict[str, Any]:
+    """Sample the server's memory over a thousand mixed requests, MiB."""
+    images = [collage(n, w, h) for n, w, h in ((1, 640, 480), (5, 640, 480), (1, 1024, 768))]
     with tempfile.TemporaryDirectory() as folder, Service(Path(folder) / "log") as service:
         samples = [_sample(0, service.process.pid)]
         for index in range(REQUESTS):
             detector = ("fast", "accurate")[index % 2]
-            service.predict(pictures[index % 3], face_detector=detector)
+            service.predict(images[index % 3], face_detector=detector)
             if (index + 1) % (REQUESTS // 10) == 0:
                 samples.append(_sample(index + 1, service.process.pid))
     settled = [s["pss_mib"] for s in samples[2:]]
@@ -40,18 +39,13 @@ def _sample(requests: int, pid: int) -> dict[str, float]:
 
 
 def _worker_rss(pid: int) -> float:
-    """Resident set size of the largest worker; pages that it shares with others count in full."""
+    """Resident set size of the largest worker; shared pages count in full."""
     workers = psutil.Process(pid).children(recursive=True)
     return round(max(w.memory_info().rss for w in workers) / 2**20, 1)
 
 
 def resident(pid: int) -> float:
-    """Proportional set size of the process and its workers: shared pages count once."""
+    """Proportional set size of the process and its workers, MiB; shared pages count once."""
     parent = psutil.Process(pid)
     processes = [parent, *parent.children(recursive=True)]
     return round(float(sum(p.memory_full_info().pss for p in processes)) / 2**20, 1)
-
-
-def idle() -> bool:
-    """Whether nothing else seems to be using the machine."""
-    return os.getloadavg()[0] < 0.5

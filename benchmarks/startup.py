@@ -1,4 +1,4 @@
-"""What a cold start is made of: imports by package, and the way to the first answer."""
+"""Cold start: imports by package, and the time to the first answer."""
 
 import base64
 import os
@@ -13,16 +13,16 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.latency import picture
+from testing.photos import collage
 from testing.service import ROOT, Service
 
 STARTS = 7
 CONTAINER = "BENCH_CONTAINER"
-"""Environment variable with the command that starts the image, ``{port}`` where it is to listen."""
+"""Environment variable with the command that starts the image; ``{port}`` is replaced."""
 
 
 class Case(NamedTuple):
-    """What is asked of a server, and with which settings it is started."""
+    """Detector to request, and environment to start the server with."""
 
     detector: str
     environment: dict[str, str]
@@ -36,11 +36,11 @@ CASES = {
 PACKAGES = 8
 _LINE = re.compile(r"import time:\s*(\d+) \|\s*\d+ \|\s*([\w.]+)$")
 _SERVE = "import functions_framework as f; f.create_app(target='predict', source='main.py')"
-"""What gunicorn does before it forks."""
+"""As gunicorn does before it forks."""
 
 
 class Container(Service):
-    """The image, started by the command that the environment gives."""
+    """The image, started by the command in the environment."""
 
     def command(self) -> list[str]:
         """See `Service`."""
@@ -48,20 +48,20 @@ class Container(Service):
 
 
 def cold_start() -> dict[str, Any]:
-    """Seconds from ``exec`` to the first answered prediction, for each detector and engine."""
-    return _measured(Service, CASES)
+    """Seconds from ``exec`` to the first prediction, for each detector and engine."""
+    return _measure(Service, CASES)
 
 
 def container() -> dict[str, Any]:
-    """The same in the image, by detector, or why it was not measured."""
+    """Likewise in the image, by detector, or why it was not measured."""
     if CONTAINER not in os.environ:
-        return {"unavailable": f"{CONTAINER} does not say how to start it"}
-    plain = {name: case for name, case in CASES.items() if not case.environment}
-    return {"command": os.environ[CONTAINER], "starts": _measured(Container, plain)}
+        return {"unavailable": f"{CONTAINER} is not set"}
+    default = {name: case for name, case in CASES.items() if not case.environment}
+    return {"command": os.environ[CONTAINER], "starts": _measure(Container, default)}
 
 
-def _measured(server: type[Service], cases: dict[str, Case]) -> dict[str, Any]:
-    """Start the server for each case in turn, again and again."""
+def _measure(server: type[Service], cases: dict[str, Case]) -> dict[str, Any]:
+    """Start the server for each case in turn, `STARTS` times."""
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in cases}
     for _ in range(STARTS):
         for name, case in cases.items():
@@ -70,8 +70,8 @@ def _measured(server: type[Service], cases: dict[str, Case]) -> dict[str, Any]:
 
 
 def _start(server: type[Service], detector: str, environment: dict[str, str]) -> dict[str, float]:
-    """Seconds until the server answers at all, until a prediction, and the latter's stages."""
-    data = base64.b64encode(picture(1, 640, 480)).decode("ascii")
+    """Seconds until the server is up and until a prediction, and its stages."""
+    data = base64.b64encode(collage(1, 640, 480)).decode("ascii")
     body = {"b64": data, "face_detector": detector}
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
@@ -87,19 +87,19 @@ def _start(server: type[Service], detector: str, environment: dict[str, str]) ->
 def _summary(starts: list[dict[str, float]]) -> dict[str, Any]:
     """Medians of all starts."""
     names = dict.fromkeys(name for start in starts for name in start)
-    middle = {name: statistics.median(s.get(name, 0.0) for s in starts) for name in names}
+    medians = {name: statistics.median(s.get(name, 0.0) for s in starts) for name in names}
     return {
-        "median_s": round(middle.pop("total"), 3),
+        "median_s": round(medians.pop("total"), 3),
         "min_s": round(min(start["total"] for start in starts), 3),
-        "up_s": round(middle.pop("up"), 3),
-        "first_ms": {name: round(seconds * 1000, 1) for name, seconds in middle.items()},
+        "up_s": round(medians.pop("up"), 3),
+        "first_ms": {name: round(seconds * 1000, 1) for name, seconds in medians.items()},
     }
 
 
 def imports() -> list[dict[str, float | str]]:
-    """Milliseconds by package, the costliest first and the rest as one, by ``-X importtime``.
+    """Milliseconds by package, the slowest first and the rest as one, by ``-X importtime``.
 
-    Its own work makes each a little slower than it is in service.
+    Measuring makes each a little slower.
     """
     runs = [_import_times() for _ in range(STARTS)]
     names = {name for run in runs for name in run}
@@ -113,7 +113,7 @@ def imports() -> list[dict[str, float | str]]:
 
 
 def _import_times() -> dict[str, float]:
-    done = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", _SERVE],
         cwd=ROOT / "function",
         env={**os.environ, "FUNCTION_TARGET": "predict"},
@@ -124,9 +124,9 @@ def _import_times() -> dict[str, float]:
         check=True,
     )
     times: defaultdict[str, float] = defaultdict(float)
-    for line in done.stderr.splitlines():
-        if found := _LINE.match(line):
-            times[_package(found[2])] += int(found[1]) / 1000
+    for line in finished.stderr.splitlines():
+        if match := _LINE.match(line):
+            times[_package(match[2])] += int(match[1]) / 1000
     return dict(times)
 
 

@@ -1,0 +1,38 @@
+"""Checks and errors that all sources of pictures share."""
+
+from age_gender.errors import ImageTooLarge, SourceError
+
+NOT_ALLOWED = "url-not-allowed"
+"""Code of the errors that refuse an address."""
+
+_COMPRESSIONS = frozenset({"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"})
+
+
+def refuse(message: str) -> SourceError:
+    """Build the error that refuses an address."""
+    return SourceError(message, code=NOT_ALLOWED)
+
+
+def too_large(max_bytes: int) -> ImageTooLarge:
+    """Build the error for a picture with more than ``max_bytes`` bytes."""
+    return ImageTooLarge(
+        f"The picture is too large: at most {max_bytes} bytes are accepted. Send a smaller one."
+    )
+
+
+def check_not_compressed(encodings: str) -> None:
+    """Refuse a compressed picture: a few kilobytes could unpack to gigabytes.
+
+    We never ask for compression, and pictures are compressed already.
+
+    Args:
+        encodings: a ``Content-Encoding``.
+
+    Raises:
+        SourceError: the picture is compressed.
+    """
+    if _COMPRESSIONS & {name.strip().lower() for name in encodings.split(",")}:
+        raise SourceError(
+            "The picture's server compressed it (Content-Encoding) without being asked: "
+            "have it deliver the file as it is."
+        )

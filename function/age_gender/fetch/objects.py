@@ -1,0 +1,113 @@
+"""Fetches pictures from Cloud Storage by ``gs://`` URL."""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from age_gender.errors import SourceError
+from age_gender.fetch.checks import check_not_compressed, refuse, too_large
+from age_gender.fetch.net_guard import Deadline
+from age_gender.settings import Settings
+
+if TYPE_CHECKING:
+    from google.cloud import storage
+
+_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+
+
+def from_bucket(url: str, settings: Settings) -> bytes:
+    """Fetch the object that a ``gs://bucket/object`` URL names.
+
+    Args:
+        url: the URL.
+        settings: for ``gcs_buckets``, ``url_timeout`` and ``max_picture_bytes``.
+
+    Raises:
+        SourceError: with code ``url-not-allowed`` (the bucket is not in ``gcs_buckets``, or the
+            URL is malformed) or ``fetch-failed``.
+        SourceTimeout: not done after ``url_timeout`` seconds.
+        ImageTooLarge: more than ``max_picture_bytes`` bytes.
+    """
+    bucket_name, _, object_name = url.partition("://")[2].partition("/")
+    if not _BUCKET_NAME.fullmatch(bucket_name) or not object_name:
+        raise refuse("Write gs:// URLs as gs://bucket/object.")
+    if not {bucket_name, "*"} & set(settings.gcs_buckets):
+        raise refuse("This service may not read from that bucket.")
+    deadline = Deadline(settings.url_timeout)
+    with _translated_errors(deadline):
+        return _download(bucket_name, object_name, settings.max_picture_bytes, deadline)
+
+
+class _TimedBuffer(io.BytesIO):
+    """Collects a download and ends it at the deadline.
+
+    The storage client has timeouts for single reads only.
+    """
+
+    def __init__(self, deadline: Deadline):
+        super().__init__()
+        self._deadline = deadline
+
+    def write(self, data: Any) -> int:
+        self._deadline.remaining()
+        return super().write(data)
+
+
+def _download(bucket_name: str, object_name: str, max_bytes: int, deadline: Deadline) -> bytes:
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    bucket = _storage_client().bucket(bucket_name)
+    seconds = deadline.remaining()
+    blob = bucket.get_blob(object_name, timeout=seconds, retry=DEFAULT_RETRY.with_timeout(seconds))
+    if blob is None:
+        raise SourceError("There is no such object in the bucket.")
+    check_not_compressed(blob.content_encoding or "")
+    if blob.size > max_bytes:
+        raise too_large(max_bytes)
+    buffer = _TimedBuffer(deadline)
+    seconds = deadline.remaining()
+    blob.download_to_file(
+        buffer,
+        # Exactly the version whose size was checked, as it is stored: Cloud Storage would unpack
+        # a compressed one.
+        if_generation_match=blob.generation,
+        raw_download=True,
+        timeout=seconds,
+        retry=DEFAULT_RETRY.with_timeout(seconds),
+    )
+    return buffer.getvalue()
+
+
+@lru_cache(maxsize=1)
+def _storage_client() -> "storage.Client":
+    # Imported here: it takes longer than all other imports of a cold start. Kept: each new client
+    # fetches a token first.
+    from google.cloud import storage
+
+    return storage.Client()
+
+
+@contextmanager
+def _translated_errors(deadline: Deadline) -> Iterator[None]:
+    from google.api_core import exceptions as api_errors
+    from google.auth import exceptions as auth_errors
+    from google.cloud.storage.exceptions import DataCorruption
+
+    try:
+        yield
+    except (requests.Timeout, api_errors.RetryError, api_errors.GatewayTimeout):
+        raise deadline.error() from None
+    except (api_errors.Forbidden, api_errors.Unauthorized, auth_errors.GoogleAuthError):
+        raise SourceError(
+            "This service may not read the object: give its service account the role Storage "
+            "Object Viewer on the bucket."
+        ) from None
+    except (api_errors.NotFound, api_errors.PreconditionFailed):
+        raise SourceError("The object was replaced or deleted while it was read.") from None
+    except (api_errors.GoogleAPIError, DataCorruption, requests.RequestException, OSError):
+        raise SourceError("Cloud Storage is unavailable at the moment: try again later.") from None

@@ -1,0 +1,141 @@
+"""The one object that bounds what a process takes on; HTTP, trigger and back-fill share it."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol, Self
+
+from age_gender.limits.admission import Budget, Gate, Reservation, Shutdown
+from age_gender.limits.capacity import holdable_bytes, memory_limit, pixel_capacity
+from age_gender.limits.cpus import usable_cpus
+
+SHUTDOWN_SECONDS = 7.0
+"""Seconds after SIGTERM during which queued predictions still start; Google kills after ten."""
+
+
+class LimiterSettings(Protocol):
+    """The settings that bound predictions; `Settings` has them, but imports what imports this."""
+
+    @property
+    def max_in_flight(self) -> int: ...  # noqa: D102
+    @property
+    def max_queue(self) -> int: ...  # noqa: D102
+    @property
+    def queue_timeout(self) -> float: ...  # noqa: D102
+    @property
+    def max_pixels(self) -> int: ...  # noqa: D102
+    @property
+    def max_held_bytes(self) -> int: ...  # noqa: D102
+    @property
+    def max_body_bytes(self) -> int: ...  # noqa: D102
+
+
+class PredictionLimiter:
+    """Bounds a process's predictions: their number, pixels and bytes, and how long they wait.
+
+    A picture holds a place for intake while it is fetched or unpacked, and one for prediction while
+    the pipeline runs. The two are apart so that slow servers of pictures do not keep the CPUs from
+    pictures that are here.
+
+    Attributes:
+        max_pixels: largest picture there is memory for.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_flight: int,
+        intake: int,
+        queue: float,
+        timeout: float,
+        max_pixels: int,
+        max_bytes: int,
+        shutdown: Shutdown | None = None,
+    ):
+        """Take on nothing yet.
+
+        Args:
+            in_flight: maximum predictions at a time.
+            intake: maximum pictures fetched or unpacked at a time.
+            queue: maximum callers waiting, for intake and for prediction each.
+            timeout: seconds after which a waiting caller is refused.
+            max_pixels: maximum pixels of all predictions in flight.
+            max_bytes: maximum bytes of all bodies, pictures and answers held.
+            shutdown: when the process was asked to stop.
+        """
+        self.max_pixels = max_pixels
+        self._bytes = Budget(max_bytes)
+        self._intake = Gate(intake, queue, timeout, capacity=max_bytes, shutdown=shutdown)
+        self._predictions = Gate(
+            in_flight,
+            queue,
+            timeout,
+            capacity=max_pixels,
+            shutdown=shutdown,
+            shutdown_timeout=SHUTDOWN_SECONDS,
+        )
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: LimiterSettings,
+        *,
+        intake: int,
+        in_flight: int | None = None,
+        queue: float | None = None,
+        timeout: float | None = None,
+        shutdown: Shutdown | None = None,
+    ) -> Self:
+        """Build the limiter that the settings, the CPUs and the memory call for.
+
+        Args:
+            settings: the service's or job's.
+            intake: see `__init__`.
+            in_flight: see `__init__`; ``MAX_IN_FLIGHT`` by default.
+            queue: see `__init__`; ``MAX_QUEUE`` by default.
+            timeout: see `__init__`; ``QUEUE_TIMEOUT`` by default.
+            shutdown: see `__init__`.
+        """
+        memory = memory_limit()
+        return cls(
+            in_flight=in_flight or settings.max_in_flight or usable_cpus() + 1,
+            intake=intake,
+            queue=settings.max_queue if queue is None else queue,
+            timeout=settings.queue_timeout if timeout is None else timeout,
+            max_pixels=pixel_capacity(settings.max_pixels, memory),
+            max_bytes=holdable_bytes(settings.max_held_bytes, settings.max_body_bytes, memory),
+            shutdown=shutdown,
+        )
+
+    def reserve(self) -> AbstractContextManager[Reservation]:
+        """Open a reservation for bytes whose number only shows while they arrive."""
+        return self._bytes.reserve()
+
+    def intake(
+        self, size: int = 0, wanted: Callable[[], bool] = lambda: True
+    ) -> AbstractContextManager[None]:
+        """Wait for a place to fetch or unpack a picture.
+
+        Args:
+            size: the picture's bytes, if they are known and not reserved.
+            wanted: whether the result is still wanted.
+
+        Raises:
+            Busy: see `Gate.enter`.
+            ClientGone: the result is not wanted any more.
+        """
+        return self._intake.enter(size, wanted)
+
+    def predict(
+        self, pixels: int, wanted: Callable[[], bool] = lambda: True
+    ) -> AbstractContextManager[None]:
+        """Wait for a place to run the pipeline.
+
+        Args:
+            pixels: what the prediction takes; see `capacity.prediction_pixels`.
+            wanted: whether the result is still wanted.
+
+        Raises:
+            Busy: see `Gate.enter`.
+            ClientGone: the result is not wanted any more.
+        """
+        return self._predictions.enter(pixels, wanted)

@@ -1,0 +1,70 @@
+"""The face detectors, by the name that requests and settings use.
+
+To add one, write its module and add a line to `DETECTORS`. The module needs a function
+``create(load_engine, threads) -> Detector``. It is imported on first use only, because it may bring
+a large library; this module stays light, as settings and the command line read it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from age_gender.networks.engine import Engine
+    from age_gender.vision.detectors.base import Detector
+
+
+@dataclass(frozen=True)
+class DetectorInfo:
+    """What is known of a detector without importing it.
+
+    Attributes:
+        module: in this package.
+        label: what responses call it.
+        summary: for the API's description.
+        default_min_face: smallest face detected by default, pixels of an image of ordinary size.
+        networks: model files that it needs, without suffix.
+    """
+
+    module: str
+    label: str
+    summary: str
+    default_min_face: int
+    networks: tuple[str, ...] = ()
+
+
+DETECTORS = {
+    "fast": DetectorInfo("hog", "dlib-hog", "dlib HOG", 40),
+    "accurate": DetectorInfo(
+        "retinaface",
+        "retinaface-mobilenetv2",
+        "RetinaFace, which finds far more faces",
+        16,
+        networks=("retinaface",),
+    ),
+}
+
+if TYPE_CHECKING:
+    DetectorName = str
+else:
+    DetectorName = Literal[tuple(DETECTORS)]
+    """One of `DETECTORS`, as pydantic checks it."""
+
+
+def load_detector(
+    name: DetectorName, load_engine: "Callable[[str], Engine]", threads: int
+) -> "Detector":
+    """Load a detector.
+
+    Args:
+        name: one of `DETECTORS`.
+        load_engine: loads a network by the name of its model file, without suffix.
+        threads: for detectors that bring no engine.
+
+    Raises:
+        ModelUnavailable: a model file is missing or damaged.
+    """
+    module = import_module(f"{__package__}.{DETECTORS[name].module}")
+    detector: Detector = module.create(load_engine, threads)
+    return detector

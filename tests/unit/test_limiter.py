@@ -1,0 +1,101 @@
+"""The bounds of a process, together."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+
+import pytest
+
+from age_gender.errors import Busy
+from age_gender.limits.admission import Shutdown
+from age_gender.limits.capacity import SMALL_FACES_PIXELS, prediction_pixels
+from age_gender.limits.limiter import PredictionLimiter
+from age_gender.settings import Settings
+
+
+def limiter(
+    timeout: float = 60.0, shutdown: Shutdown | None = None, queue: int = 0
+) -> PredictionLimiter:
+    return PredictionLimiter(
+        in_flight=2,
+        intake=3,
+        queue=queue,
+        timeout=timeout,
+        max_pixels=100,
+        max_bytes=1000,
+        shutdown=shutdown,
+    )
+
+
+def refused(place: AbstractContextManager[None]) -> bool:
+    try:
+        with place:
+            return False
+    except Busy:
+        return True
+
+
+def test_predictions_are_bounded_by_number() -> None:
+    bound = limiter()
+    with bound.predict(1), bound.predict(1):
+        assert refused(bound.predict(1))
+    assert not refused(bound.predict(1))
+
+
+def test_intake_is_bounded_apart_from_predictions() -> None:
+    bound = limiter()
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(bound.intake())
+        assert refused(bound.intake())
+        assert not refused(bound.predict(1))
+
+
+@pytest.mark.parametrize(
+    ("place", "capacity"),
+    [(PredictionLimiter.predict, 100), (PredictionLimiter.intake, 1000)],
+)
+def test_sizes_are_bounded_by_memory(
+    place: Callable[[PredictionLimiter, int], AbstractContextManager[None]], capacity: int
+) -> None:
+    bound = limiter(timeout=0.01)
+    with place(bound, capacity - 1):
+        assert not refused(place(bound, 1))
+        assert refused(place(bound, 2))
+    with place(bound, 10 * capacity):  # alone
+        assert refused(place(bound, 1))
+
+
+def test_shutdown_ends_the_waiting() -> None:
+    shutdown = Shutdown()
+    bound = limiter(shutdown=shutdown, queue=1)
+    shutdown.begin()
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(bound.intake())
+        assert refused(bound.intake())
+
+
+def test_bytes_that_arrive_are_bounded_together() -> None:
+    bound = limiter()
+    with bound.reserve() as first, bound.reserve() as second:
+        first.grow(900)
+        second.grow(100)
+        with pytest.raises(Busy):
+            second.grow(1)
+
+
+def test_settings() -> None:
+    settings = Settings(max_in_flight=1, max_queue=0, max_pixels=2000, queue_timeout=0.01)
+    bound = PredictionLimiter.from_settings(settings, intake=1)
+    assert bound.max_pixels == 2000
+    with bound.predict(1), bound.intake():
+        assert refused(bound.predict(1))
+        assert refused(bound.intake())
+    batch = PredictionLimiter.from_settings(settings, intake=1, in_flight=2)
+    with batch.predict(1), batch.predict(1):
+        assert refused(batch.predict(1))
+
+
+def test_a_prediction_weighs_its_pixels_and_the_search_for_small_faces() -> None:
+    assert prediction_pixels(600, None) == 600
+    assert prediction_pixels(600, 16) == 600 + SMALL_FACES_PIXELS
