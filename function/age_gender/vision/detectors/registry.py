@@ -45,6 +45,9 @@ DETECTORS = {
     ),
 }
 
+FACE_MESH = "facemesh"
+"""Model file, without suffix, of the network that verifies the faces of every detector."""
+
 if TYPE_CHECKING:
     DetectorName = str
 else:

@@ -1,0 +1,153 @@
+"""The probability that a box is a human face, from what the detector and the face mesh say.
+
+A detector's score says how much a box looks like the faces that it was trained on, and is as high
+for many a cat or a drawing. The face mesh is an independent opinion, but sees nothing in tiny
+faces. A logistic regression of both, fitted by ``training.face_check`` for each detector, gives a
+probability that means what it says: where every other box is a face, as in the data it was fitted
+on, seven in ten with 0.7 are.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from age_gender.errors import ModelUnavailable
+from age_gender.vision.detectors.base import Detections
+from age_gender.vision.detectors.registry import DETECTORS, DetectorName
+from age_gender.vision.geometry import Float, box_sides, clip_boxes
+from age_gender.vision.orientation import Orientations
+
+PARAMETERS = Path(__file__).with_name("face_check.json")
+"""The fitted regression. It belongs to the detectors and the mesh, not to an attribute model."""
+
+TRUSTED_SIDES = (16.0, 64.0)
+"""Longer side in pixels at which the mesh starts to count, and from which it counts fully."""
+FEATURES = (
+    *("constant", "score", "size", "score_small", "seen"),
+    *("mesh", "mesh_low", "turned", "distinct", "cut_off", "cut_off_mesh"),
+)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of N boxes; float32 ``[N]`` each.
+
+    Attributes:
+        scores: the detector's, 0-1.
+        sides: longer side of the box, pixels.
+        visible: share of the box that lies inside the image, 0-1.
+        own: see `Orientations`.
+        best: see `Orientations`.
+        other: see `Orientations`.
+    """
+
+    scores: Float
+    sides: Float
+    visible: Float
+    own: Float
+    best: Float
+    other: Float
+
+    @classmethod
+    def of(
+        cls, detections: Detections, orientations: Orientations, width: int, height: int
+    ) -> Self:
+        """Collect it for detections in an image of ``width`` x ``height`` pixels."""
+        boxes = detections.boxes
+        inside = clip_boxes(boxes, width, height)
+        areas = [np.prod(b[:, 2:] - b[:, :2], axis=1, dtype=np.float32) for b in (inside, boxes)]
+        visible = areas[0] / np.maximum(areas[1], 1e-6)
+        found = orientations
+        sides = box_sides(boxes)
+        return cls(detections.scores, sides, visible, found.own, found.best, found.other)
+
+
+def features(evidence: Evidence) -> Float:
+    """Compute the regression's inputs, of the order of 1 each.
+
+    Args:
+        evidence: of N boxes.
+
+    Returns:
+        float32 ``[N, K]``, in the order of `FEATURES`.
+    """
+    scores = np.clip(evidence.scores, 1e-3, 1 - 1e-3)
+    score = np.log(scores / (1 - scores)) / 4
+    first, full = np.log2(TRUSTED_SIDES)
+    size = np.log2(evidence.sides)
+    small = 1 - np.clip((size - first) / (full - first), 0, 1)
+    seen = np.where(np.isnan(evidence.own), 0, 1 - small)
+    own, best = np.nan_to_num(evidence.own), np.nan_to_num(evidence.best)
+    other = np.where(np.isnan(evidence.other), best - 10, evidence.other)
+    cut_off = 1 - evidence.visible
+    columns = [
+        np.ones_like(score),
+        score,
+        np.clip(size - 5, -2, 3) / 2,
+        score * small,
+        seen,
+        seen * np.clip(best, -10, 30) / 10,
+        seen * np.clip(5 - best, 0, 15) / 10,
+        seen * np.clip(best - own, 0, 20) / 10,
+        seen * np.clip(best - other, 0, 10) / 10,
+        cut_off,
+        cut_off * seen * np.clip(best, -10, 30) / 10,
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+class FaceCheckParameters(BaseModel):
+    """A fitted regression, as ``face_check.json`` holds it.
+
+    Attributes:
+        licence: SPDX identifier of the parameters' licence.
+        data: what it was fitted on, and what that means for its use.
+        features: names of the inputs; `FEATURES`, or it was fitted for another version.
+        weights: of the inputs, by detector.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    licence: str
+    data: str
+    features: tuple[str, ...]
+    weights: dict[str, tuple[float, ...]]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.features != FEATURES:
+            raise ValueError("it is for other features")
+        if missing := DETECTORS.keys() - self.weights.keys():
+            raise ValueError(f"no weights for {', '.join(sorted(missing))}")
+        if any(len(row) != len(FEATURES) for row in self.weights.values()):
+            raise ValueError("one weight for each feature is needed")
+        return self
+
+
+class FaceCheck:
+    """Turns evidence into probabilities."""
+
+    def __init__(self, parameters: FaceCheckParameters):
+        """Take a fitted regression."""
+        rows = parameters.weights.items()
+        self._weights = {name: np.array(row, np.float32) for name, row in rows}
+
+    def probabilities(self, detector: DetectorName, evidence: Evidence) -> Float:
+        """Return the probability of each box being a human face, float32 ``[N]``."""
+        logits = features(evidence) @ self._weights[detector]
+        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))), np.float32)
+
+
+def load_face_check(path: Path = PARAMETERS) -> FaceCheck:
+    """Read a fitted regression.
+
+    Raises:
+        ModelUnavailable: it is missing or damaged.
+    """
+    try:
+        return FaceCheck(FaceCheckParameters.model_validate_json(path.read_bytes()))
+    except (OSError, ValidationError) as error:
+        raise ModelUnavailable(f"{path.name} is missing or damaged: {error}") from error
