@@ -128,7 +128,7 @@ def placed(
         image, shrunk = resize(image, *new), zoom
     middle = (subject.box[:2] + subject.box[2:]) / 2 * shrunk
     transform = cv2.getRotationMatrix2D(tuple(map(float, middle)), -degrees, zoom / shrunk)
-    transform[:, 2] += centre - middle
+    transform[:, 2] += np.subtract(centre, middle)
     cv2.warpAffine(image, transform, (width, height), dst=scene, borderMode=cv2.BORDER_TRANSPARENT)
     half = (subject.box[2:] - subject.box[:2]) / 2 * zoom
     return Scene(scene, np.concatenate([centre - half, centre + half]).astype(np.float32))
@@ -142,14 +142,13 @@ def texture(width: int, height: int, rng: Rng) -> Image:
     image = np.clip(cells + colour, 0, 255).astype(np.uint8)
     image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
     for _ in range(int(rng.integers(0, 8))):
-        points = [tuple(map(int, rng.integers(0, (width, height)))) for _ in range(2)]
+        start, end = (tuple(map(int, rng.integers(0, (width, height)))) for _ in range(2))
+        line = int(rng.integers(-1, 6)) or 1
         shade = tuple(map(float, rng.uniform(0, 255, 3)))
         if rng.random() < 0.5:
-            cv2.rectangle(image, *points, shade, int(rng.integers(-1, 6)) or 1)
+            cv2.rectangle(image, start, end, shade, line)
         else:
-            cv2.circle(
-                image, points[0], int(rng.integers(2, 60)), shade, int(rng.integers(-1, 6)) or 1
-            )
+            cv2.circle(image, start, int(rng.integers(2, 60)), shade, line)
     return image
 
 
@@ -208,9 +207,10 @@ def badly_lit(subject: Subject, rng: Rng) -> Scene:
     scene = placed(subject, rng.uniform(40, 200), rng.normal(0, 8), rng)
     image = scene.image.astype(np.float32)
     if rng.random() < 0.5:
-        image = image * rng.uniform(0.08, 0.4) + rng.normal(0, rng.uniform(2, 12), image.shape)
+        image *= np.float32(rng.uniform(0.08, 0.4))
+        image += rng.normal(0, rng.uniform(2, 12), image.shape).astype(np.float32)
     else:
-        image = image * rng.uniform(1.5, 4)
+        image *= np.float32(rng.uniform(1.5, 4))
     return Scene(np.clip(image, 0, 255).astype(np.uint8), scene.box)
 
 
@@ -283,7 +283,7 @@ def varied_animal(image: Image, rng: Rng) -> Image:
     zoom = float(np.exp(rng.uniform(np.log(0.3), np.log(2))))
     width, height = (max(32, round(n * zoom)) for n in image.shape[1::-1])
     image = resize(np.ascontiguousarray(image), width, height)
-    return np.clip(image * rng.uniform(0.6, 1.3), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(image * rng.uniform(0.6, 1.3), 0, 255), np.uint8)
 
 
 # --- boxes found in them -------------------------------------------------------------------------
@@ -326,12 +326,15 @@ class Collector:
             boxes = (clip_boxes(b, width, height) for b in (found.boxes, scene.box[None]))
             overlaps = iou_matrix(*boxes)[:, 0]
             self.missed[group].append(not (overlaps >= MIN_TRUE_IOU).any())
-        certain = (overlaps >= MIN_TRUE_IOU) | (overlaps <= MAX_FALSE_IOU)
-        found, overlaps = found[np.flatnonzero(certain)], overlaps[certain]
+        # Of several boxes on one face, the first has the best score; others are neither.
+        certain = np.append(
+            np.flatnonzero(overlaps >= MIN_TRUE_IOU)[:1], np.flatnonzero(overlaps <= MAX_FALSE_IOU)
+        )
+        found, faces = found[certain], overlaps[certain] >= MIN_TRUE_IOU
         if len(found):
             orientations = orient(self._mesh, scene.image, found)
             evidence = Evidence.of(found, orientations, width, height)
-            self._parts.append((evidence, overlaps >= MIN_TRUE_IOU, group, picture))
+            self._parts.append((evidence, faces, group, picture))
 
     def boxes(self) -> Boxes:
         """Return all boxes found so far."""
@@ -503,8 +506,8 @@ def main() -> None:
     weights = {}
     for name, collector in fitted.items():
         boxes = collector.boxes()
-        parameters = fit(features(boxes.evidence), boxes.faces, sample_weights(boxes))
-        weights[name] = tuple(round(float(p), 4) for p in parameters)
+        row = fit(features(boxes.evidence), boxes.faces, sample_weights(boxes))
+        weights[name] = tuple(round(float(weight), 4) for weight in row)
     parameters = FaceCheckParameters(licence=LICENCE, data=DATA, features=FEATURES, weights=weights)
     args.out.write_text(parameters.model_dump_json(indent=1) + "\n", encoding="utf-8")
     check = FaceCheck(parameters)

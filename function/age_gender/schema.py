@@ -34,7 +34,9 @@ class PredictRequest(BaseModel):
         },
     )
 
-    confidence: Fraction = Field(0.5, description="Minimum probability that a returned box is a human face.")
+    confidence: Fraction = Field(
+        0.5, description="Minimum probability that a returned box is a human face."
+    )
     nms: Fraction = Field(
         0.5, description="IoU above which the worse of two overlapping boxes is dropped."
     )

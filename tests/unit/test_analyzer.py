@@ -25,6 +25,7 @@ SAMPLE = ROOT / "function" / "age_gender" / "edge" / "web" / "sample.jpg"
 def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """``photo.jpg`` in the working directory."""
     model("retinaface.tflite")
+    model("facemesh.tflite")
     model(f"{Settings().attribute_model}.tflite")
     monkeypatch.chdir(tmp_path)
     return Path(shutil.copy(SAMPLE, tmp_path / "photo.jpg"))

@@ -14,12 +14,15 @@ from age_gender.vision.detectors.registry import DETECTORS
 from age_gender.vision.face_check import (
     FEATURES,
     PARAMETERS,
+    USUAL_DISTANCE,
+    USUAL_OVERLAP,
     Evidence,
     FaceCheck,
     FaceCheckParameters,
     features,
     load_face_check,
 )
+from age_gender.vision.mesh import Meshes
 from age_gender.vision.orientation import Orientations
 from training.face_check import (
     MIN_SCORE,
@@ -28,6 +31,7 @@ from training.face_check import (
     Collector,
     Scene,
     Subject,
+    Vary,
     fit,
     report,
     sample_weights,
@@ -45,8 +49,11 @@ def evidence(
     own: float = 35,
     best: float | None = None,
     other: float = NAN,
+    overlap: float = USUAL_OVERLAP,
+    distance: float = USUAL_DISTANCE,
 ) -> Evidence:
-    row = (score, side, visible, own, own if best is None else best, other)
+    best = own if best is None else best
+    row = (score, side, visible, own, best, other, overlap, distance)
     return Evidence(*(np.array([value], np.float32) for value in row))
 
 
@@ -91,7 +98,8 @@ def test_tiny_faces_are_as_good_as_their_score(check: FaceCheck) -> None:
 
 
 def test_features() -> None:
-    row = dict(zip(FEATURES, features(evidence(0.5, 32, 0.75, -20, 5, 3))[0].tolist(), strict=True))
+    given = evidence(0.5, 32, 0.75, -20, 5, 3, 0.6, 0.1)
+    row = dict(zip(FEATURES, features(given)[0].tolist(), strict=True))
     assert row == pytest.approx(
         {
             "constant": 1,
@@ -105,6 +113,8 @@ def test_features() -> None:
             "distinct": 0.1,
             "cut_off": 0.25,
             "cut_off_mesh": 0.0625,
+            "overlap": -0.2,
+            "distance": 0.2,
         }
     )
 
@@ -112,7 +122,8 @@ def test_features() -> None:
 def test_evidence_of_boxes_across_the_border() -> None:
     boxes = np.array([[-50, 0, 50, 100], [10, 10, 30, 60]], np.float32)
     nothing = np.full(2, NAN, np.float32)
-    found = Orientations(np.zeros((2, 5, 2), np.float32), *[nothing] * 3, np.zeros(2, np.intp))
+    landmarks, turns = np.zeros((2, 5, 2), np.float32), np.zeros(2, np.intp)
+    found = Orientations(landmarks, nothing, nothing, nothing, nothing, nothing, turns)
     scores = np.array([0.9, 0.8], np.float32)
     collected = Evidence.of(Detections(boxes, scores), found, 200, 200)
     assert collected.visible.tolist() == [0.5, 1.0]
@@ -129,7 +140,7 @@ def test_infinite_scores_give_finite_features() -> None:
     [
         {"features": ["constant"]},
         {"weights": {"accurate": [0.0] * len(FEATURES)}},
-        {"weights": dict.fromkeys(DETECTORS, [0.0])},
+        {"weights": {name: [0.0] for name in ("fast", "accurate")}},
     ],
 )
 def test_parameters_for_something_else_are_refused(
@@ -184,10 +195,10 @@ def subject() -> Subject:
     return Subject(image, box, box[:2] + relative * (box[2:] - box[:2]))
 
 
-@pytest.mark.parametrize("vary", [small, *VARIATIONS], ids=lambda vary: str(vary.__name__))
-def test_variations_give_pictures(vary: "NDArray[np.uint8]") -> None:
+@pytest.mark.parametrize("vary", [small, *VARIATIONS], ids=lambda vary: vary.__name__)
+def test_variations_give_pictures(vary: Vary) -> None:
     for seed in range(6):
-        scene = vary(subject(), np.random.default_rng(seed))  # type: ignore[operator]
+        scene = vary(subject(), np.random.default_rng(seed))
         assert scene.image.dtype == np.uint8
         assert scene.image.ndim == 3
         assert min(scene.image.shape[:2]) >= 16
@@ -218,8 +229,6 @@ def test_boxes_off_the_face_are_none_and_vague_ones_left_out() -> None:
 
     class Mesh:
         def fit(self, _image: object, boxes: NDArray[np.float32], _angles: object) -> object:
-            from age_gender.vision.mesh import Meshes
-
             return Meshes(
                 np.full(len(boxes), 20, np.float32), np.zeros((len(boxes), 468, 2), np.float32)
             )

@@ -35,7 +35,8 @@ def red_side(chips: Float) -> NDArray[np.intp]:
     """Which side of each chip is red: 0 top, 1 right, 2 bottom, 3 left."""
     half = SIDE // 2
     parts = [chips[:, :half], chips[:, :, half:], chips[:, half:], chips[:, :, :half]]
-    return np.stack([part[..., 0].mean(axis=(1, 2)) for part in parts], axis=1).argmax(axis=1)
+    red = [part[..., 0].mean(axis=(1, 2)) for part in parts]
+    return np.asarray(np.argmax(red, axis=0), np.intp)
 
 
 def red_is_up(chips: Float) -> Mapping[str, Float]:
@@ -70,6 +71,21 @@ class TestQuarterTurns:
         detected.landmarks[:] += 3
         found = orient(FaceMesh(FakeEngine(red_is_up)), half_red(0), detected)
         np.testing.assert_array_equal(found.landmarks, detected.landmarks)
+
+    def test_overlap_and_distance_compare_mesh_and_detector(self) -> None:
+        def answer(chips: Float) -> Mapping[str, Float]:
+            middle = np.full((len(chips), 5, 2), 0.5, np.float32)
+            outputs = mesh_of(np.full(len(chips), 35, np.float32), middle)
+            outputs["points"][:, :, :2] = SIDE / 2
+            outputs["points"][:, 10, :2] = SIDE / 6  # the box, in a chip of 1.5 times its side
+            outputs["points"][:, 152, :2] = SIDE * 5 / 6
+            return outputs
+
+        detected = detections((50, 50, 150, 150), landmarks=True)
+        found = orient(FaceMesh(FakeEngine(answer)), half_red(0), detected)
+        expected = np.linalg.norm(UPRIGHT - 0.5, axis=1).mean()
+        assert found.distance[0] == pytest.approx(expected, abs=1e-3)
+        assert found.overlap[0] == pytest.approx(1, abs=1e-3)
 
     def test_a_little_more_is_no_turn(self) -> None:
         def answer(chips: Float) -> Mapping[str, Float]:

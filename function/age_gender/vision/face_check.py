@@ -25,9 +25,14 @@ PARAMETERS = Path(__file__).with_name("face_check.json")
 
 TRUSTED_SIDES = (16.0, 64.0)
 """Longer side in pixels at which the mesh starts to count, and from which it counts fully."""
+USUAL_OVERLAP, USUAL_DISTANCE = 0.7, 0.06
+"""Of faces that are clear to see, see `Orientations`; assumed where they are unknown."""
+MAX_LOGIT = 10.0
+"""Nothing is certain: probabilities stay 0.00005 away from 0 and 1."""
 FEATURES = (
     *("constant", "score", "size", "score_small", "seen"),
     *("mesh", "mesh_low", "turned", "distinct", "cut_off", "cut_off_mesh"),
+    *("overlap", "distance"),
 )
 
 
@@ -42,6 +47,8 @@ class Evidence:
         own: see `Orientations`.
         best: see `Orientations`.
         other: see `Orientations`.
+        overlap: see `Orientations`.
+        distance: see `Orientations`.
     """
 
     scores: Float
@@ -50,6 +57,8 @@ class Evidence:
     own: Float
     best: Float
     other: Float
+    overlap: Float
+    distance: Float
 
     @classmethod
     def of(
@@ -61,8 +70,10 @@ class Evidence:
         areas = [np.prod(b[:, 2:] - b[:, :2], axis=1, dtype=np.float32) for b in (inside, boxes)]
         visible = areas[0] / np.maximum(areas[1], 1e-6)
         found = orientations
-        sides = box_sides(boxes)
-        return cls(detections.scores, sides, visible, found.own, found.best, found.other)
+        return cls(
+            *(detections.scores, box_sides(boxes), visible, found.own, found.best, found.other),
+            *(found.overlap, found.distance),
+        )
 
 
 def features(evidence: Evidence) -> Float:
@@ -82,6 +93,8 @@ def features(evidence: Evidence) -> Float:
     seen = np.where(np.isnan(evidence.own), 0, 1 - small)
     own, best = np.nan_to_num(evidence.own), np.nan_to_num(evidence.best)
     other = np.where(np.isnan(evidence.other), best - 10, evidence.other)
+    overlap = np.where(np.isnan(evidence.overlap), USUAL_OVERLAP, evidence.overlap)
+    distance = np.where(np.isnan(evidence.distance), USUAL_DISTANCE, evidence.distance)
     cut_off = 1 - evidence.visible
     columns = [
         np.ones_like(score),
@@ -95,6 +108,8 @@ def features(evidence: Evidence) -> Float:
         seen * np.clip(best - other, 0, 10) / 10,
         cut_off,
         cut_off * seen * np.clip(best, -10, 30) / 10,
+        seen * (overlap - USUAL_OVERLAP) * 4,
+        seen * (np.clip(distance, 0, 0.5) - USUAL_DISTANCE) * 10,
     ]
     return np.stack(columns, axis=1).astype(np.float32)
 
@@ -138,7 +153,7 @@ class FaceCheck:
     def probabilities(self, detector: DetectorName, evidence: Evidence) -> Float:
         """Return the probability of each box being a human face, float32 ``[N]``."""
         logits = features(evidence) @ self._weights[detector]
-        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))), np.float32)
+        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -MAX_LOGIT, MAX_LOGIT))), np.float32)
 
 
 def load_face_check(path: Path = PARAMETERS) -> FaceCheck:

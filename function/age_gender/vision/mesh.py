@@ -41,6 +41,11 @@ class Meshes:
         means = [self.points[:, index].mean(axis=1) for index in LANDMARKS]
         return np.stack(means, axis=1).astype(np.float32)
 
+    @property
+    def boxes(self) -> Float:
+        """Boxes around all points, float32 ``[N, 4]`` in pixels."""
+        return np.concatenate([self.points.min(axis=1), self.points.max(axis=1)], axis=1)
+
 
 class FaceMesh:
     """Fits meshes to faces. Safe to share between threads."""
@@ -78,4 +83,4 @@ def _to_image(points: Float, transforms: Float) -> Float:
     """Convert points ``[N, P, 2]`` from pixels of their chips to pixels of the image."""
     inverses = np.stack([cv2.invertAffineTransform(transform) for transform in transforms])
     shifted = np.einsum("nij,npj->npi", inverses[:, :, :2], points) + inverses[:, None, :, 2]
-    return shifted.astype(np.float32)
+    return np.asarray(shifted, np.float32)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from age_gender.vision.detectors.base import Detections
-from age_gender.vision.geometry import Float, Image, box_sides, roll_angles, unmirrored
+from age_gender.vision.geometry import Float, Image, box_sides, iou_matrix, roll_angles, unmirrored
 from age_gender.vision.mesh import FaceMesh
 
 MAX_FACES = 64
@@ -47,6 +47,9 @@ class Orientations:
         best: float32 ``[N]``, highest logit of all turns that were tried.
         other: float32 ``[N]``, highest logit of the turns other than the best; NaN if only one was
             tried.
+        overlap: float32 ``[N]``, IoU of the detector's box and the one around the mesh, 0-1.
+        distance: float32 ``[N]``, mean distance of the mesh's landmarks from the detector's, in
+            sides of the box; NaN also where the face is turned.
         turns: int ``[N]``, clockwise quarter turns of the face from where the detector had it.
     """
 
@@ -54,6 +57,8 @@ class Orientations:
     own: Float
     best: Float
     other: Float
+    overlap: Float
+    distance: Float
     turns: NDArray[np.intp]
 
 
@@ -76,7 +81,11 @@ def orient(mesh: FaceMesh, image: Image, detections: Detections) -> Orientations
     first = mesh.fit(image, detections.boxes[looked_at], angles[looked_at])
     own = np.full(count, np.nan, np.float32)
     own[looked_at] = first.logits
-    best, other, turns = own.copy(), np.full_like(own, np.nan), np.zeros(count, np.intp)
+    best, turns = own.copy(), np.zeros(count, np.intp)
+    other, overlap, distance = (np.full_like(own, np.nan) for _ in range(3))
+    overlap[looked_at] = _overlaps(detections.boxes[looked_at], first.boxes)
+    offsets = np.linalg.norm(first.landmarks - landmarks[looked_at], axis=2).mean(axis=1)
+    distance[looked_at] = offsets / sides[looked_at]
     if detections.landmarks is None:
         placed = first.logits >= MIN_PLACED
     else:
@@ -97,7 +106,15 @@ def orient(mesh: FaceMesh, image: Image, detections: Detections) -> Orientations
     level = mesh.fit(image, detections.boxes[rows], roll_angles(points))
     landmarks[rows] = level.landmarks
     best[rows] = np.maximum(best[rows], level.logits)
-    return Orientations(landmarks, own, best, other, turns)
+    overlap[rows], distance[rows] = _overlaps(detections.boxes[rows], level.boxes), np.nan
+    return Orientations(landmarks, own, best, other, overlap, distance, turns)
+
+
+def _overlaps(a: Float, b: Float) -> Float:
+    """IoU of each box of ``a`` with its counterpart in ``b``, float32 ``[N]``."""
+    return np.array(
+        [iou_matrix(x[None], y[None])[0, 0] for x, y in zip(a, b, strict=True)], np.float32
+    )
 
 
 def _frontal(boxes: Float) -> Float:
