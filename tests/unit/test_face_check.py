@@ -25,6 +25,8 @@ from age_gender.vision.face_check import (
 from age_gender.vision.mesh import Meshes
 from age_gender.vision.orientation import Orientations
 from training.face_check import (
+    FACE_SHARE,
+    KIND_WEIGHTS,
     MIN_SCORE,
     VARIATIONS,
     Boxes,
@@ -73,8 +75,8 @@ class TestDelivered:
         self, check: FaceCheck, detector: str
     ) -> None:
         for side in (64, 100, 200, 500):
-            (p,) = check.probabilities(detector, evidence(0.95, side, 1, -8, -7, -8))
-            assert p < 0.3
+            (p,) = check.probabilities(detector, evidence(0.9, side, 1, -8, -7, -8, 0.65, 0.2))
+            assert p < 0.5
 
     def test_more_of_anything_is_more_of_a_face(self, check: FaceCheck, detector: str) -> None:
         by_mesh = [check.probabilities(detector, evidence(0.9, 90, 1, m))[0] for m in (12, 20, 30)]
@@ -173,9 +175,9 @@ def test_faces_and_kinds_have_their_share() -> None:
     faces = [True] * 3 + [False] * 6
     groups = ["x as it is"] * 3 + ["cat a", "cat b", "cat b", "cat b", "dog a", "drawing a"]
     weights = sample_weights(boxes_of([0.5] * 9, faces, groups))
-    assert weights[:3].sum() == pytest.approx(0.5)
+    assert weights[:3].sum() == pytest.approx(FACE_SHARE)
     assert weights[3:7].sum() == pytest.approx(weights[7])
-    assert weights[8] == pytest.approx(0.3 * weights[7])
+    assert weights[8] == pytest.approx(KIND_WEIGHTS["drawing"] * weights[7])
     assert weights.sum() == pytest.approx(1)
 
 
@@ -215,7 +217,7 @@ def test_the_box_follows_the_face() -> None:
         assert np.median(inner) > 230
 
 
-def test_boxes_off_the_face_are_none_and_vague_ones_left_out() -> None:
+def test_only_the_best_box_on_a_face_and_all_on_none_are_collected() -> None:
     class Detector:
         name = "fake"
 
@@ -236,12 +238,15 @@ def test_boxes_off_the_face_are_none_and_vague_ones_left_out() -> None:
     collector = Collector(Detector(), Mesh())  # type: ignore[arg-type]
     image = texture(160, 160, np.random.default_rng(0))
     collector.add(Scene(image, np.array([10, 10, 50, 50], np.float32)), "set kind", 1)
+    collector.add(Scene(image, np.array([0, 100, 30, 130], np.float32)), "set kind", 2)
+    collector.add(Scene(image, None), "cat as it is", 3)
     found = collector.boxes()
-    assert found.faces.tolist() == [True, False]
-    assert collector.missed["set kind"] == [False]
-    probabilities = np.array([0.9, 0.1], np.float32)
+    assert found.faces.tolist() == [True, False, False, False]
+    assert found.picture.tolist() == [1, 3, 3, 3]
+    assert collector.missed == {"set kind": [False, True]}
+    probabilities = np.array([0.9, 0.1, 0.1, 0.8], np.float32)
     assert "| set kind | yes | 1 | 100.0% | 100.0% |" in report(found, probabilities)
-    assert "| set kind | no | 1 | 100.0% | 0.0% |" in report(found, probabilities)
+    assert "| cat as it is | no | 3 | 100.0% | 33.3% |" in report(found, probabilities)
 
 
 def test_parameters_name_data_and_licence() -> None:

@@ -151,7 +151,7 @@ class TestTransforms:
         assert np.percentile(angles, 95) < 10
         assert np.percentile(eye_line, 95) > 20
 
-    def test_landmarks_placed_from_behind_are_put_right(self) -> None:
+    def test_landmarks_seen_from_behind_are_put_right(self) -> None:
         swapped = [1, 0, 2, 4, 3]
         upside_down = rotated(FACE, 180)
         (fixed,) = unmirrored(upside_down[swapped][None])
@@ -256,7 +256,7 @@ class TestChips:
         assert np.percentile(angles, 95) < 10
         assert np.percentile(eye_line, 95) > 20
 
-    def test_landmarks_placed_from_behind_are_put_right(self) -> None:
+    def test_landmarks_seen_from_behind_are_put_right(self) -> None:
         swapped = [1, 0, 2, 4, 3]
         upside_down = rotated(FACE, 180)
         (fixed,) = unmirrored(upside_down[swapped][None])

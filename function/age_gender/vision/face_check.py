@@ -3,8 +3,8 @@
 A detector's score says how much a box looks like the faces that it was trained on, and is as high
 for many a cat or a drawing. The face mesh is an independent opinion, but sees nothing in tiny
 faces. A logistic regression of both, fitted by ``training.face_check`` for each detector, gives a
-probability that means what it says: where every other box is a face, as in the data it was fitted
-on, seven in ten with 0.7 are.
+probability that means what it says: of boxes with 0.7, seven in ten are faces, if as many of all
+boxes are as in the data that it was fitted on.
 """
 
 from dataclasses import dataclass

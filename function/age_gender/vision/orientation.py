@@ -28,7 +28,7 @@ MIN_GAIN = 5.0
 """Logit that a turn must be better by. Of 1,200 upright faces, none gained as much upside down."""
 MIN_SCORE = 0.5
 """Detector's score below which no turns are tried: such boxes are mostly no faces, and costly."""
-MIN_PLACED = 0.0
+MIN_LOCATED = 0.0
 """Logit below which the mesh's landmarks are not trusted."""
 FRONTAL = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32)
 """Landmarks of an upright frontal face in sides of its box: a guess where nothing is known."""
@@ -87,10 +87,10 @@ def orient(mesh: FaceMesh, image: Image, detections: Detections) -> Orientations
     offsets = np.linalg.norm(first.landmarks - landmarks[looked_at], axis=2).mean(axis=1)
     distance[looked_at] = offsets / sides[looked_at]
     if detections.landmarks is None:
-        placed = first.logits >= MIN_PLACED
+        located = first.logits >= MIN_LOCATED
     else:
-        placed = (first.logits >= CLEAR) & (np.abs(angles[looked_at]) > MAX_ROLL)
-    landmarks[looked_at[placed]] = first.landmarks[placed]
+        located = (first.logits >= CLEAR) & (np.abs(angles[looked_at]) > MAX_ROLL)
+    landmarks[looked_at[located]] = first.landmarks[located]
 
     doubtful = np.flatnonzero((own < CLEAR) & (detections.scores >= MIN_SCORE))
     doubtful = _largest(doubtful, sides, MAX_TURNED)
