@@ -21,6 +21,7 @@ from age_gender.vision.face_check import (
     FaceCheckParameters,
     features,
     load_face_check,
+    offsets,
 )
 from age_gender.vision.mesh import Meshes
 from age_gender.vision.orientation import Orientations
@@ -50,12 +51,11 @@ def evidence(
     visible: float = 1.0,
     own: float = 35,
     best: float | None = None,
-    other: float = NAN,
     overlap: float = USUAL_OVERLAP,
     distance: float = USUAL_DISTANCE,
 ) -> Evidence:
     best = own if best is None else best
-    row = (score, side, visible, own, best, other, overlap, distance)
+    row = (score, side, visible, own, best, overlap, distance)
     return Evidence(*(np.array([value], np.float32) for value in row))
 
 
@@ -67,15 +67,15 @@ def check() -> FaceCheck:
 @pytest.mark.parametrize("detector", list(DETECTORS))
 class TestDelivered:
     def test_clear_faces_are_faces(self, check: FaceCheck, detector: str) -> None:
-        for side in (40, 64, 100, 200, 500):
+        for side in (50, 64, 100, 200, 500):
             (p,) = check.probabilities(detector, evidence(0.99, side, 1, 35))
-            assert p > 0.95
+            assert p > 0.9
 
     def test_what_the_mesh_rejects_is_none_however_high_the_score(
         self, check: FaceCheck, detector: str
     ) -> None:
         for side in (64, 100, 200, 500):
-            (p,) = check.probabilities(detector, evidence(0.9, side, 1, -8, -7, -8, 0.65, 0.2))
+            (p,) = check.probabilities(detector, evidence(0.9, side, 1, -8, -7, 0.65, 0.2))
             assert p < 0.5
 
     def test_more_of_anything_is_more_of_a_face(self, check: FaceCheck, detector: str) -> None:
@@ -87,45 +87,52 @@ class TestDelivered:
         assert by_score == sorted(by_score)
 
     def test_of_tiny_faces_the_mesh_says_nothing(self, check: FaceCheck, detector: str) -> None:
-        unseen = check.probabilities(detector, evidence(0.9, 14, 1, NAN))[0]
+        unseen = check.probabilities(detector, evidence(0.9, 14, 1, NAN, NAN, NAN, NAN))[0]
         assert check.probabilities(detector, evidence(0.9, 14, 1, -9))[0] == unseen
         assert check.probabilities(detector, evidence(0.9, 14, 1, 30))[0] == unseen
 
 
 def test_tiny_faces_are_as_good_as_their_score(check: FaceCheck) -> None:
-    for side in (12, 14, 16, 18):
-        (certain,) = check.probabilities("accurate", evidence(0.9, side, 1, NAN))
-        (doubtful,) = check.probabilities("accurate", evidence(0.3, side, 1, NAN))
-        assert certain > 0.5 > doubtful
+    for side in (10, 12, 14, 16):
+        for score in (0.2, 0.5, 0.9):
+            assert check.probabilities("accurate", evidence(score, side))[0] == pytest.approx(score)
 
 
 def test_features() -> None:
-    given = evidence(0.5, 32, 0.75, -20, 5, 3, 0.6, 0.1)
+    given = evidence(0.5, 64, 0.75, -20, 4, 0.6, 0.12)
     row = dict(zip(FEATURES, features(given)[0].tolist(), strict=True))
     assert row == pytest.approx(
         {
             "constant": 1,
             "score": 0,
             "size": 0,
-            "score_small": 0,
-            "seen": 0.5,
-            "mesh": 0.25,
-            "mesh_low": 0,
-            "turned": 1.0,
-            "distinct": 0.1,
+            "mesh": 0.4,
+            "mesh_size": 0,
+            "mesh_low": 0.1,
+            "turned": 2.0,
+            "overlap": -0.4,
+            "distance": 1.0,
             "cut_off": 0.25,
-            "cut_off_mesh": 0.0625,
-            "overlap": -0.2,
-            "distance": 0.2,
+            "cut_off_mesh": 0.1,
         }
     )
+
+
+def test_the_mesh_counts_by_size() -> None:
+    trust = [float(evidence(side=side).trust[0]) for side in (10, 16, 25.3, 40, 400)]
+    assert trust == pytest.approx([0, 0, 0.5, 1, 1], abs=0.01)
+    assert evidence(own=NAN).trust[0] == 0
+    assert not features(evidence(side=14)).any()
+    assert offsets(evidence(0.5, 14))[0] == 0
+    assert offsets(evidence(0.9, 14))[0] == pytest.approx(np.log(9))
+    assert offsets(evidence(0.9, 40))[0] == pytest.approx(0, abs=1e-5)
 
 
 def test_evidence_of_boxes_across_the_border() -> None:
     boxes = np.array([[-50, 0, 50, 100], [10, 10, 30, 60]], np.float32)
     nothing = np.full(2, NAN, np.float32)
     landmarks, turns = np.zeros((2, 5, 2), np.float32), np.zeros(2, np.intp)
-    found = Orientations(landmarks, nothing, nothing, nothing, nothing, nothing, turns)
+    found = Orientations(landmarks, nothing, nothing, nothing, nothing, turns)
     scores = np.array([0.9, 0.8], np.float32)
     collected = Evidence.of(Detections(boxes, scores), found, 200, 200)
     assert collected.visible.tolist() == [0.5, 1.0]
@@ -185,8 +192,9 @@ def test_the_fit_is_calibrated() -> None:
     rng = np.random.default_rng(0)
     rows = np.stack([np.ones(4000), rng.normal(0, 1, 4000)], axis=1).astype(np.float32)
     truth = 1 / (1 + np.exp(-(0.5 + 1.5 * rows[:, 1])))
-    parameters = fit(rows, rng.random(4000) < truth, np.full(4000, 1 / 4000))
-    assert parameters == pytest.approx([0.5, 1.5], abs=0.15)
+    base = np.full(4000, 0.2, np.float32)
+    parameters = fit(rows, base, rng.random(4000) < truth, np.full(4000, 1 / 4000))
+    assert parameters == pytest.approx([0.3, 1.5], abs=0.15)
 
 
 def subject() -> Subject:

@@ -8,10 +8,10 @@ import pytest
 from age_gender.limits.cpus import CpuShares
 from age_gender.vision.decode import DecodedImage
 from age_gender.vision.detectors.base import Detections
+from age_gender.vision.detectors.registry import DETECTORS
 from age_gender.vision.pipeline import Options, Pipeline, Result
 from age_gender.vision.verification import (
     CANDIDATE_SCORE,
-    TURNED_MIN_FACE,
     Faces,
     FaceVerifier,
     detect_turned,
@@ -76,17 +76,17 @@ class TestTurnedImages:
 
     def test_boxes_and_landmarks_are_in_pixels_of_the_image(self) -> None:
         detector = UprightDetector()
-        found = detect_turned(detector, image(), 2, 0.3, 0.5, None)
+        found = detect_turned(detector, "fast", image(), 2, 0.3, 0.5, None)
         assert found.boxes.tolist() == [list(SPOT)]
         assert found.landmarks is not None
         left_eye, *_, mouth = found.landmarks[0]
         assert left_eye[1] > mouth[1]
-        assert detector.asked == [(0.3, 0.5, WIDTH / TURNED_MIN_FACE)]
+        assert detector.asked == [(0.3, 0.5, WIDTH / DETECTORS["fast"].turned_size)]
 
     def test_only_large_faces_are_looked_for(self) -> None:
         detector = UprightDetector()
-        detect_turned(detector, image(), 2, 0.3, 0.5, 90)
-        detect_turned(detector, image(), 2, 0.3, 0.5, 5)
+        detect_turned(detector, "fast", image(), 2, 0.3, 0.5, 90)
+        detect_turned(detector, "fast", image(), 2, 0.3, 0.5, 5)
         assert [asked[2] for asked in detector.asked] == [90, 20]
 
     def test_an_image_without_a_face_is_tried_turned(self) -> None:

@@ -1,10 +1,11 @@
 """The probability that a box is a human face, from what the detector and the face mesh say.
 
 A detector's score says how much a box looks like the faces that it was trained on, and is as high
-for many a cat or a drawing. The face mesh is an independent opinion, but sees nothing in tiny
-faces. A logistic regression of both, fitted by ``training.face_check`` for each detector, gives a
-probability that means what it says: of boxes with 0.7, seven in ten are faces, if as many of all
-boxes are as in the data that it was fitted on.
+for many a cat or a drawing. The face mesh is an independent opinion, and where the two place eyes,
+nose and mouth differently, it is hardly a face. Tiny ones count by their score alone. A logistic
+regression of all that, fitted by ``training.face_check`` for each detector, gives a probability
+that means what it says: of boxes with 0.7, seven in ten are faces, if as many of all boxes are as
+in the data that it was fitted on.
 """
 
 from dataclasses import dataclass
@@ -23,16 +24,15 @@ from age_gender.vision.orientation import Orientations
 PARAMETERS = Path(__file__).with_name("face_check.json")
 """The fitted regression. It belongs to the detectors and the mesh, not to an attribute model."""
 
-TRUSTED_SIDES = (16.0, 64.0)
+TRUSTED_SIDES = (16.0, 40.0)
 """Longer side in pixels at which the mesh starts to count, and from which it counts fully."""
 USUAL_OVERLAP, USUAL_DISTANCE = 0.7, 0.06
 """Of faces that are clear to see, see `Orientations`; assumed where they are unknown."""
-MAX_LOGIT = 10.0
-"""Nothing is certain: probabilities stay 0.00005 away from 0 and 1."""
+MAX_LOGIT = 9.2
+"""Nothing is certain: scores and probabilities count as 0.0001 to 0.9999."""
 FEATURES = (
-    *("constant", "score", "size", "score_small", "seen"),
-    *("mesh", "mesh_low", "turned", "distinct", "cut_off", "cut_off_mesh"),
-    *("overlap", "distance"),
+    *("constant", "score", "size", "mesh", "mesh_size", "mesh_low", "turned"),
+    *("overlap", "distance", "cut_off", "cut_off_mesh"),
 )
 
 
@@ -46,7 +46,6 @@ class Evidence:
         visible: share of the box that lies inside the image, 0-1.
         own: see `Orientations`.
         best: see `Orientations`.
-        other: see `Orientations`.
         overlap: see `Orientations`.
         distance: see `Orientations`.
     """
@@ -56,7 +55,6 @@ class Evidence:
     visible: Float
     own: Float
     best: Float
-    other: Float
     overlap: Float
     distance: Float
 
@@ -71,13 +69,27 @@ class Evidence:
         visible = areas[0] / np.maximum(areas[1], 1e-6)
         found = orientations
         return cls(
-            *(detections.scores, box_sides(boxes), visible, found.own, found.best, found.other),
+            *(detections.scores, box_sides(boxes), visible, found.own, found.best),
             *(found.overlap, found.distance),
         )
 
+    @property
+    def trust(self) -> Float:
+        """How far the mesh counts, float32 ``[N]``: 0 in tiny faces, 1 in others."""
+        first, full = np.log2(TRUSTED_SIDES)
+        share = np.clip((np.log2(self.sides) - first) / (full - first), 0, 1)
+        return np.asarray(np.where(np.isnan(self.own), 0, share), np.float32)
+
+    @property
+    def score_logits(self) -> Float:
+        """Logits of the detector's scores, float32 ``[N]``."""
+        scores = np.clip(self.scores.astype(np.float64), 1e-9, 1 - 1e-9)
+        logits = np.log(scores / (1 - scores))
+        return np.clip(logits, -MAX_LOGIT, MAX_LOGIT).astype(np.float32)
+
 
 def features(evidence: Evidence) -> Float:
-    """Compute the regression's inputs, of the order of 1 each.
+    """Compute the regression's inputs, of the order of 1 each, as far as the mesh is trusted.
 
     Args:
         evidence: of N boxes.
@@ -85,33 +97,34 @@ def features(evidence: Evidence) -> Float:
     Returns:
         float32 ``[N, K]``, in the order of `FEATURES`.
     """
-    scores = np.clip(evidence.scores, 1e-3, 1 - 1e-3)
-    score = np.log(scores / (1 - scores)) / 4
-    first, full = np.log2(TRUSTED_SIDES)
-    size = np.log2(evidence.sides)
-    small = 1 - np.clip((size - first) / (full - first), 0, 1)
-    seen = np.where(np.isnan(evidence.own), 0, 1 - small)
     own, best = np.nan_to_num(evidence.own), np.nan_to_num(evidence.best)
-    other = np.where(np.isnan(evidence.other), best - 10, evidence.other)
     overlap = np.where(np.isnan(evidence.overlap), USUAL_OVERLAP, evidence.overlap)
     distance = np.where(np.isnan(evidence.distance), USUAL_DISTANCE, evidence.distance)
-    cut_off = 1 - evidence.visible
+    size = np.clip(np.log2(evidence.sides) - 6, -1, 2) / 2
+    mesh, cut_off = np.clip(best, -10, 30) / 10, 1 - evidence.visible
     columns = [
-        np.ones_like(score),
-        score,
-        np.clip(size - 5, -2, 3) / 2,
-        score * small,
-        seen,
-        seen * np.clip(best, -10, 30) / 10,
-        seen * np.clip(5 - best, 0, 15) / 10,
-        seen * np.clip(best - own, 0, 20) / 10,
-        seen * np.clip(best - other, 0, 10) / 10,
+        np.ones_like(best),
+        evidence.score_logits / 4,
+        size,
+        mesh,
+        mesh * size,
+        np.clip(5 - best, 0, 15) / 10,
+        np.clip(best - own, 0, 20) / 10,
+        (overlap - USUAL_OVERLAP) * 4,
+        np.log2(np.clip(distance, 0.01, 0.5) / USUAL_DISTANCE),
         cut_off,
-        cut_off * seen * np.clip(best, -10, 30) / 10,
-        seen * (overlap - USUAL_OVERLAP) * 4,
-        seen * (np.clip(distance, 0, 0.5) - USUAL_DISTANCE) * 10,
+        cut_off * mesh,
     ]
-    return np.stack(columns, axis=1).astype(np.float32)
+    return (np.stack(columns, axis=1) * evidence.trust[:, None]).astype(np.float32)
+
+
+def offsets(evidence: Evidence) -> Float:
+    """Return what is added to the regression: the score alone, as far as the mesh is not trusted.
+
+    Returns:
+        float32 ``[N]``.
+    """
+    return np.asarray((1 - evidence.trust) * evidence.score_logits, np.float32)
 
 
 class FaceCheckParameters(BaseModel):
@@ -152,7 +165,7 @@ class FaceCheck:
 
     def probabilities(self, detector: DetectorName, evidence: Evidence) -> Float:
         """Return the probability of each box being a human face, float32 ``[N]``."""
-        logits = features(evidence) @ self._weights[detector]
+        logits = features(evidence) @ self._weights[detector] + offsets(evidence)
         return np.asarray(1 / (1 + np.exp(-np.clip(logits, -MAX_LOGIT, MAX_LOGIT))), np.float32)
 
 

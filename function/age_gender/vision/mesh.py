@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from age_gender.networks.engine import Engine
 from age_gender.vision.geometry import Float, Image, rotated_transforms, warp_chips
@@ -34,6 +35,15 @@ class Meshes:
 
     logits: Float
     points: Float
+
+    def __getitem__(self, index: NDArray[np.intp]) -> "Meshes":
+        return Meshes(self.logits[index], self.points[index])
+
+    def better(self, other: "Meshes") -> "Meshes":
+        """Choose the one of two meshes of each face that has the higher logit."""
+        mine = self.logits >= other.logits
+        points = np.where(mine[:, None, None], self.points, other.points)
+        return Meshes(np.maximum(self.logits, other.logits), points)
 
     @property
     def landmarks(self) -> Float:

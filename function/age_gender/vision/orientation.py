@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from age_gender.vision.detectors.base import Detections
 from age_gender.vision.geometry import Float, Image, box_sides, iou_matrix, roll_angles, unmirrored
-from age_gender.vision.mesh import FaceMesh
+from age_gender.vision.mesh import FaceMesh, Meshes
 
 MAX_FACES = 64
 """Faces looked at in one image, the largest ones, which bounds the time. Others stay as detected,
@@ -29,7 +29,7 @@ MIN_GAIN = 5.0
 MIN_SCORE = 0.5
 """Detector's score below which no turns are tried: such boxes are mostly no faces, and costly."""
 MIN_LOCATED = 0.0
-"""Logit below which the mesh's landmarks are not trusted."""
+"""Logit below which the mesh's landmarks are not trusted, nor a turn that they would mean."""
 FRONTAL = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32)
 """Landmarks of an upright frontal face in sides of its box: a guess where nothing is known."""
 MAX_ROLL = np.pi / 4
@@ -45,18 +45,15 @@ class Orientations:
         landmarks: float32 ``[N, 5, 2]`` in pixels.
         own: float32 ``[N]``, logit with the face as the detector has it.
         best: float32 ``[N]``, highest logit of all turns that were tried.
-        other: float32 ``[N]``, highest logit of the turns other than the best; NaN if only one was
-            tried.
         overlap: float32 ``[N]``, IoU of the detector's box and the one around the mesh, 0-1.
         distance: float32 ``[N]``, mean distance of the mesh's landmarks from the detector's, in
-            sides of the box; NaN also where the face is turned.
+            sides of the box; NaN also where the face is turned by more than `MAX_ROLL`.
         turns: int ``[N]``, clockwise quarter turns of the face from where the detector had it.
     """
 
     landmarks: Float
     own: Float
     best: Float
-    other: Float
     overlap: Float
     distance: Float
     turns: NDArray[np.intp]
@@ -82,7 +79,7 @@ def orient(mesh: FaceMesh, image: Image, detections: Detections) -> Orientations
     own = np.full(count, np.nan, np.float32)
     own[looked_at] = first.logits
     best, turns = own.copy(), np.zeros(count, np.intp)
-    other, overlap, distance = (np.full_like(own, np.nan) for _ in range(3))
+    overlap, distance = np.full_like(own, np.nan), np.full_like(own, np.nan)
     overlap[looked_at] = _overlaps(detections.boxes[looked_at], first.boxes)
     offsets = np.linalg.norm(first.landmarks - landmarks[looked_at], axis=2).mean(axis=1)
     distance[looked_at] = offsets / sides[looked_at]
@@ -91,23 +88,21 @@ def orient(mesh: FaceMesh, image: Image, detections: Detections) -> Orientations
     else:
         located = (first.logits >= CLEAR) & (np.abs(angles[looked_at]) > MAX_ROLL)
     landmarks[looked_at[located]] = first.landmarks[located]
+    distance[np.abs(angles) > MAX_ROLL] = np.nan
 
     doubtful = np.flatnonzero((own < CLEAR) & (detections.scores >= MIN_SCORE))
     doubtful = _largest(doubtful, sides, MAX_TURNED)
-    boxes = detections.boxes[doubtful]
-    tried = [mesh.fit(image, boxes, _turned(angles[doubtful], turn)) for turn in QUARTER_TURNS]
-    logits = np.stack([own[doubtful], *(meshes.logits for meshes in tried)])
-    best[doubtful], other[doubtful] = np.sort(logits, axis=0)[:-3:-1]
-    # A quarter turn may still be off by up to 45 degrees: fit once more, level by the mesh itself.
-    better = best[doubtful] >= own[doubtful] + MIN_GAIN
+    kept = np.searchsorted(looked_at, doubtful)
+    tried = _turned(mesh, image, detections.boxes[doubtful], first[kept], angles[doubtful])
+    best[doubtful] = tried.logits
+    better = tried.logits >= np.maximum(own[doubtful] + MIN_GAIN, MIN_LOCATED)
     rows = doubtful[better]
-    turns[rows] = logits.argmax(axis=0)[better]
-    points = np.stack([meshes.landmarks for meshes in tried])[turns[rows] - 1, better]
-    level = mesh.fit(image, detections.boxes[rows], roll_angles(points))
-    landmarks[rows] = level.landmarks
-    best[rows] = np.maximum(best[rows], level.logits)
-    overlap[rows], distance[rows] = _overlaps(detections.boxes[rows], level.boxes), np.nan
-    return Orientations(landmarks, own, best, other, overlap, distance, turns)
+    landmarks[rows] = tried.landmarks[better]
+    gained = (roll_angles(landmarks[rows]) - angles[rows]) / (np.pi / 2)
+    turns[rows] = np.rint(gained).astype(np.intp) % 4
+    overlap[rows] = _overlaps(detections.boxes[rows], tried[np.flatnonzero(better)].boxes)
+    distance[rows] = np.nan
+    return Orientations(landmarks, own, best, overlap, distance, turns)
 
 
 def _overlaps(a: Float, b: Float) -> Float:
@@ -122,8 +117,16 @@ def _frontal(boxes: Float) -> Float:
     return np.asarray(corners + sides * FRONTAL, np.float32)
 
 
-def _turned(angles: Float, quarters: int) -> Float:
-    return np.asarray(angles + np.float32(quarters * np.pi / 2), np.float32)
+def _turned(mesh: FaceMesh, image: Image, boxes: Float, first: Meshes, angles: Float) -> Meshes:
+    """Try the other quarter turns of each face, and then the best one, level by its own points.
+
+    A quarter turn may still be off by up to 45 degrees, which lowers the logit.
+    """
+    tried = first
+    for quarter in QUARTER_TURNS:
+        turned = angles + np.float32(quarter * np.pi / 2)
+        tried = tried.better(mesh.fit(image, boxes, turned))
+    return tried.better(mesh.fit(image, boxes, roll_angles(tried.landmarks)))
 
 
 def _largest(rows: NDArray[np.intp], sides: Float, count: int) -> NDArray[np.intp]:

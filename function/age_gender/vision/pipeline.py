@@ -19,6 +19,7 @@ from age_gender.vision.quality import Quality, assess
 from age_gender.vision.render import render_jpeg
 from age_gender.vision.verification import (
     CANDIDATE_SCORE,
+    TURNED_CONFIDENCE,
     TURNED_IMAGES,
     Faces,
     FaceVerifier,
@@ -212,10 +213,11 @@ class Pipeline:
         for turn in TURNED_IMAGES:
             with watch.stage("detect"):
                 detected = detect_turned(
-                    detector, view.image, turn, candidate, options.nms, min_face
+                    *(detector, options.face_detector, view.image, turn),
+                    *(candidate, options.nms, min_face),
                 )
             turned = self._verified(view.image, detected, options, watch)
-            if len(turned.confident(options.confidence)):
+            if len(turned.confident(max(options.confidence, TURNED_CONFIDENCE))):
                 return turned
         return upright
 

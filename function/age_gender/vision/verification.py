@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from age_gender.vision.detectors.base import Detections, Detector
-from age_gender.vision.detectors.registry import DetectorName
+from age_gender.vision.detectors.registry import DETECTORS, DetectorName
 from age_gender.vision.face_check import Evidence, FaceCheck
 from age_gender.vision.geometry import Float, Image
 from age_gender.vision.mesh import FaceMesh
@@ -13,11 +13,11 @@ from age_gender.vision.orientation import orient
 
 CANDIDATE_SCORE = 0.3
 """Detector's score from which boxes are looked at, unless less confidence is asked for."""
+TURNED_CONFIDENCE = 0.9
+"""Confidence from which a face in an image turned as a whole counts: these are three more chances
+to be wrong, and the mesh sees a true face of that size well."""
 TURNED_IMAGES = (2, 1, 3)
 """Clockwise quarter turns of the whole image that are tried where it shows no face as it is."""
-TURNED_MIN_FACE = 10
-"""Part of the image's longer side that faces in turned images must have, which makes these tries
-cheap."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class FaceVerifier:
 
 def detect_turned(
     detector: Detector,
+    name: DetectorName,
     image: Image,
     turn: int,
     confidence: float,
@@ -82,6 +83,7 @@ def detect_turned(
 
     Args:
         detector: finds upright faces best.
+        name: of the detector in the registry.
         image: uint8 ``[H, W, 3]``, RGB.
         turn: quarter turns by which its content is rotated clockwise.
         confidence: as for `Detector.detect`.
@@ -92,7 +94,7 @@ def detect_turned(
         Faces in pixels of ``image``.
     """
     height, width = image.shape[:2]
-    smallest = max(min_face or 0, max(width, height) / TURNED_MIN_FACE)
+    smallest = max(min_face or 0, max(width, height) / DETECTORS[name].turned_size)
     upright = np.ascontiguousarray(np.rot90(image, turn))
     found = detector.detect(upright, confidence, nms, smallest)
     corners = turned_back(found.boxes.reshape(-1, 2, 2), turn, width, height)
