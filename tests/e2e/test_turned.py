@@ -138,6 +138,7 @@ def cases(*kinds: str) -> list[dict[str, str]]:
 def test_animals_and_things_are_no_faces(kind: str) -> None:
     rows = cases(kind)
     wrong = [row["file"] for row in rows if analyzer().analyze(CASES / row["file"])]
+    # The hardest of many: without the check, all but one of them are faces.
     assert len(wrong) <= 0.8 * len(rows), wrong
 
 

@@ -24,7 +24,7 @@ from age_gender.vision.orientation import Orientations
 PARAMETERS = Path(__file__).with_name("face_check.json")
 """The fitted regression. It belongs to the detectors and the mesh, not to an attribute model."""
 
-TRUSTED_SIDES = (16.0, 40.0)
+TRUSTED_SIDES = (24.0, 64.0)
 """Longer side in pixels at which the mesh starts to count, and from which it counts fully."""
 USUAL_OVERLAP, USUAL_DISTANCE = 0.7, 0.06
 """Of faces that are clear to see, see `Orientations`; assumed where they are unknown."""

@@ -20,7 +20,7 @@ MAX_FACES = 64
 unless the detector has no landmarks."""
 MAX_TURNED = 24
 """Faces in one image for which other turns are tried, the largest ones."""
-MIN_SIDE = 16.0
+MIN_SIDE = 24.0
 """Longer side in pixels below which the mesh sees nothing in a face."""
 CLEAR = 10.0
 """Logit from which a face counts as upright without trying other turns."""
