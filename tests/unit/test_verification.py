@@ -37,10 +37,12 @@ class UprightDetector(FakeDetector):
     def __init__(self) -> None:
         super().__init__(detections())
 
-    def detect(self, pixels: Pixels, *arguments: Any, **_: Any) -> Detections:
-        self.asked.append(arguments)  # type: ignore[arg-type]
-        height, width = pixels.shape[:2]
-        rows, columns = np.nonzero(pixels[..., 0])
+    def detect(
+        self, image: Pixels, confidence: float, nms: float, min_face: float | None = None
+    ) -> Detections:
+        self.asked.append((confidence, nms, min_face))
+        height, width = image.shape[:2]
+        rows, columns = np.nonzero(image[..., 0])
         if width < height or columns.min() < width / 2:
             return detections()
         corners = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
@@ -53,7 +55,7 @@ class ScoringVerifier(FaceVerifier):
     def __init__(self, probabilities: list[float]):
         self._scores = np.array(probabilities, np.float32)
 
-    def verify(self, pixels: Pixels, detected: Detections, detector: str) -> Faces:
+    def verify(self, image: Pixels, detected: Detections, detector: str) -> Faces:
         verified = Detections(detected.boxes, self._scores, detected.landmarks)
         return Faces(detected, verified, self._scores)
 
