@@ -89,7 +89,7 @@ class TestTurnedImages:
         detector = UprightDetector()
         detect_turned(detector, "fast", image(), 2, 0.3, 0.5, 90)
         detect_turned(detector, "fast", image(), 2, 0.3, 0.5, 5)
-        assert [asked[2] for asked in detector.asked] == [90, 20]
+        assert [asked[2] for asked in detector.asked] == [90, 25]
 
     def test_an_image_without_a_face_is_tried_turned(self) -> None:
         detector = UprightDetector()
@@ -105,7 +105,7 @@ class TestTurnedImages:
     def test_so_is_an_image_whose_only_face_is_none(self) -> None:
         detector = FakeDetector(detections((20, 20, 80, 80)))
         assert run(detector, ScoringVerifier([0.2])).faces == []
-        assert len(detector.asked) == 4
+        assert len(detector.asked) == 1 + len(DETECTORS["fast"].turns)
 
 
 class TestConfidence:

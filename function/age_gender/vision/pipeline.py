@@ -20,7 +20,6 @@ from age_gender.vision.render import render_jpeg
 from age_gender.vision.verification import (
     CANDIDATE_SCORE,
     TURNED_CONFIDENCE,
-    TURNED_IMAGES,
     Faces,
     FaceVerifier,
     detect_turned,
@@ -210,7 +209,7 @@ class Pipeline:
         upright = self._verified(view.image, detected, options, watch)
         if len(upright.confident(options.confidence)):
             return upright
-        for turn in TURNED_IMAGES:
+        for turn in DETECTORS[options.face_detector].turns:
             with watch.stage("detect"):
                 detected = detect_turned(
                     *(detector, options.face_detector, view.image, turn),
