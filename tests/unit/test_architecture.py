@@ -69,7 +69,7 @@ LIBRARIES = {
 
 @dataclass(frozen=True)
 class Import:
-    """One import: the module it stands in, its line and the dotted name it asks for."""
+    """One import: the module it stands in, its line and the dotted name."""
 
     module: str
     line: int
