@@ -5,8 +5,11 @@ from pathlib import Path
 
 from age_gender.runtime import Runtime
 from age_gender.settings import Settings
+from age_gender.vision.decode import DecodedImage
+from age_gender.vision.detectors.registry import DetectorName
+from age_gender.vision.face import Face
 from age_gender.vision.geometry import Image
-from age_gender.vision.pipeline import DetectorName, Face, Options
+from age_gender.vision.pipeline import Options
 
 
 class FaceAnalyzer:
@@ -17,10 +20,11 @@ class FaceAnalyzer:
     >>> from age_gender import FaceAnalyzer
     >>> analyzer = FaceAnalyzer()
     >>> (face,) = analyzer.analyze("photo.jpg")
-    >>> face.gender, face.reliable
+    >>> attributes = face.attributes
+    >>> attributes.gender, attributes.reliable
     ('F', True)
-    >>> low, high = face.age_interval
-    >>> low < face.age < high
+    >>> low, high = attributes.age_interval
+    >>> low < attributes.age < high
     True
     """
 
@@ -100,9 +104,9 @@ class FaceAnalyzer:
         if isinstance(image, str | os.PathLike):
             image = Path(image).read_bytes()
         if isinstance(image, bytes):
-            return pipeline.run(image, options).faces
+            return pipeline.run(self._runtime.open_image(image), options).faces
         if image.dtype != "uint8" or image.ndim != 3 or image.shape[2] != 3:
             raise TypeError(
                 f"an image array must be uint8 [H, W, 3] in RGB, not {image.dtype} {image.shape}"
             )
-        return pipeline.run_decoded(image, options).faces
+        return pipeline.run(DecodedImage(image), options).faces

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from age_gender.errors import AgeGenderError
 from age_gender.settings import FUNCTION_DIR, Settings, load_settings
+from age_gender.vision.detectors.registry import DETECTORS
 
 console = Console()
 """Standard output, for results."""
@@ -34,8 +35,9 @@ def usable_settings() -> Settings:
 
 def require_models(settings: Settings) -> None:
     """End the command where a network that every prediction needs is missing."""
-    needed = ("retinaface.tflite", f"{settings.attribute_model}.tflite")
-    if not all((settings.models_dir / name).is_file() for name in needed):
+    networks = {name for detector in DETECTORS.values() for name in detector.networks}
+    needed = {settings.attribute_model, *networks}
+    if not all((settings.models_dir / f"{name}.tflite").is_file() for name in needed):
         fail(f"the models are missing: {REBUILD_MODELS}")
 
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ import typer
 
 from age_gender.cli.console import CLI_EXTRA, fail, notes, require_models, usable_settings
 from age_gender.errors import ModelUnavailable
+from age_gender.vision.detectors.registry import DetectorName
 
 if TYPE_CHECKING:
     from age_gender.cli.copies import Copies
@@ -18,13 +18,6 @@ if TYPE_CHECKING:
 
 SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 """Seconds in each unit of ``--every``."""
-
-
-class DetectorChoice(StrEnum):
-    """Detectors by name."""
-
-    fast = "fast"
-    accurate = "accurate"
 
 
 def _seconds(text: str) -> float:
@@ -48,9 +41,9 @@ def predict(
         int | None, typer.Option(min=0, help="Use this camera instead; the first is 0.")
     ] = None,
     detector: Annotated[
-        DetectorChoice,
+        DetectorName,
         typer.Option(help="`accurate` finds far more faces.", rich_help_panel="Faces"),
-    ] = DetectorChoice.accurate,
+    ] = "accurate",
     confidence: Annotated[
         float,
         typer.Option(min=0, max=1, help="Minimum score of a face.", rich_help_panel="Faces"),
@@ -151,7 +144,7 @@ def predict(
         pipeline=Options(
             confidence=confidence,
             nms=nms,
-            face_detector=detector.value,
+            face_detector=detector,
             min_face=min_face,
             return_image=blur is not None,
             draw=False,
