@@ -67,9 +67,9 @@ def shoot_sheet(browser: Browser, folder: Path) -> None:
 
 def save(page: Page, name: str) -> None:
     """Save what a page shows in 256 colours, which are enough and keep the repository small."""
-    screenshot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    palette = screenshot.quantize(256, kmeans=1)
-    screenshot.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(
+    image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    palette = image.quantize(256, kmeans=1)
+    image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(
         FOLDER / name, optimize=True
     )
     print(f"{name}: {(FOLDER / name).stat().st_size / 1000:.0f} kB")  # noqa: T201
