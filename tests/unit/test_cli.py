@@ -259,14 +259,6 @@ class TestPredict:
         assert result.exit_code == 2
         assert "Traceback" not in result.output
 
-    def test_a_sheet_without_its_extra(
-        self, photo: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        monkeypatch.setitem(sys.modules, "jinja2", None)
-        result = run("predict", photo, "--sheet", tmp_path / "s.html")
-        assert result.exit_code == 1
-        assert "age-gender-estimation[cli]" in " ".join(result.stderr.split())
-
     def test_wrong_setting(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PORT", "high")
         result = run("predict", "x.jpg")
@@ -373,6 +365,16 @@ class TestServe:
         result = run("serve")
         assert shown in result.stderr
         assert hidden not in result.stderr
+
+    def test_reloading_without_its_extra(
+        self, executed: list[list[str]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        model("manifest.json")
+        monkeypatch.setitem(sys.modules, "watchfiles", None)
+        result = run("serve", "--reload")
+        assert result.exit_code == 1
+        assert "age-gender-estimation[cli]" in " ".join(result.stderr.split())
+        assert executed == []
 
     def test_it_needs_the_models(
         self, executed: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -169,7 +169,7 @@ def test_empty_folders_are_named(tree: Path) -> None:
     assert collect(["a.png", "b.JPG", "sub", "empty", "."]).empty == ["empty"]
 
 
-def test_addresses_are_not_patterns(tree: Path) -> None:
+def test_urls_are_not_patterns(tree: Path) -> None:
     ((name, problem),) = collect(["https://example.com/a.jpg?x=1"]).problems
     assert name == "https://example.com/a.jpg?x=1"
     assert "not fetched" in problem

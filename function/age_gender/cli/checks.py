@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from age_gender.cli import machine
-from age_gender.cli.console import REBUILD_MODELS, REINSTALL
+from age_gender.cli.console import REBUILD_MODELS, REINSTALL, required_networks
 from age_gender.errors import AgeGenderError, ModelUnavailable
 from age_gender.networks.model_files import verified
 from age_gender.settings import FUNCTION_DIR, Settings
@@ -173,7 +173,7 @@ def _models(settings: Settings, model_problems: Callable[[Path], list[str]]) -> 
     except Exception as error:  # a damaged catalogue
         yield Check("models", Status.FAILED, str(error), REBUILD_MODELS)
         return
-    needed = {"retinaface", settings.attribute_model}
+    needed = required_networks(settings)
     for problem in problems:
         status = Status.FAILED if problem.split(":")[0] in needed else Status.WARNING
         yield Check("models", status, problem, REBUILD_MODELS)

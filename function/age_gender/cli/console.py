@@ -18,7 +18,6 @@ notes = Console(stderr=True)
 
 CHECKOUT = FUNCTION_DIR.parent if (FUNCTION_DIR / "main.py").is_file() else None
 """Root of the source checkout; None where the package was installed."""
-CLI_EXTRA = "pip install 'age-gender-estimation[cli]'"
 REBUILD_MODELS = "run `make models`" if CHECKOUT else "install the package again"
 REINSTALL = "run `make models`, which installs the pinned ones" if CHECKOUT else "install it again"
 
@@ -34,11 +33,16 @@ def usable_settings() -> Settings:
 
 
 def require_models(settings: Settings) -> None:
-    """End the command where a network that every prediction needs is missing."""
-    networks = {name for detector in DETECTORS.values() for name in detector.networks}
-    needed = {settings.attribute_model, *networks}
-    if not all((settings.models_dir / f"{name}.tflite").is_file() for name in needed):
+    """End the command where a network is missing."""
+    networks = required_networks(settings)
+    if not all((settings.models_dir / f"{name}.tflite").is_file() for name in networks):
         fail(f"the models are missing: {REBUILD_MODELS}")
+
+
+def required_networks(settings: Settings) -> list[str]:
+    """Names of the networks that predictions need, without suffix."""
+    detectors = (name for info in DETECTORS.values() for name in info.networks)
+    return [*detectors, settings.attribute_model]
 
 
 def fail(message: str) -> NoReturn:

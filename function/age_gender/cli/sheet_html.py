@@ -3,15 +3,15 @@
 import base64
 from pathlib import Path
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
 from age_gender.cli.text import plural
 from age_gender.cli.tiles import Sheet, histogram
 from age_gender.vision.render import COLOURS
 
 
 def render_html(sheet: Sheet) -> bytes:
-    """Build the file. Names are escaped, thumbnails are ``data:`` URLs. Needs the extra `cli`."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+    """Build the file. Names are escaped, thumbnails are ``data:`` URLs."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -2,13 +2,12 @@
 
 import os
 import re
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from age_gender.cli.console import CLI_EXTRA, fail, notes, require_models, usable_settings
+from age_gender.cli.console import fail, notes, require_models, usable_settings
 from age_gender.errors import ModelUnavailable
 from age_gender.vision.detectors.registry import DetectorName
 
@@ -134,8 +133,6 @@ def predict(
 
     if sheet and sheet.suffix.lower() not in session.SHEETS:
         raise typer.BadParameter("--sheet has to end with .html or .png")
-    if sheet and sheet.suffix.lower() == ".html" and find_spec("jinja2") is None:
-        fail(f"--sheet with .html needs jinja2: {CLI_EXTRA}; .png works without")
     if sheet and any(os.path.realpath(file) == os.path.realpath(sheet) for file in files or []):
         raise typer.BadParameter(f"--sheet would replace {sheet}, which is an input")
     collected = inputs.collect(files or [], [sheet] if sheet else [])

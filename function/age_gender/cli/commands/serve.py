@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from age_gender.cli.console import CHECKOUT, CLI_EXTRA, fail, notes, require_models, usable_settings
+from age_gender.cli.console import CHECKOUT, fail, notes, require_models, usable_settings
 from age_gender.settings import FUNCTION_DIR
 
 SOURCE = (FUNCTION_DIR if CHECKOUT else FUNCTION_DIR / "age_gender" / "function") / "main.py"
@@ -55,7 +55,7 @@ def _serve_and_reload(command: list[str]) -> None:
     try:
         from watchfiles import run_process
     except ModuleNotFoundError:
-        fail(f"--reload needs watchfiles: {CLI_EXTRA}")
+        fail("--reload needs watchfiles: pip install 'age-gender-estimation[cli]'")
     logging.getLogger("watchfiles").setLevel(logging.ERROR)
     run_process(
         FUNCTION_DIR,
