@@ -127,7 +127,7 @@ def predict(
     require_models(settings)
     # Only now, as these imports load the native libraries.
     from age_gender.cli import inputs, session, streams
-    from age_gender.cli.run import run_all
+    from age_gender.cli.runner import run_all
     from age_gender.runtime import Runtime
     from age_gender.vision.pipeline import Options
 
