@@ -71,6 +71,8 @@ def test_errors(photo: Path, tmp_path: Path) -> None:
         faces.analyze(b"<html>")
     with pytest.raises(ImageTooLarge):
         FaceAnalyzer(max_pixels=1024).analyze(photo)
+    with pytest.raises(ValueError, match="accurate"):
+        faces.analyze(photo, detector="best")
     with pytest.raises(ModelUnavailable):
         FaceAnalyzer(models_dir=tmp_path).analyze(photo)
     for array in (np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8)):
