@@ -124,7 +124,7 @@ def age_band(ages: NDArray[np.floating] | NDArray[np.integer]) -> NDArray[np.int
 
 @dataclass(frozen=True)
 class Prepared:
-    """Images and the face that the service's detector found in each.
+    """Images, and the face that the service's detector detected in each.
 
     Attributes:
         images: uint8 ``[N, S, S, 3]``, RGB, without the border; memory-mapped.
