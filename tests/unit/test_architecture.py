@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
         *("runtime", "batch", "schema", "vision", "limits", "settings", "logs", "errors"),
         "networks.model_files",  # `doctor` verifies them
     },
-    "analyzer": {"runtime", "schema", "vision", "settings", "errors"},
+    "analyzer": {"runtime", "vision", "settings", "errors"},
     "runtime": {"vision", "networks", "limits", "settings", "errors"},
     "schema": {"vision"},
     "fetch": {"settings", "errors"},
