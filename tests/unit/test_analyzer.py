@@ -100,6 +100,11 @@ def test_importing_the_package_imports_no_library() -> None:
     assert done.stdout.strip() == "set()"
 
 
+def test_everything_public_can_be_imported() -> None:
+    for name in age_gender.__all__:
+        assert getattr(age_gender, name) is not None
+
+
 def test_an_unknown_attribute() -> None:
     with pytest.raises(AttributeError, match="FaceAnalyser"):
         _ = age_gender.FaceAnalyser
