@@ -81,7 +81,7 @@ def _by_number(name: str) -> tuple[float, str]:
 
 
 def select(predicted: Attributes, index: NDArray[np.bool_] | NDArray[np.intp]) -> Attributes:
-    """Select faces by an index or mask ``[N]``."""
+    """Select some of the faces."""
     return Attributes(predicted.ages[index], predicted.intervals[index], predicted.male[index])
 
 

@@ -64,7 +64,7 @@ class Runtime:
         settings: as passed in.
         engine: ``litert`` or ``tensorflow``.
         estimator: returns the age and gender model.
-        pipeline: detects faces and estimates their attributes.
+        pipeline: runs over images.
     """
 
     def __init__(self, settings: Settings):

@@ -30,7 +30,6 @@ NAMES = {
     "shots": "frames",
     "worsened": "degraded",
     "closing": "shutdown",
-    "damage": "degradation",
 }
 """Words not to use in identifiers, and what to use instead."""
 PREFIXES = {"most": "max", "least": "min"}

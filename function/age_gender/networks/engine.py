@@ -177,21 +177,21 @@ class Interpreter:
         self.shape: tuple[int, ...] = ()
         self.pixels = 0
         self._path = path
-        with self._translated_errors():
+        with self._damage_reported():
             self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
             self._input, self._outputs = _tensor_indices(self._interpreter)
 
     def resize_input(self, shape: tuple[int, ...]) -> None:
         """Prepare for inputs of ``shape``."""
         # The library reports both in the same way.
-        with self._translated_errors(or_else=", or there is too little memory for this size"):
+        with self._damage_reported(or_else=", or there is too little memory for this size"):
             self._interpreter.resize_tensor_input(self._input, shape)
             self._interpreter.allocate_tensors()
         self.shape = shape
         self.pixels = max(self.pixels, _cost(shape))
 
     @contextmanager
-    def _translated_errors(self, or_else: str = "") -> Iterator[None]:
+    def _damage_reported(self, or_else: str = "") -> Iterator[None]:
         try:
             yield
         except (ValueError, RuntimeError) as error:
