@@ -76,7 +76,7 @@ class FaceAnalyzer:
             image: path of a file (JPEG, PNG, WebP, GIF, BMP), its bytes, or pixels: uint8
                 ``[H, W, 3]``, RGB, upright.
             detector: ``accurate`` (RetinaFace) or ``fast`` (dlib's HOG).
-            confidence: minimum score of a face, 0 to 1.
+            confidence: minimum probability that a box is a human face, 0 to 1.
             nms: IoU above which the lower-scoring of two overlapping boxes is dropped.
             min_face: side of the smallest face to detect, in pixels.
             max_faces: return only the largest faces, at most this many.

@@ -22,9 +22,12 @@ from age_gender.settings import Settings, get_settings
 from age_gender.vision.attributes import AttributeEstimator
 from age_gender.vision.decode import EncodedImage
 from age_gender.vision.detectors.base import Detector
-from age_gender.vision.detectors.registry import DETECTORS, DetectorName, load_detector
+from age_gender.vision.detectors.registry import DETECTORS, FACE_MESH, DetectorName, load_detector
+from age_gender.vision.face_check import load_face_check
+from age_gender.vision.mesh import FaceMesh
 from age_gender.vision.model_spec import load_spec
 from age_gender.vision.pipeline import Pipeline
+from age_gender.vision.verification import FaceVerifier
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +67,7 @@ class Runtime:
         settings: as passed in.
         engine: ``litert`` or ``tensorflow``.
         estimator: returns the age and gender model.
+        verifier: returns what checks the detectors' faces.
         pipeline: runs over images.
     """
 
@@ -77,8 +81,9 @@ class Runtime:
             name: Lazy(f"{name} detector", partial(self._load_detector, name)) for name in DETECTORS
         }
         self.estimator = Lazy("attributes", self._load_estimator)
+        self.verifier = Lazy("face mesh", self._load_verifier)
         self.pipeline = Pipeline(
-            self._detector, self.estimator, cpus=self._cpus, engine=self.engine
+            self._detector, self.estimator, self.verifier, cpus=self._cpus, engine=self.engine
         )
         # OpenCV's threads are shared by all images; more would only compete for the CPUs.
         cv2.setNumThreads(self._threads)
@@ -101,6 +106,9 @@ class Runtime:
         name = self.settings.attribute_model
         spec = load_spec(self.settings.models_dir, name)
         return AttributeEstimator(self._load_engine(name), spec)
+
+    def _load_verifier(self) -> FaceVerifier:
+        return FaceVerifier(FaceMesh(self._load_engine(FACE_MESH)), load_face_check())
 
     def _load_engine(self, model: str) -> Engine:
         settings = self.settings

@@ -157,7 +157,7 @@ class TestAnswer:
 @pytest.fixture(scope="module")
 def runtime() -> Runtime:
     """Real models."""
-    for name in ("retinaface.tflite", f"{Settings().attribute_model}.tflite"):
+    for name in ("retinaface.tflite", "facemesh.tflite", f"{Settings().attribute_model}.tflite"):
         model(name)
     return Runtime(Settings())
 

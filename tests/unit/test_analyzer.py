@@ -25,6 +25,7 @@ SAMPLE = ROOT / "function" / "age_gender" / "edge" / "web" / "sample.jpg"
 def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """``photo.jpg`` in the working directory."""
     model("retinaface.tflite")
+    model("facemesh.tflite")
     model(f"{Settings().attribute_model}.tflite")
     monkeypatch.chdir(tmp_path)
     return Path(shutil.copy(SAMPLE, tmp_path / "photo.jpg"))
@@ -57,7 +58,10 @@ def test_options(photo: Path) -> None:
     assert faces.analyze(photo, confidence=1) == []
     assert faces.analyze(photo, min_face=2000) == []
     fast = faces.analyze(photo, detector="fast")
-    assert [face.landmarks for face in fast] == [None] * len(fast)
+    (accurate,) = faces.analyze(photo)
+    assert accurate.landmarks is not None
+    assert fast[0].landmarks is not None
+    np.testing.assert_allclose(fast[0].landmarks, accurate.landmarks, atol=8)
     assert len(faces.analyze(photo, detector="fast", max_faces=1)) == 1
     (plain,) = faces.analyze(photo, attributes=False)
     assert plain.box == faces.analyze(photo)[0].box
