@@ -35,13 +35,13 @@ T = TypeVar("T")
 
 
 class Lazy(Generic[T]):
-    """A value made on first use by one thread, while the others wait.
+    """A value that is made on first use; other threads wait meanwhile.
 
     A failure is not kept: the next use tries again.
     """
 
     def __init__(self, name: str, make: Callable[[], T]):
-        """Make nothing yet; ``name`` appears in the log."""
+        """Store ``make`` for the first call; ``name`` appears in the log."""
         self._name = name
         self._make = make
         self._lock = threading.Lock()
@@ -64,7 +64,7 @@ class Runtime:
     """The models of a process, and the pipeline over them.
 
     Attributes:
-        settings: the ones it was made with.
+        settings: as passed in.
         engine: ``litert`` or ``tensorflow``.
         estimator: returns the age and gender model.
         verifier: returns what checks the detectors' faces.
@@ -72,7 +72,7 @@ class Runtime:
     """
 
     def __init__(self, settings: Settings):
-        """Load nothing yet."""
+        """Build the pipeline; models load on first use."""
         self.settings = settings
         self.engine = settings.engine_in_use
         self._threads = settings.inference_threads or usable_cpus()

@@ -75,6 +75,8 @@ def test_errors(photo: Path, tmp_path: Path) -> None:
         faces.analyze(b"<html>")
     with pytest.raises(ImageTooLarge):
         FaceAnalyzer(max_pixels=1024).analyze(photo)
+    with pytest.raises(ValueError, match="accurate"):
+        faces.analyze(photo, detector="best")
     with pytest.raises(ModelUnavailable):
         FaceAnalyzer(models_dir=tmp_path).analyze(photo)
     for array in (np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8)):
@@ -100,6 +102,11 @@ def test_importing_the_package_imports_no_library() -> None:
         timeout=60,
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_everything_public_can_be_imported() -> None:
+    for name in age_gender.__all__:
+        assert getattr(age_gender, name) is not None
 
 
 def test_an_unknown_attribute() -> None:

@@ -85,7 +85,7 @@ def test_cpus_are_shared_with_the_images_in_progress(source: ImageSource) -> Non
     for others in range(2):
         with ExitStack() as stack:
             for _ in range(others):
-                stack.enter_context(shares.picture())
+                stack.enter_context(shares.prediction())
             made.run(source, Options())
     assert threads == [4, 2]
     assert shares.threads == 4

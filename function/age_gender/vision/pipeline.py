@@ -141,7 +141,7 @@ class Pipeline:
             ModelUnavailable: a model cannot be loaded.
         """
         watch = Stopwatch()
-        with self._cpus.picture():
+        with self._cpus.prediction():
             with watch.stage("load"):
                 estimator = self._estimator() if options.get_attributes else None
                 detector = self._detector(options.face_detector)
