@@ -7,6 +7,7 @@ the first look gives a reason to.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def with_large_faces(fine: Detections, coarse: Detections, min_side: float) -> D
     """Take large faces from a coarse look, and all others from a fine one.
 
     A box of the fine look that lies in a large face is part of it, unless the coarse look sees it,
-    too: as a small face in front of a large one.
+    too: as a small face in front of a large one. Where the fine look doubts, the coarse one decides.
 
     Args:
         fine: a look in which large faces may fall into parts.
@@ -38,8 +39,13 @@ def with_large_faces(fine: Detections, coarse: Detections, min_side: float) -> D
     large = coarse[np.flatnonzero(is_large)]
     other = coarse[np.flatnonzero(sure & ~is_large)]
     is_part = (inside_matrix(fine.boxes, large.boxes) > PART).any(axis=1)
-    is_seen = (iou_matrix(fine.boxes, other.boxes) > SAME_FACE).any(axis=1)
-    return joined(large, fine[np.flatnonzero(~is_part | is_seen)])
+    same = iou_matrix(fine.boxes, other.boxes) > SAME_FACE
+    is_decided = same[fine.scores < SURE].any(axis=0)
+    return joined(
+        large,
+        other[np.flatnonzero(is_decided)],
+        fine[np.flatnonzero(~is_part | same.any(axis=1))],
+    )
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ def _spans(length: int, side: int, overlap: int) -> list[tuple[int, int, float, 
     count = max(1, -(-(length - overlap) // (side - overlap)))
     size = min(length, -(-(length + (count - 1) * overlap) // count))
     begins = [round(i * (length - size) / max(1, count - 1)) for i in range(count)]
-    between = [(a + size + b) / 2 for a, b in zip(begins, begins[1:], strict=False)]
+    between = [(a + size + b) / 2 for a, b in pairwise(begins)]
     # A box may reach over the border of the image, and so may its centre.
     edges = [-float(length), *between, 2.0 * length]
     return [(a, a + size, edges[i], edges[i + 1]) for i, a in enumerate(begins)]

@@ -118,8 +118,9 @@ class RetinaFaceDetector:
         height, width = image.shape[:2]
         found = self._look(image, scale, least)
         coarse_scale = min(scale, COARSE_SIDE / max(width, height))
-        may_be_parts = (found.sides * scale > TOO_LARGE).any()
-        if coarse_scale < WORTH_WHILE * scale and (may_be_parts or not _any_face(found)):
+        may_be_parts = bool((found.sides * scale > TOO_LARGE).any())
+        asked = may_be_parts or not _any_face(found) or _doubtful_at_border(found, width, height)
+        if asked and coarse_scale < WORTH_WHILE * scale:
             coarse = self._look(image, coarse_scale, least).suppressed(SAME_FACE)
             found = with_large_faces(found, coarse, LARGE_SHARE * max(width, height))
         if not _any_face(found):
@@ -164,6 +165,13 @@ class RetinaFaceDetector:
             .scaled(width / letterbox.width, height / letterbox.height)
             .inside(width, height)
         )
+
+
+def _doubtful_at_border(found: Detections, width: int, height: int) -> bool:
+    """Whether a face may be cut off: those are seen better at a smaller scale."""
+    distinct = found.suppressed(SAME_FACE)
+    beyond = (distinct.boxes < 0) | (distinct.boxes > np.tile([width, height], 2))
+    return bool((beyond.any(axis=1) & (distinct.scores < SURE)).any())
 
 
 def _any_face(found: Detections) -> bool:
