@@ -124,14 +124,12 @@ def scene(
     middle = (box[:2] + box[2:]) / 2
     turn = cv2.getRotationMatrix2D((float(middle[0]), float(middle[1])), -degrees, 1)
     turn[:, 2] += np.array(centre) - middle
-    placed = cv2.warpAffine(
-        image, turn, size, flags=cv2.INTER_LINEAR, borderValue=BACKGROUND
-    )
+    picture = cv2.warpAffine(image, turn, size, flags=cv2.INTER_LINEAR, borderValue=BACKGROUND)
     half = (box[2:] - box[:2]) / 2
     if degrees % 180 == 90:
         half = half[::-1]
     corners = np.concatenate([np.array(centre) - half, np.array(centre) + half])
-    return Scene(np.asarray(placed, np.uint8), corners.astype(np.float32))
+    return Scene(np.asarray(picture, np.uint8), corners.astype(np.float32))
 
 
 def kinds() -> Iterator[tuple[dict[str, Any], Callable[[Face], Scene], int | None]]:
@@ -143,13 +141,12 @@ def kinds() -> Iterator[tuple[dict[str, Any], Callable[[Face], Scene], int | Non
             lambda face, size=size: scene(face, square, size * 10, (500, 500)),  # type: ignore[misc]
             None,
         )
-    for border, (x, y) in BORDERS.items():
+    for border in BORDERS:
         for outside in OUTSIDE:
-            shift = [0.5 * (1 - v * v) + 0.5 * (1 + v) * v * v for v in (x, y)]
             yield (
                 {"kind": border, "value": outside},
-                lambda face, outside=outside, x=x, y=y, shift=shift: _at_border(  # type: ignore[misc]
-                    face, (x, y), shift, outside / 100
+                lambda face, border=border, outside=outside: at_border(  # type: ignore[misc]
+                    face, border, outside / 100
                 ),
                 None,
             )
@@ -172,13 +169,19 @@ def kinds() -> Iterator[tuple[dict[str, Any], Callable[[Face], Scene], int | Non
         )
 
 
-def _at_border(
-    face: Face, side: tuple[int, int], edge: list[float], outside: float
-) -> Scene:
-    size, height = (640, 480), 0.4 * 480
+def at_border(face: Face, border: str, outside: float) -> Scene:
+    """Put a face of 192 pixels at a border of a picture of 640x480.
+
+    Args:
+        face: with its surroundings.
+        border: one of `BORDERS`.
+        outside: part of the face beyond it, 0-1.
+    """
+    direction = np.array(BORDERS[border])
+    size, height = (640, 480), 192
     width = height * float((face.box[2] - face.box[0]) / (face.box[3] - face.box[1]))
-    inward = (outside - 0.5) * np.array([width, height]) * side
-    x, y = np.array(size) * edge + inward
+    edge = np.array(size) * (1 + direction) / 2
+    x, y = edge + (outside - 0.5) * np.array([width, height]) * direction
     return scene(face, size, height, (float(x), float(y)))
 
 

@@ -27,7 +27,8 @@ def with_large_faces(fine: Detections, coarse: Detections, min_side: float) -> D
     """Take large faces from a coarse look, and all others from a fine one.
 
     A box of the fine look that lies in a large face is part of it, unless the coarse look sees it,
-    too: as a small face in front of a large one. Where the fine look doubts, the coarse one decides.
+    too: as a small face in front of a large one. Where the fine look is not sure, the coarse one
+    decides.
 
     Args:
         fine: a look in which large faces may fall into parts.
