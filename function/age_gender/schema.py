@@ -1,9 +1,8 @@
 """The shape of requests and responses."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-from pydantic_core import PydanticUseDefault
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from age_gender import __version__
 from age_gender.vision.detectors.registry import DETECTORS, DetectorName
@@ -43,7 +42,8 @@ class PredictRequest(BaseModel):
     draw: bool = Field(True, description="Draw boxes and labels on the returned image.")
     face_detector: DetectorName = Field(
         "fast",
-        description=" ".join(f"`{name}`: {info.summary}." for name, info in DETECTORS.items()),
+        description=" ".join(f"`{name}`: {info.summary}." for name, info in DETECTORS.items())
+        + " The service's settings may name another default.",
     )
     get_attributes: bool = Field(True, description="Estimate age and gender of each face.")
     return_image: bool = Field(True, description="Return the picture as base64 JPEG.")
@@ -71,16 +71,22 @@ class PredictRequest(BaseModel):
         ge=1,
         le=100_000,
         description="Side of the smallest face wanted, in pixels of the picture; larger is "
-        f"faster. By default {_DEFAULT_MIN_FACES}, more on very large pictures.",
+        f"faster. By default {_DEFAULT_MIN_FACES}, more on large pictures: see `smallest_face`.",
         examples=[32],
     )
 
-    @field_validator("*", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _null_is_the_default(cls, value: Any) -> Any:
-        if value is None:
-            raise PydanticUseDefault
-        return value
+    def _null_is_the_default(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {name: value for name, value in values.items() if value is not None}
+
+    def with_default_detector(self, name: DetectorName) -> Self:
+        """Use the detector ``name`` if the request does not say which."""
+        if "face_detector" in self.model_fields_set:
+            return self
+        return self.model_copy(update={"face_detector": name})
 
     @property
     def options(self) -> Options:
@@ -165,6 +171,10 @@ class PredictResponse(BaseModel):
     image_size: tuple[int, int] = Field(
         description="Width and height of the upright picture.", examples=[[512, 512]]
     )
+    smallest_face: int = Field(
+        description="Side of the smallest face that was looked for, pixels of the picture.",
+        examples=[16],
+    )
     inference_time: float = Field(
         description="Milliseconds to detect the faces and estimate their attributes.",
         examples=[28.87],
@@ -188,6 +198,7 @@ def response_body(result: Result) -> dict[str, Any]:
         "confidence": result.confidence,
         "faces": [_row(face) for face in result.faces],
         "image_size": list(result.size),
+        "smallest_face": result.smallest_face,
         "inference_time": round(result.inference_ms, 2),
         "details": [_details(face) for face in result.faces],
         "model": {

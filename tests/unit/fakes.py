@@ -71,6 +71,8 @@ class FakeDetector:
     """Returns given detections, and records the options."""
 
     name = "fake"
+    min_detectable = 16.0
+    candidate_score = 0.5
 
     def __init__(self, detected: Detections):
         self._detected = detected
@@ -121,4 +123,4 @@ def face_attributes(age: float = 30.0, *, reliable: bool = True) -> FaceAttribut
 
 def empty_result(jpeg: bytes | None = None, stages: Mapping[str, float] | None = None) -> Result:
     """A result without faces."""
-    return Result((4, 3), [], jpeg, stages or {}, 0.5, NAMES)
+    return Result((4, 3), [], jpeg, stages or {}, 0.5, NAMES, 16)

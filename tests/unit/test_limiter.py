@@ -7,7 +7,7 @@ import pytest
 
 from age_gender.errors import Busy
 from age_gender.limits.admission import Shutdown
-from age_gender.limits.capacity import SMALL_FACES_PIXELS, prediction_pixels
+from age_gender.limits.capacity import SEARCH_PIXELS, SMALL_FACES_PIXELS, prediction_pixels
 from age_gender.limits.limiter import PredictionLimiter
 from age_gender.settings import Settings
 
@@ -99,3 +99,5 @@ def test_settings() -> None:
 def test_a_prediction_weighs_its_pixels_and_the_search_for_small_faces() -> None:
     assert prediction_pixels(600, None) == 600
     assert prediction_pixels(600, 16) == 600 + SMALL_FACES_PIXELS
+    assert prediction_pixels(20_000_000, 16) == 40_000_000
+    assert prediction_pixels(20_000_000, 1) == 20_000_000 + SEARCH_PIXELS

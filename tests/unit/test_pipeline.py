@@ -268,6 +268,18 @@ class TestImage:
         assert blurred == [2]
 
 
+@pytest.mark.parametrize(
+    ("scale", "smallest"), [(1.0, 16), (0.367, 44), (2.0, 8)], ids=["default", "large", "small"]
+)
+def test_the_smallest_face_looked_for_is_that_of_the_scale(scale: float, smallest: int) -> None:
+    detector = FakeDetector(detections())
+    detector.scale_for = lambda *_: scale  # type: ignore[method-assign]
+    made = Pipeline(lambda _: detector, estimator, cpus=CpuShares(1), engine="litert")
+    result = made.run(encoded_image(), Options(return_image=False))
+    assert result.smallest_face == smallest
+    assert response_body(result)["smallest_face"] == smallest
+
+
 class QuarterScaleDetector(FakeDetector):
     """Searches images at a quarter of their scale, and records the shapes it was given."""
 

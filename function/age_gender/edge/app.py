@@ -159,7 +159,7 @@ class Edge:
                 data = body.read(request, settings.max_body_bytes, BODY_SECONDS, reservation.grow)
             with limiter.intake(wanted=wanted), watch.stage("fetch"):
                 fields, encoded = inputs.read_request(request, data, settings)
-            options = fields.options
+            options = fields.with_default_detector(settings.default_face_detector).options
             del data, fields  # they contain the picture as text
             reservation.resize(len(encoded))
             image = EncodedImage(

@@ -76,7 +76,7 @@ class LiteRTEngine:
         path: Path,
         cpus: CpuShares,
         *,
-        keep_pixels: int = 896 * 896 + FIXED_PIXELS,
+        keep_pixels: int = NETWORK_PIXELS,
         max_pixels: int = NETWORK_PIXELS,
     ):
         """Check that the file exists; interpreters are made on demand.

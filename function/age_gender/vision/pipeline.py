@@ -90,6 +90,7 @@ class Result:
         stages: milliseconds by stage.
         confidence: the threshold used.
         models: what made it.
+        smallest_face: side of the smallest face that was looked for, pixels.
     """
 
     size: tuple[int, int]
@@ -98,6 +99,7 @@ class Result:
     stages: Mapping[str, float]
     confidence: float
     models: ModelNames
+    smallest_face: int
 
     @property
     def inference_ms(self) -> float:
@@ -196,6 +198,7 @@ class Pipeline:
                 attributes=None if estimator is None else estimator.spec.label,
                 engine=self._engine,
             ),
+            _smallest_face(detector, view.size, options.min_face),
         )
 
     def _find_faces(
@@ -238,6 +241,10 @@ def _first_reduction(source: ImageSource, detector: Detector, options: Options) 
         return 1
     scale = detector.scale_for(*source.size, options.min_face)
     return source.max_reduction(scale, may_redecode=options.get_attributes)
+
+
+def _smallest_face(detector: Detector, size: tuple[int, int], min_face: int | None) -> int:
+    return round(detector.min_detectable / detector.scale_for(*size, min_face))
 
 
 def _first(detections: Detections, count: int) -> Detections:
