@@ -33,7 +33,10 @@ def read(
     if content_type is not None:
         # Past the builder, which would give a form a boundary of its own.
         environ["CONTENT_TYPE"] = content_type
-    return inputs.read_request(Request(environ), data, Settings())
+    fields, picture = inputs.read_request(Request(environ), data, Settings())
+    if picture is None:
+        picture = urls.from_url(fields.url or "", Settings())
+    return fields, picture
 
 
 def read_json(**fields: Any) -> tuple[PredictRequest, bytes]:
