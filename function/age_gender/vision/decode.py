@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from age_gender.errors import ImageError, ImageTooLarge
-from age_gender.vision.formats import jpeg, png
+from age_gender.vision.formats import bmp, jpeg, png
 from age_gender.vision.geometry import Image
 from age_gender.vision.headers import read_header
 from age_gender.vision.view import REDUCTIONS, View
@@ -57,6 +57,8 @@ class EncodedImage:
                 f"the picture is {header.width} x {header.height} pixels; "
                 f"at most {MAX_SIDE:,} pixels a side are accepted: send a smaller one"
             )
+        if header.format == "BMP":
+            bmp.check_pixels(data, header.pixels)
         self._data = data
 
     @property
