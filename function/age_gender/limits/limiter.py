@@ -41,8 +41,8 @@ class PredictionLimiter:
 
     A picture holds a place for intake while it is unpacked, one for fetching while it comes from
     another server, and one for prediction while the pipeline runs. They are apart so that slow
-    servers of pictures keep neither the CPUs nor the queue from pictures that are here. For the same
-    reason, pictures from other servers hold at most half of the bytes.
+    servers of pictures keep neither the CPUs nor the queue from pictures that are here. For the
+    same reason, pictures from other servers hold at most half of the bytes.
 
     Attributes:
         max_pixels: largest picture there is memory for.

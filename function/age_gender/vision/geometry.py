@@ -18,6 +18,11 @@ Image = NDArray[np.uint8]
 ANTIALIAS_BELOW = 0.5
 """Scale below which bilinear sampling would skip source pixels."""
 
+FREE_SOURCE_PIXELS = 16_000_000
+MAX_SOURCE_RATIO = 4
+"""Pixels that are averaged for all chips of an image, in images, before they share the work. Faces
+that do not overlap take less than two."""
+
 
 def iou_matrix(a: Float, b: Float) -> Float:
     """Intersection over union of every box of ``a`` with every box of ``b``.
@@ -130,6 +135,9 @@ def chip_transforms(boxes: Float, landmarks: Float | None, scale: float, size: i
 def warp_chips(image: Image, transforms: Float, size: int) -> Image:
     """Cut chips out of ``image``; areas outside it repeat the nearest border pixel.
 
+    Where many large chips overlap, they are cut from one pyramid of smaller images, so that the
+    work does not grow with their number.
+
     Args:
         image: uint8 ``[H, W, 3]``.
         transforms: ``[N, 2, 3]`` as from `chip_transforms`.
@@ -139,8 +147,14 @@ def warp_chips(image: Image, transforms: Float, size: int) -> Image:
         uint8 ``[N, size, size, 3]``, same colour order as ``image``.
     """
     chips = np.empty((len(transforms), size, size, 3), np.uint8)
+    most = max(FREE_SOURCE_PIXELS, MAX_SOURCE_RATIO * image.shape[0] * image.shape[1])
+    share = sum(_source_pixels(image, transform, size) for transform in transforms) > most
+    pyramid = [image]
     for chip, transform in zip(chips, transforms, strict=True):
-        source, transform = _shrink_for(image, transform, size)
+        source = image
+        if share:
+            source, transform = _level_for(pyramid, transform)
+        source, transform = _shrink_for(source, transform, size)
         cv2.warpAffine(
             source,
             _to_pixel_centres(transform),
@@ -196,15 +210,10 @@ def _areas(boxes: Float) -> Float:
 
 def _shrink_for(image: Image, transform: Float, size: int) -> tuple[Image, Float]:
     """Average the face's surroundings down to about twice the chip, to avoid aliasing."""
-    zoom = float(np.hypot(transform[0, 0], transform[0, 1]))
+    zoom = _zoom(transform)
     if zoom >= ANTIALIAS_BELOW:
         return image, transform
-    height, width = image.shape[:2]
-    inverse = cv2.invertAffineTransform(transform)
-    corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]], np.float32)
-    quad = corners @ inverse.T
-    x1, y1 = np.clip(np.floor(quad.min(axis=0)).astype(int) - 2, 0, [width - 1, height - 1])
-    x2, y2 = np.clip(np.ceil(quad.max(axis=0)).astype(int) + 2, [x1 + 1, y1 + 1], [width, height])
+    x1, y1, x2, y2 = _source_box(image, transform, size)
     factor = 1 / int(1 / zoom)
     shrunk_size = (max(1, round((x2 - x1) * factor)), max(1, round((y2 - y1) * factor)))
     shrunk = resize(image[y1:y2, x1:x2], *shrunk_size)
@@ -213,6 +222,49 @@ def _shrink_for(image: Image, transform: Float, size: int) -> tuple[Image, Float
     adjusted[:, :2] = transform[:, :2] * back
     adjusted[:, 2] = transform[:, :2] @ np.array([x1, y1], np.float32) + transform[:, 2]
     return shrunk, adjusted
+
+
+def _level_for(pyramid: list[Image], transform: Float) -> tuple[Image, Float]:
+    """Return the smallest level with twice the chip's pixels, and the transform from it.
+
+    Args:
+        pyramid: the image, and halves of halves of it as far as they were needed; may grow.
+        transform: ``[2, 3]``, from the image to the chip.
+    """
+    level = max(0, int(1 / _zoom(transform)).bit_length() - 2)
+    while len(pyramid) <= level:
+        height, width = pyramid[-1].shape[:2]
+        pyramid.append(resize(pyramid[-1], -(-width // 2), -(-height // 2)))
+    chosen = pyramid[level]
+    adjusted = transform.copy()
+    adjusted[:, :2] *= [
+        pyramid[0].shape[1] / chosen.shape[1],
+        pyramid[0].shape[0] / chosen.shape[0],
+    ]
+    return chosen, adjusted
+
+
+def _source_pixels(image: Image, transform: Float, size: int) -> int:
+    """Count the pixels that `_shrink_for` averages."""
+    if _zoom(transform) >= ANTIALIAS_BELOW:
+        return 0
+    x1, y1, x2, y2 = _source_box(image, transform, size)
+    return (x2 - x1) * (y2 - y1)
+
+
+def _source_box(image: Image, transform: Float, size: int) -> tuple[int, int, int, int]:
+    """Return the part of the image around a chip, ``x1, y1, x2, y2``."""
+    height, width = image.shape[:2]
+    inverse = cv2.invertAffineTransform(transform)
+    corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]], np.float32)
+    quad = corners @ inverse.T
+    x1, y1 = np.clip(np.floor(quad.min(axis=0)).astype(int) - 2, 0, [width - 1, height - 1])
+    x2, y2 = np.clip(np.ceil(quad.max(axis=0)).astype(int) + 2, [x1 + 1, y1 + 1], [width, height])
+    return int(x1), int(y1), int(x2), int(y2)
+
+
+def _zoom(transform: Float) -> float:
+    return float(np.hypot(transform[0, 0], transform[0, 1]))
 
 
 def _to_pixel_centres(transform: Float) -> Float:

@@ -1,7 +1,9 @@
 """The returned image: faces boxed and labelled, or made unrecognisable, as JPEG."""
 
-import threading
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -20,8 +22,6 @@ COLOURS = {
     None: (0, 158, 115),
 }
 WHITE = (255, 255, 255)
-
-_font = threading.local()
 
 
 def render_jpeg(
@@ -71,8 +71,8 @@ def draw_faces(
     for (x1, y1, x2, y2), gender in zip(corners, genders, strict=True):
         cv2.rectangle(canvas, (x1, y1), (x2 - 1, y2 - 1), COLOURS[gender], line, cv2.LINE_AA)
     # Labels come last, so that no line crosses them.
-    for box, label, gender in zip(corners, labels, genders, strict=True):
-        _draw_label(canvas, box, label, COLOURS[gender])
+    if len(corners):
+        _label_thread().submit(_draw_labels, canvas, corners, labels, genders).result()
     return canvas
 
 
@@ -118,6 +118,13 @@ def _label(face: Face) -> str:
     return f"{face.attributes.age:.0f} {face.attributes.gender}"
 
 
+def _draw_labels(
+    canvas: Image, boxes: list[list[int]], labels: Sequence[str], genders: Sequence[str | None]
+) -> None:
+    for box, label, gender in zip(boxes, labels, genders, strict=True):
+        _draw_label(canvas, box, label, COLOURS[gender])
+
+
 def _draw_label(canvas: Image, box: list[int], text: str, colour: tuple[int, int, int]) -> None:
     height, width = canvas.shape[:2]
     x1, y1, x2, y2 = box
@@ -143,8 +150,17 @@ def _font_size(face_width: int, short_side: int) -> int:
     return int(min(largest, max(legible, face_width // 5)))
 
 
+@lru_cache(maxsize=1)
+def _label_thread() -> ThreadPoolExecutor:
+    """Return the thread for all labels: OpenCV keeps 6 MB of fonts for every thread that drew."""
+    return ThreadPoolExecutor(1, thread_name_prefix="labels")
+
+
+if hasattr(os, "register_at_fork"):  # a forked process needs a thread of its own
+    os.register_at_fork(after_in_child=_label_thread.cache_clear)
+
+
+@lru_cache(maxsize=1)
 def _sans() -> Any:
-    # A font object has a glyph cache that threads must not share.
-    if not hasattr(_font, "sans"):
-        _font.sans = cv2.FontFace("sans")
-    return _font.sans
+    # Only the thread for labels calls this: a font has a cache that threads must not share.
+    return cv2.FontFace("sans")
