@@ -151,10 +151,10 @@ def warp_chips(image: Image, transforms: Float, size: int) -> Image:
     share = sum(_source_pixels(image, transform, size) for transform in transforms) > most
     pyramid = [image]
     for chip, transform in zip(chips, transforms, strict=True):
-        source = image
+        source, shrinkage = image, float(_shrinkage(transform))
         if share:
-            source, transform = _level_for(pyramid, transform)
-        source, transform = _shrink_for(source, transform, size)
+            source, transform, shrinkage = _level_for(pyramid, transform, shrinkage)
+        source, transform = _shrink_for(source, transform, size, shrinkage)
         cv2.warpAffine(
             source,
             _to_pixel_centres(transform),
@@ -208,13 +208,12 @@ def _areas(boxes: Float) -> Float:
     return np.asarray(sides[:, 0] * sides[:, 1], dtype=np.float32)
 
 
-def _shrink_for(image: Image, transform: Float, size: int) -> tuple[Image, Float]:
-    """Average the face's surroundings down to about twice the chip, to avoid aliasing."""
-    zoom = _zoom(transform)
-    if zoom >= ANTIALIAS_BELOW:
+def _shrink_for(image: Image, transform: Float, size: int, shrinkage: float) -> tuple[Image, Float]:
+    """Average ``shrinkage`` pixels of the face's surroundings to one, to avoid aliasing."""
+    if shrinkage <= 1:
         return image, transform
     x1, y1, x2, y2 = _source_box(image, transform, size)
-    factor = 1 / int(1 / zoom)
+    factor = 1 / shrinkage
     shrunk_size = (max(1, round((x2 - x1) * factor)), max(1, round((y2 - y1) * factor)))
     shrunk = resize(image[y1:y2, x1:x2], *shrunk_size)
     back = np.array([(x2 - x1) / shrunk_size[0], (y2 - y1) / shrunk_size[1]], np.float32)
@@ -224,14 +223,20 @@ def _shrink_for(image: Image, transform: Float, size: int) -> tuple[Image, Float
     return shrunk, adjusted
 
 
-def _level_for(pyramid: list[Image], transform: Float) -> tuple[Image, Float]:
-    """Return the smallest level with twice the chip's pixels, and the transform from it.
+def _level_for(
+    pyramid: list[Image], transform: Float, shrinkage: float
+) -> tuple[Image, Float, float]:
+    """Choose the smallest level with twice the pixels that are needed, or more.
 
     Args:
         pyramid: the image, and halves of halves of it as far as they were needed; may grow.
         transform: ``[2, 3]``, from the image to the chip.
+        shrinkage: how many pixels of the image are to be averaged, across and down.
+
+    Returns:
+        The level, and the same for it.
     """
-    level = max(0, int(1 / _zoom(transform)).bit_length() - 2)
+    level = max(0, int(shrinkage).bit_length() - 2)
     while len(pyramid) <= level:
         height, width = pyramid[-1].shape[:2]
         pyramid.append(resize(pyramid[-1], -(-width // 2), -(-height // 2)))
@@ -241,12 +246,12 @@ def _level_for(pyramid: list[Image], transform: Float) -> tuple[Image, Float]:
         pyramid[0].shape[1] / chosen.shape[1],
         pyramid[0].shape[0] / chosen.shape[0],
     ]
-    return chosen, adjusted
+    return chosen, adjusted, shrinkage / 2**level
 
 
 def _source_pixels(image: Image, transform: Float, size: int) -> int:
     """Count the pixels that `_shrink_for` averages."""
-    if _zoom(transform) >= ANTIALIAS_BELOW:
+    if _shrinkage(transform) == 1:
         return 0
     x1, y1, x2, y2 = _source_box(image, transform, size)
     return (x2 - x1) * (y2 - y1)
@@ -263,8 +268,10 @@ def _source_box(image: Image, transform: Float, size: int) -> tuple[int, int, in
     return int(x1), int(y1), int(x2), int(y2)
 
 
-def _zoom(transform: Float) -> float:
-    return float(np.hypot(transform[0, 0], transform[0, 1]))
+def _shrinkage(transform: Float) -> int:
+    """Return how many pixels, across and down, a chip needs averaged to one."""
+    zoom = float(np.hypot(transform[0, 0], transform[0, 1]))
+    return 1 if zoom >= ANTIALIAS_BELOW else int(1 / zoom)
 
 
 def _to_pixel_centres(transform: Float) -> Float:
