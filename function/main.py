@@ -18,9 +18,10 @@ from age_gender import logs
 from age_gender.batch.events import Handler
 from age_gender.edge import auth, server
 from age_gender.edge.app import Edge
-from age_gender.errors import SettingsError
+from age_gender.errors import AgeGenderError
 from age_gender.limits.admission import Shutdown
 from age_gender.limits.memory import limit_malloc_arenas
+from age_gender.runtime import check_models
 from age_gender.settings import get_settings
 
 # The framework runs this file in the context of an application named after the target.
@@ -37,9 +38,10 @@ limit_malloc_arenas()
 try:
     _settings = get_settings()
     logs.set_up(_settings.log)
+    check_models(_settings)
     if _target == "annotate":
         _handler()
-except SettingsError as error:
+except AgeGenderError as error:
     sys.exit(f"cannot start: {error}")
 _edge = Edge(_settings, shutdown=_shutdown)
 if _target == "annotate":  # Google authenticates its callers and limits their time

@@ -19,7 +19,7 @@ PACKAGE = "age_gender"
 
 ALLOWED: dict[str, set[str]] = {
     # What is deployed. `room.module` allows that module only.
-    "main": {"edge", "batch", "limits", "logs", "settings", "errors"},
+    "main": {"edge", "batch", "runtime", "limits", "logs", "settings", "errors"},
     "edge": {"fetch", "runtime", "schema", "vision", "limits", "settings", "logs", "errors"},
     "batch": {"runtime", "schema", "vision", "limits", "settings", "logs", "errors"},
     "cli": {

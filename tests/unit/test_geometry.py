@@ -257,8 +257,10 @@ class TestChips:
         assert averaged < 10 * image.shape[0] * image.shape[1]
 
     def test_chips_that_share_the_work_are_nearly_the_same(self) -> None:
-        image = cv2.GaussianBlur(noise(2400, 2400), (0, 0), 12)
-        image = cv2.normalize(image, np.empty_like(image), 0, 255, cv2.NORM_MINMAX)
+        blurred = cv2.GaussianBlur(noise(2400, 2400), (0, 0), 12)
+        image = np.asarray(
+            cv2.normalize(blurred, np.empty_like(blurred), 0, 255, cv2.NORM_MINMAX), np.uint8
+        )
         sides = np.linspace(300, 1900, 60)
         corners = np.random.default_rng(0).integers(0, 400, (60, 2))
         boxes = np.concatenate([corners, corners + sides[:, None]], axis=1).astype(np.float32)

@@ -15,8 +15,10 @@ _MIN_CHUNK_BYTES = 512
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples of a pixel by colour type."""
-_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2))
-_PASSES += ((0, 1, 1, 2),)
+_PASSES = (
+    *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
+    *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
+)
 """First column and row, and steps across and down, of each pass of an interlaced file."""
 _MAX_INFLATION = 1032
 """Bytes that one byte of deflate can stand for."""
