@@ -363,6 +363,27 @@ def read_or_refused(data: bytes, kind: str | None, query: str = "") -> None:
     assert status < 500
 
 
+@pytest.mark.defends("json-values")
+@pytest.mark.parametrize(
+    "ignored", ["[]," * 5_000_000, '{"a":1},' * 2_000_000, "1," * 8_000_000, '"",' * 5_000_000]
+)
+def test_millions_of_ignored_values_are_refused_unparsed(
+    ignored: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        PredictRequest, "model_validate_json", lambda *_: pytest.fail("it was parsed")
+    )
+    body = f'{{"b64": "{B64}", "more": [{ignored}0]}}'.encode()
+    assert "too many values" in refused("malformed-json", body).detail
+
+
+def test_thousands_of_ignored_values_and_long_texts_are_accepted() -> None:
+    long = base64.b64encode(bytes(10_000_000)).decode()
+    for more in ([[]] * 4000, "\\ \n" * 1_000_000, {"deep": [[[[{"a": 1.5}]]]]}, 10**4000):
+        assert read_json(b64=B64, more=more)[1] == PICTURE
+    assert read_json(b64=long)[1] == bytes(10_000_000)
+
+
 class TestAnything:
     @pytest.fixture(autouse=True)
     def _no_network(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """Fetches pictures from Cloud Storage by ``gs://`` URL."""
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -11,17 +10,11 @@ import requests
 from age_gender.errors import SourceError
 from age_gender.fetch.checks import BoundedBuffer, check_not_compressed, refuse, too_large
 from age_gender.fetch.net_guard import Deadline
+from age_gender.object_names import is_bucket_name, is_object_name
 from age_gender.settings import Settings
 
 if TYPE_CHECKING:
     from google.cloud import storage
-
-_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
-_UNSAFE = re.compile(r"[\x00\r\n]")
-
-
-MAX_NAME_BYTES = 1024
-"""Maximum length of an object's name in Cloud Storage, in bytes of UTF-8."""
 
 
 def from_bucket(url: str, settings: Settings, reserve: Callable[[int], None]) -> bytes:
@@ -39,7 +32,7 @@ def from_bucket(url: str, settings: Settings, reserve: Callable[[int], None]) ->
         ImageTooLarge: more than ``max_picture_bytes`` bytes.
     """
     bucket_name, _, object_name = url.partition("://")[2].partition("/")
-    if not _is_bucket_name(bucket_name) or not _is_object_name(object_name):
+    if not is_bucket_name(bucket_name) or not is_object_name(object_name):
         raise refuse("Write gs:// URLs as gs://bucket/object.")
     if not {bucket_name, "*"} & set(settings.gcs_buckets):
         raise refuse("This service may not read from that bucket.")
@@ -63,19 +56,6 @@ class _TimedBuffer(BoundedBuffer):
     def write(self, data: Any) -> int:
         self._deadline.remaining()
         return super().write(data)
-
-
-def _is_bucket_name(name: str) -> bool:
-    return bool(_BUCKET_NAME.fullmatch(name)) and ".." not in name
-
-
-def _is_object_name(name: str) -> bool:
-    """Whether an object can have this name; of others, the client would make other addresses."""
-    try:
-        length = len(name.encode())
-    except UnicodeEncodeError:
-        return False
-    return 0 < length <= MAX_NAME_BYTES and name not in (".", "..") and not _UNSAFE.search(name)
 
 
 def _download(

@@ -37,7 +37,7 @@ to be `_MIN_CHUNK_BYTES`."""
 
 
 def host_of(url: str) -> str:
-    """Name the server that a URL leads to, as far as it can be told without a look-up.
+    """Name the server that a URL leads to, as far as it shows without a look-up.
 
     Of a ``gs`` URL, the bucket.
     """

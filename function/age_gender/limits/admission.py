@@ -57,7 +57,7 @@ class Gate:
     """Lets ``width`` callers in at a time, queues some in order, and refuses the rest.
 
     A caller that has to wait for capacity or for its share may be overtaken by others that have
-    room, as long as that does not delay it for longer than ``patience``.
+    room, as long as that does not delay it for longer than ``overtaking``.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Gate:
         timeout: float,
         *,
         capacity: float = math.inf,
-        patience: float = 0.0,
+        overtaking: float = 0.0,
         share: int | None = None,
         shutdown: Shutdown | None = None,
         shutdown_timeout: float = 0.0,
@@ -79,7 +79,7 @@ class Gate:
             queue: maximum callers waiting.
             timeout: seconds after which a waiting caller is refused.
             capacity: maximum total size of the callers inside. A larger one goes in alone.
-            patience: seconds for which a waiting caller may be overtaken by any that fits; later
+            overtaking: seconds for which a waiting caller may be overtaken by any that fits; later
                 only by those that will fit beside it.
             share: maximum callers of one share inside; at most twice as many wait.
             shutdown: when the process was asked to stop.
@@ -89,7 +89,7 @@ class Gate:
         self._max_callers = width + queue
         self._timeout = timeout
         self._capacity = capacity
-        self._patience = patience
+        self._overtaking = overtaking
         self._max_of_share = math.inf if share is None else share
         self._shutdown = shutdown or Shutdown()
         self._shutdown_timeout = shutdown_timeout
@@ -181,7 +181,7 @@ class Gate:
         if not self._is_within_share(other):
             return True
         fits_beside = other.beside + caller.size + other.size <= self._capacity
-        return fits_beside or time.monotonic() - other.since < self._patience
+        return fits_beside or time.monotonic() - other.since < self._overtaking
 
     def _has_room(self, caller: _Caller) -> bool:
         if not self._is_within_share(caller):

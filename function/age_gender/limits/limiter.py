@@ -10,7 +10,7 @@ from age_gender.limits.cpus import usable_cpus
 
 SHUTDOWN_SECONDS = 7.0
 """Seconds after SIGTERM during which queued predictions still start; Google kills after ten."""
-MAX_PATIENCE = 4.0
+MAX_OVERTAKING_SECONDS = 4.0
 """Seconds for which smaller pictures may overtake one that waits for capacity, at most half of the
 timeout."""
 FETCHES = 16
@@ -80,7 +80,7 @@ class PredictionLimiter:
             queue,
             timeout,
             capacity=max_pixels,
-            patience=min(timeout / 2, MAX_PATIENCE),
+            overtaking=min(timeout / 2, MAX_OVERTAKING_SECONDS),
             shutdown=shutdown,
             shutdown_timeout=SHUTDOWN_SECONDS,
         )
