@@ -197,6 +197,16 @@ def test_bmp_without_its_pixels_is_refused_unread(bits: int, coding: int) -> Non
 
 
 @pytest.mark.defends("empty-raster")
+def test_gif_without_its_pixels_is_refused_unread() -> None:
+    flat = Image.new("P", (3000, 3000), 1)
+    stream = io.BytesIO()
+    flat.save(stream, "GIF")
+    assert decode(stream.getvalue(), **LIMITS).shape == (3000, 3000, 3)
+    with pytest.raises(ImageError, match="incomplete"):
+        EncodedImage(stream.getvalue()[:800], **LIMITS)
+
+
+@pytest.mark.defends("empty-raster")
 def test_png_without_its_pixels_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
     with pytest.raises(ImageError, match="incomplete"):

@@ -379,6 +379,7 @@ def test_millions_of_ignored_values_are_refused_unparsed(
 
 def test_thousands_of_ignored_values_and_long_texts_are_accepted() -> None:
     long = base64.b64encode(bytes(10_000_000)).decode()
+    more: Any
     for more in ([[]] * 4000, "\\ \n" * 1_000_000, {"deep": [[[[{"a": 1.5}]]]]}, 10**4000):
         assert read_json(b64=B64, more=more)[1] == PICTURE
     assert read_json(b64=long)[1] == bytes(10_000_000)

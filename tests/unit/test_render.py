@@ -201,3 +201,13 @@ def test_drawing_works_in_a_forked_process() -> None:
         "os._exit(0)\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=FUNCTION_DIR, timeout=60, check=True)
+
+
+@pytest.mark.defends("overlapping-faces")
+def test_blur_of_many_overlapping_faces_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = noise(2100, 2100)
+    corners = np.random.default_rng(0).integers(0, 100, (1000, 2))
+    boxes = np.concatenate([corners, corners + 2000], axis=1).astype(np.float32)
+    monkeypatch.setattr(cv2, "ellipse", lambda *_: pytest.fail("one by one"))
+    blurred = render.blur_faces(image, boxes)
+    assert detail(blurred) < detail(image) / 50
