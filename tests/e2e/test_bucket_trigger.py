@@ -295,7 +295,6 @@ def test_a_storage_that_fails_for_a_while_only_delays(
         {"OUTPUT_BUCKET": SOURCE, "INPUT_PREFIX": "in/", "OUTPUT_PREFIX": "in/out/"},
     ],
 )
-@pytest.mark.defends("trigger-loop")
 def test_it_refuses_to_start_when_results_could_become_inputs(
     tmp_path: Path, changes: dict[str, str]
 ) -> None:

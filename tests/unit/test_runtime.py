@@ -123,8 +123,11 @@ class TestCheckModels:
     @pytest.mark.parametrize(
         ("engine", "missing"),
         [
-            ("litert", "agn-v1.tflite, retinaface.tflite"),
-            ("tensorflow", "agn-v1/saved_model.pb, retinaface/saved_model.pb"),
+            ("litert", "agn-v1.tflite, retinaface.tflite, facemesh.tflite"),
+            (
+                "tensorflow",
+                "agn-v1/saved_model.pb, retinaface/saved_model.pb, facemesh/saved_model.pb",
+            ),
         ],
     )
     def test_missing_networks_are_named(
