@@ -146,7 +146,8 @@ class TestCheckModels:
 def test_the_bytes_that_were_verified_are_used(tmp_path: Path) -> None:
     source = model("retinaface.tflite")
     file = tmp_path / source.name
-    shutil.copyfile(source, file)
+    for name in (source.name, "facemesh.tflite"):
+        shutil.copyfile(model(name), tmp_path / name)
     runtime = Runtime(Settings(models_dir=tmp_path, inference_threads=1))
     options = Options(face_detector="accurate", get_attributes=False, confidence=0.01)
     before = runtime.pipeline.run(runtime.open_image(NOISE), options)

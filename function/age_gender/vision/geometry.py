@@ -200,24 +200,36 @@ def warp_chips(image: Image, transforms: Float, size: int) -> Image:
     Returns:
         uint8 ``[N, size, size, 3]``, same colour order as ``image``.
     """
-    chips = np.empty((len(transforms), size, size, 3), np.uint8)
-    most = max(FREE_SOURCE_PIXELS, MAX_SOURCE_RATIO * image.shape[0] * image.shape[1])
-    share = sum(_source_pixels(image, transform, size) for transform in transforms) > most
-    pyramid = [image]
-    for chip, transform in zip(chips, transforms, strict=True):
-        source, shrinkage = image, float(_shrinkage(transform))
-        if share:
-            source, transform, shrinkage = _level_for(pyramid, transform, shrinkage)
-        source, transform = _shrink_for(source, transform, size, shrinkage)
-        cv2.warpAffine(
-            source,
-            _to_pixel_centres(transform),
-            (size, size),
-            dst=chip,
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-    return chips
+    return ChipSource(image).cut(transforms, size)
+
+
+class ChipSource:
+    """Cuts chips out of one image in several calls, and bounds their work together."""
+
+    def __init__(self, image: Image):
+        """Take uint8 ``[H, W, 3]``."""
+        self._pyramid = [image]
+        self._left = max(FREE_SOURCE_PIXELS, MAX_SOURCE_RATIO * image.shape[0] * image.shape[1])
+
+    def cut(self, transforms: Float, size: int) -> Image:
+        """Cut more chips; see `warp_chips`."""
+        image = self._pyramid[0]
+        chips = np.empty((len(transforms), size, size, 3), np.uint8)
+        self._left -= sum(_source_pixels(image, transform, size) for transform in transforms)
+        for chip, transform in zip(chips, transforms, strict=True):
+            source, shrinkage = image, float(_shrinkage(transform))
+            if self._left < 0:
+                source, transform, shrinkage = _level_for(self._pyramid, transform, shrinkage)
+            source, transform = _shrink_for(source, transform, size, shrinkage)
+            cv2.warpAffine(
+                source,
+                _to_pixel_centres(transform),
+                (size, size),
+                dst=chip,
+                flags=cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+        return chips
 
 
 def resize(image: Image, width: int, height: int) -> Image:
