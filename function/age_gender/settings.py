@@ -69,7 +69,7 @@ class Settings(BaseModel):
     """Buckets that ``gs://`` URLs may name; ``*`` for all."""
 
     input_bucket: Annotated[str, Field(pattern=r"^[a-z0-9._-]*$")] = ""
-    """Bucket whose uploads are annotated; empty: every bucket whose events arrive."""
+    """Bucket whose uploads are annotated; the trigger needs it."""
     input_prefix: str = ""
     """Only objects whose names start with this are annotated."""
     output_bucket: Annotated[str, Field(pattern=r"^[a-z0-9._-]*$")] = ""
