@@ -14,7 +14,14 @@ from flask import Request, Response
 from age_gender import __version__
 from age_gender.edge import auth, body, inputs
 from age_gender.edge.bodies import HealthBody
-from age_gender.edge.front.policy import CONNECTED, RESERVATION, Admission, Environ, Policy
+from age_gender.edge.front.policy import (
+    CONNECTED,
+    RECEIVE_SECONDS,
+    RESERVATION,
+    Admission,
+    Environ,
+    Policy,
+)
 from age_gender.edge.problems import Problem, harmless_id, refusal, with_common_headers
 from age_gender.errors import AgeGenderError
 from age_gender.limits.admission import Shutdown
@@ -134,6 +141,8 @@ class Edge:
     def _predict(self, request: Request) -> Response:
         self._check_headers(request)
         settings, limiter, watch = self._settings, self._limiter, Stopwatch()
+        if (seconds := request.environ.get(RECEIVE_SECONDS)) is not None:
+            watch.stages["receive"] = seconds * 1000
         wanted = request.environ.get(CONNECTED, lambda: True)
         with ExitStack() as stack:
             reservation = request.environ.get(RESERVATION)

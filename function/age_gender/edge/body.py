@@ -31,14 +31,22 @@ def read(
     Raises:
         Problem: 400 or 413.
     """
+    try:
+        if RESERVATION in request.environ:
+            received: io.BytesIO = request.environ["wsgi.input"]
+            return received.getvalue()
+        return _read(request, max_bytes, reserve)
+    finally:
+        request.stream = io.BytesIO()  # after the answer, the framework reads what is left
+
+
+def _read(request: Request, max_bytes: int, reserve: Callable[[int], None]) -> bytes:
     announced = request.content_length
     if announced is not None and announced > max_bytes:
         raise too_large(max_bytes)
-    if RESERVATION in request.environ:
-        received: io.BytesIO = request.environ["wsgi.input"]
-        return received.getvalue()
     chunks: list[bytes] = []
     size = 0
+    broken = False
     try:
         while size <= max_bytes and (
             chunk := request.stream.read(min(CHUNK_BYTES, max_bytes + 1 - size))
@@ -47,9 +55,9 @@ def read(
             chunks.append(chunk)
             size += len(chunk)
     except (OSError, ClientDisconnected):
-        announced = size + 1
+        broken = True
     if size > max_bytes:
         raise too_large(max_bytes)
-    if announced is not None and size < announced:
+    if broken or (announced is not None and size < announced):
         raise Problem("incomplete-body", "the body is incomplete: send it again")
     return b"".join(chunks)

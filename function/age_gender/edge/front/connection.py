@@ -14,7 +14,7 @@ from gunicorn.asgi import parser as http
 from age_gender.edge.front import messages
 from age_gender.edge.front.incoming import IncomingBody, too_large
 from age_gender.edge.front.messages import Answer
-from age_gender.edge.front.policy import CONNECTED, RESERVATION, Environ, Policy
+from age_gender.edge.front.policy import CONNECTED, RECEIVE_SECONDS, RESERVATION, Environ, Policy
 from age_gender.edge.problems import Problem, harmless_id, refusal
 
 RECEIVE_BYTES = 64 * 1024
@@ -35,7 +35,7 @@ MIN_PACE = 16 * 1024
 PRESSED_PACE = 64 * 1024
 """Bytes a second of a body that others do not have to wait for."""
 STALL_SECONDS = 10.0
-"""Time before a client's pace of taking its answer counts."""
+"""Time for a client that takes nothing of its answer, and before its pace counts."""
 PRESSED_STALL_SECONDS = 2.0
 """Time without taking anything, after which others do not have to wait."""
 SEND_SECONDS = 60.0
@@ -286,7 +286,8 @@ class Connection:
             if self._server.now >= self._due and self._answer:
                 self._send(self._answer)
         elif self.phase is Phase.SENDING:
-            if age > min(SEND_SECONDS, STALL_SECONDS + self._sent / MIN_PACE):
+            stalled = self._server.now - self._progress > STALL_SECONDS
+            if stalled or age > min(SEND_SECONDS, STALL_SECONDS + self._sent / MIN_PACE):
                 self._server.count("answer not taken")
                 self.close()
         elif self.phase is Phase.LINGERING and age > self._linger.seconds:
@@ -396,6 +397,7 @@ class Connection:
         environ[CONNECTED] = self.is_connected
         if self.body:
             environ["wsgi.input"] = self.body.finish()
+            environ[RECEIVE_SECONDS] = self._server.now - self.since
             environ[RESERVATION] = self.body.reservation
         else:
             environ["wsgi.input"] = io.BytesIO()

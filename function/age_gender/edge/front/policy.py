@@ -12,6 +12,8 @@ Environ = dict[str, Any]
 
 RESERVATION = "age_gender.reservation"
 """Key of the environment: the bytes that the request's body holds; released by the server."""
+RECEIVE_SECONDS = "age_gender.receive_seconds"
+"""Key of the environment: how long the body took to arrive."""
 CONNECTED = "age_gender.connected"
 """Key of the environment: a function that says whether the client is still there."""
 
