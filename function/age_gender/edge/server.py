@@ -19,7 +19,7 @@ from age_gender.edge.front.policy import Policy
 from age_gender.edge.worker import DRAIN_SECONDS, Worker
 from age_gender.limits.admission import Shutdown
 
-THREADS = 96
+THREADS = 128
 """For predictions, unless the environment says otherwise. Most of them wait, which is cheap, and
 the queues they wait in are bounded."""
 
