@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,10 @@ NOTHING = "nothing"
 
 def measure(root: Path, attack: str, seconds: float) -> dict[str, Any]:
     """Attack a new service of a checkout; return what bystanders saw and what it cost."""
-    with tempfile.TemporaryDirectory() as folder, Service(Path(folder) / "log", root=root) as it:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        it = Service(Path(folder) / "log")
+        it.root = root
+        stack.enter_context(it)
         portrait = photos.resized("astronaut", 320, 320)
         it.predict(portrait)  # loads the models
 

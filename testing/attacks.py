@@ -1,13 +1,14 @@
 """Clients that try to take the service from the others, over the loopback and for seconds only.
 
-``python -m testing.attacks NAME PORT SECONDS`` runs one in a process of its own, so that it does not slow
-down those who measure.
+``python -m testing.attacks NAME PORT SECONDS`` runs one in a process of its own, so that it does
+not slow down those who measure.
 """
 
 import base64
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -87,8 +88,16 @@ def _crowd(
 
 
 def _chunked(port: int, end: float) -> None:
-    """Send chunked bodies of 20 MiB without credentials, one after the other."""
-    chunk = b"10000\r\n" + bytes(1 << 16) + b"\r\n"
+    """Send chunked bodies of 20 MiB without credentials, on eight connections."""
+    threads = [threading.Thread(target=_send_chunks, args=(port, end)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _send_chunks(port: int, end: float) -> None:
+    chunks = (b"400\r\n" + bytes(1 << 10) + b"\r\n") * 64
     while time.monotonic() < end:
         made = _connect(port, _head("Transfer-Encoding: chunked"))
         if made is None:
@@ -97,7 +106,7 @@ def _chunked(port: int, end: float) -> None:
         made.settimeout(2)
         with made, suppress(OSError):
             for _ in range(20 * MiB // (1 << 16)):
-                made.sendall(chunk)
+                made.sendall(chunks)
             made.sendall(b"0\r\n\r\n")
             made.recv(100)
         time.sleep(0.05)
@@ -119,9 +128,10 @@ def _guess(port: int, end: float) -> None:
 
 
 def _held_body(index: int) -> bytes:
-    """All but the last byte of a body, two times as large as allowed and then a small one."""
-    size = 32 * MiB if index < 2 else MiB // 8
-    return _head(f"Authorization: {AUTHORIZATION}", f"Content-Length: {size}") + bytes(size - 1)
+    """All but the last byte of a body as large as allowed, twice; then what is left."""
+    announced, sent = (32 * MiB, 32 * MiB - 1) if index < 2 else (MiB, MiB // 8)
+    head = _head(f"Authorization: {AUTHORIZATION}", f"Content-Length: {announced}")
+    return head + bytes(sent)
 
 
 _GET = b"GET /assets/sample.jpg HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -28,13 +28,14 @@ def free_port() -> int:
 class Service:
     """functions-framework with gunicorn in its own process, on the loopback."""
 
-    def __init__(self, log: Path, target: str = "predict", root: Path = ROOT, **environment: str):
-        """Start nothing yet; ``root`` is the checkout whose code is served."""
+    root = ROOT
+    """The checkout whose code is served."""
+
+    def __init__(self, log: Path, target: str = "predict", **environment: str):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         self._target = target
-        self._root = root
         self._environment = environment
         self.process: subprocess.Popen[bytes]
 
@@ -42,7 +43,7 @@ class Service:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 self.command(),
-                cwd=self._root / "function",
+                cwd=self.root / "function",
                 env={**os.environ, **self._environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,

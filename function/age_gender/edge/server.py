@@ -2,7 +2,7 @@
 
 The framework creates gunicorn's application itself, has no option for its settings and reads no
 configuration file, so `install` puts a subclass in its place (docs/adr/0006). Its workers are ours
-(docs/adr/0012).
+(docs/adr/0008).
 """
 
 import os
