@@ -1,13 +1,16 @@
 """The server's loop, over real connections, with an application that does what a test needs."""
 
+import io
 import json
 import logging
 import re
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -321,6 +324,24 @@ class TestBodies:
         assert seen == [1000]
         assert front.environs[0][RESERVATION] is not None
         until(lambda: front.held() == 0)
+
+    def test_the_body_is_kept_nowhere_else(self, front: Front) -> None:
+        """What the application lets go of is free, even before it answers."""
+        alive: list[bool] = []
+
+        class Tracked(io.BytesIO):
+            """Its memory can be watched."""
+
+        def work(environ: Environ) -> None:
+            watched = weakref.ref(environ["wsgi.input"])
+            del environ["wsgi.input"]
+            alive.append(watched() is not None)
+
+        front.work = work
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(f"{incoming.__name__}.io", SimpleNamespace(BytesIO=Tracked))
+            assert front.ask(post(3, CLOSE) + b"abc")[0] == 200
+        assert alive == [False]
 
     @pytest.mark.defends("tiny-chunks")
     def test_tiny_chunks(self, front: Front) -> None:

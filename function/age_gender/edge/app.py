@@ -87,7 +87,7 @@ class Edge:
     @property
     def policy(self) -> Policy:
         """How the server treats requests."""
-        return Policy(self._admit, self._limiter.reserve)
+        return Policy(self._admit, self._limiter.reserve, self._guard.tick)
 
     def __call__(self, request: Request) -> Response:
         """Answer one request; never raises."""

@@ -50,6 +50,11 @@ class Guard:
                 problem.delay = self._on_mistake()
             raise
 
+    def tick(self) -> None:
+        """Log what was counted, if it is time."""
+        with self._lock:
+            self._tally.flush()
+
     def _on_mistake(self) -> float:
         with self._lock:
             now = time.monotonic()

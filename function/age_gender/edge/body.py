@@ -34,6 +34,7 @@ def read(
     try:
         if RESERVATION in request.environ:
             received: io.BytesIO = request.environ["wsgi.input"]
+            request.environ["wsgi.input"] = io.BytesIO()  # so that nothing else keeps its bytes
             return received.getvalue()
         return _read(request, max_bytes, reserve)
     finally:

@@ -15,7 +15,7 @@ from age_gender.edge.front import messages
 from age_gender.edge.front.incoming import IncomingBody, too_large
 from age_gender.edge.front.messages import Answer
 from age_gender.edge.front.policy import CONNECTED, RECEIVE_SECONDS, RESERVATION, Environ, Policy
-from age_gender.edge.problems import Problem, harmless_id, refusal
+from age_gender.edge.problems import Problem, harmless_id, refusal, with_common_headers
 
 RECEIVE_BYTES = 64 * 1024
 SEND_BYTES = 256 * 1024
@@ -82,7 +82,7 @@ class Server(Protocol):
     def work(self, connection: "Connection", environ: Environ, *, heavy: bool) -> None:
         """Have a thread call the application."""
 
-    def soon(self, callback: Callable[[], None]) -> None:
+    def soon(self, connection: "Connection", callback: Callable[[], None]) -> None:
         """Call back before the next events are handled."""
 
     def may_delay(self) -> bool:
@@ -146,7 +146,7 @@ class Connection:
     # ---- what the loop asks
 
     @property
-    def wants_to_read(self) -> bool:
+    def is_reading(self) -> bool:
         """Whether the loop should wait for data."""
         if self.phase is Phase.BODY:
             return self.waiting_since is None
@@ -154,7 +154,7 @@ class Connection:
         return self.phase in reading and not self._backlog
 
     @property
-    def wants_to_write(self) -> bool:
+    def is_writing(self) -> bool:
         """Whether the loop should wait for space to send."""
         return self.phase is Phase.SENDING
 
@@ -189,7 +189,7 @@ class Connection:
 
     def on_readable(self) -> None:
         """Receive what there is."""
-        if not self.wants_to_read:  # changed since the event
+        if not self.is_reading:  # changed since the event
             return
         if self.phase is Phase.BODY and self.body and not self.body.reserve_next(RECEIVE_BYTES):
             self.waiting_since = self._server.now
@@ -241,7 +241,6 @@ class Connection:
             return
         if self.body:
             self.body.reservation.resize(answer.size)
-        self._environ.pop("wsgi.input", None)  # not needed any more, and perhaps large
         self._send(answer)
 
     def resume(self) -> bool:
@@ -299,13 +298,18 @@ class Connection:
         self.waiting_since = None
         self._keep_alive = keep_alive
         self._linger = LONG if problem.code in SENT_AFTER_AUTHENTICATION else BRIEF
-        if problem.delay and not self._server.may_delay():
+        request_id = harmless_id(self._environ.get("HTTP_X_REQUEST_ID", ""))
+        delayed = problem.delay > 0
+        if delayed and not self._server.may_delay():
+            self._server.count("too many wrong passwords at a time")
+            delayed, self._keep_alive = False, False
             detail = "too many wrong passwords at a time: try again later"
             problem = Problem("busy", detail, headers={"Retry-After": "5"})
-            self._linger, self._keep_alive = BRIEF, False
-        response = refusal(problem, harmless_id(self._environ.get("HTTP_X_REQUEST_ID", "")))
+            response = with_common_headers(problem.response(request_id), request_id)
+        else:
+            response = refusal(problem, request_id)
         answer = Answer(response.status, list(response.headers), [response.get_data()])
-        if problem.delay:
+        if delayed:
             self._answer, self._due = answer, self._server.now + problem.delay
             self._enter(Phase.DELAYED)
         else:
@@ -437,7 +441,7 @@ class Connection:
         if rest:  # the next request; others have their turn first
             self._backlog = True
             self._server.update(self, self.phase)
-            self._server.soon(lambda: self._feed_backlog(rest))
+            self._server.soon(self, lambda: self._feed_backlog(rest))
 
     def _feed_backlog(self, rest: bytes) -> None:
         self._backlog = False

@@ -82,10 +82,11 @@ class IncomingBody:
             self.reservation.resize(self.received)
 
     def finish(self) -> io.BytesIO:
-        """Return the whole body, whose bytes stay reserved."""
+        """Return the whole body and forget it; its bytes stay reserved."""
         self.reservation.resize(self.received)
-        self._data.seek(0)
-        return self._data
+        data, self._data = self._data, io.BytesIO()
+        data.seek(0)
+        return data
 
     def release(self) -> None:
         """Give back what is reserved."""

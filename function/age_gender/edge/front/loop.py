@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from functools import partial
 
 from age_gender.edge.front import messages
 from age_gender.edge.front.connection import Connection, Phase
@@ -85,7 +85,7 @@ class Loop:
         self._events: dict[Connection, int] = {}
         self._changed: set[Connection] = set()
         self._waiting: dict[Connection, None] = {}
-        self._soon: deque[Callable[[], None]] = deque()
+        self._soon: deque[tuple[Connection, Callable[[], None]]] = deque()
         self._answers: queue.SimpleQueue[tuple[Connection, Answer]] = queue.SimpleQueue()
         self._accepting = False
         self._accept_after = 0.0
@@ -133,36 +133,37 @@ class Loop:
         events = self._selector.select(timeout)
         self.now = time.monotonic()
         for _ in range(len(self._soon)):
-            self._soon.popleft()()
+            connection, callback = self._soon.popleft()
+            self._guarded(connection, callback)
         for key, mask in events:
-            self._handle(key.data, mask)
+            if not isinstance(key.data, Connection):
+                key.data()
+            elif mask & selectors.EVENT_WRITE:
+                self._guarded(key.data, key.data.on_writable)
+            else:
+                self._guarded(key.data, key.data.on_readable)
         if self.now >= self._next_tick:
             self._next_tick = self.now + TICK_SECONDS
             self._enforce_limits()
 
-    def _handle(self, target: Any, mask: int) -> None:
-        if not isinstance(target, Connection):
-            target()
-            return
+    def _guarded(self, connection: Connection, callback: Callable[[], None]) -> None:
+        """Call back; an error of ours with one connection must not end the others."""
         try:
-            if mask & selectors.EVENT_WRITE:
-                target.on_writable()
-            else:
-                target.on_readable()
+            callback()
         except Exception:
-            # A fault of ours with one connection must not end the others.
             log.exception("unexpected error with a connection")
-            target.close()
+            connection.close()
 
     def _enforce_limits(self) -> None:
         for phase in (*_DROPPED_FIRST, Phase.BODY, Phase.SENDING):
             for connection in [*self._phases[phase]]:
-                connection.enforce_limits()
+                self._guarded(connection, connection.enforce_limits)
         if self.draining and self.now - self._drain_start > LAST_REQUEST_SECONDS:
             for connection in [*self._phases[Phase.IDLE]]:
                 connection.close()
         self._relieve()
         self._tally.flush()
+        self.policy.tick()
 
     def _alive_connections(self) -> int:
         return sum(map(len, self._phases.values()))
@@ -194,10 +195,9 @@ class Loop:
             except (BlockingIOError, ConnectionAbortedError, InterruptedError):
                 return
             except OSError as error:
-                if error.errno not in _OUT_OF_RESOURCES:
-                    raise
                 self._tally.add(f"cannot accept: {error.strerror}")
-                self._drop_one()
+                if error.errno in _OUT_OF_RESOURCES:
+                    self._drop_one()
                 self._accept_after = self.now + ACCEPT_PAUSE_SECONDS
                 return
             connection = Connection(accepted, client[:2], listener.getsockname()[:2], self)
@@ -241,9 +241,9 @@ class Loop:
         pool = self._heavy if heavy else self._light
         pool.submit(self._call, connection, environ)
 
-    def soon(self, callback: Callable[[], None]) -> None:
+    def soon(self, connection: Connection, callback: Callable[[], None]) -> None:
         """See `connection.Server`."""
-        self._soon.append(callback)
+        self._soon.append((connection, callback))
 
     def may_delay(self) -> bool:
         """See `connection.Server`."""
@@ -257,8 +257,8 @@ class Loop:
 
     def _apply_changes(self) -> None:
         for connection in self._changed:
-            wanted = selectors.EVENT_READ * connection.wants_to_read
-            wanted |= selectors.EVENT_WRITE * connection.wants_to_write
+            wanted = selectors.EVENT_READ * connection.is_reading
+            wanted |= selectors.EVENT_WRITE * connection.is_writing
             before = self._events.get(connection, 0)
             if wanted == before:
                 continue
@@ -278,7 +278,7 @@ class Loop:
         with suppress(queue.Empty):
             while True:
                 connection, answer = self._answers.get_nowait()
-                connection.on_answer(answer)
+                self._guarded(connection, partial(connection.on_answer, answer))
 
     def _call(self, connection: Connection, environ: Environ) -> None:
         try:

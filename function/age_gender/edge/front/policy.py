@@ -39,10 +39,12 @@ class Policy:
         admit: called in the server's thread with the environment of a request whose headers are
             complete and whose body is not; returns at once, or raises `Problem` to refuse it.
         reserve: opens a reservation in the budget that all bodies share.
+        tick: called several times a second in the server's thread; returns at once.
     """
 
     admit: Callable[[Environ], Admission]
     reserve: Callable[[], AbstractContextManager[Reservation]]
+    tick: Callable[[], None] = lambda: None
 
 
 def policy_of_events(max_body_bytes: int, max_held_bytes: int) -> Policy:
