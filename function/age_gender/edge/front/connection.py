@@ -150,8 +150,9 @@ class Connection:
         """Whether the loop should wait for data."""
         if self.phase is Phase.BODY:
             return self.waiting_since is None
-        reading = (Phase.IDLE, Phase.HEAD, Phase.LINGERING)
-        return self.phase in reading and not self._backlog
+        if self.phase is Phase.LINGERING:
+            return self._discarded <= self._linger.max_bytes
+        return self.phase in (Phase.IDLE, Phase.HEAD) and not self._backlog
 
     @property
     def is_writing(self) -> bool:
@@ -203,9 +204,12 @@ class Connection:
             self.close()
             return
         if self.phase is Phase.LINGERING:
+            # Beyond the limit it is not read any more, which stops the client, but stays open for a
+            # while: most clients read their refusal only if they can still send.
             self._discarded += len(data)
-            if not data or self._discarded > self._linger.max_bytes:
+            if not data:
                 self.close()
+            self._server.update(self, self.phase)
         elif data:
             self._feed(data)
         elif self.phase is Phase.BODY:
