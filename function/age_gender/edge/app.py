@@ -1,4 +1,4 @@
-"""The HTTP edge: routes a request, has the pipeline predict, and answers every error."""
+"""The HTTP edge: routes requests, runs predictions, and turns errors into problems."""
 
 import base64
 import json
@@ -13,7 +13,6 @@ from flask import Request, Response
 
 from age_gender import __version__
 from age_gender.edge import auth, body, inputs
-from age_gender.edge.bodies import HealthBody
 from age_gender.edge.front.policy import (
     CONNECTED,
     RECEIVE_SECONDS,
@@ -23,6 +22,7 @@ from age_gender.edge.front.policy import (
     Policy,
 )
 from age_gender.edge.problems import Problem, harmless_id, refusal, with_common_headers
+from age_gender.edge.responses import HealthBody
 from age_gender.errors import AgeGenderError
 from age_gender.limits.admission import Shutdown
 from age_gender.limits.capacity import prediction_pixels

@@ -24,6 +24,8 @@ class DetectorInfo:
         label: what responses call it.
         summary: for the API's description.
         default_min_face: smallest face detected by default, pixels of an image of ordinary size.
+        turned_size: longer side of an image over that of the smallest face searched for when it is
+            turned as a whole, because it shows none as it is; less is cheaper.
         networks: model files that it needs, without suffix.
     """
 
@@ -31,19 +33,24 @@ class DetectorInfo:
     label: str
     summary: str
     default_min_face: int
+    turned_size: int
     networks: tuple[str, ...] = ()
 
 
 DETECTORS = {
-    "fast": DetectorInfo("hog", "dlib-hog", "dlib HOG", 40),
+    "fast": DetectorInfo("hog", "dlib-hog", "dlib HOG", 40, turned_size=10),
     "accurate": DetectorInfo(
         "retinaface",
         "retinaface-mobilenetv2",
         "RetinaFace, which finds far more faces",
         16,
+        turned_size=20,
         networks=("retinaface",),
     ),
 }
+
+FACE_MESH = "facemesh"
+"""Model file, without suffix, of the network that verifies the faces of every detector."""
 
 if TYPE_CHECKING:
     DetectorName = str
