@@ -5,7 +5,6 @@ of them, named by ``FUNCTION_TARGET`` or ``--target``. Importing this file reads
 configures logging and the server; models load at the first request.
 """
 
-import math
 import os
 import sys
 from functools import lru_cache
@@ -20,6 +19,7 @@ from age_gender.batch import hopeless
 from age_gender.batch.events import Handler
 from age_gender.edge import auth, server
 from age_gender.edge.app import Edge
+from age_gender.edge.front.policy import policy_of_events
 from age_gender.errors import AgeGenderError
 from age_gender.limits.admission import Shutdown
 from age_gender.limits.memory import limit_malloc_arenas
@@ -47,10 +47,11 @@ except AgeGenderError as error:
     sys.exit(f"cannot start: {error}")
 _edge = Edge(_settings, shutdown=_shutdown)
 if _target == "annotate":  # Google authenticates its callers and limits their time
-    server.install(math.inf, _shutdown)
+    events = policy_of_events(_settings.max_body_bytes, _settings.max_held_bytes)
+    server.install(events, _shutdown)
 else:
     auth.warn_if_open(_settings)
-    server.install(_edge.max_wait, _shutdown)
+    server.install(_edge.policy, _shutdown)
 
 
 @functions_framework.http
