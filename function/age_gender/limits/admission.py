@@ -40,7 +40,7 @@ class _Caller:
 
     Attributes:
         size: how much of the capacity it takes.
-        share: whose share of the places it takes; empty for nobody's.
+        share: whose share of the places it takes; empty for none.
         since: when it came.
         beside: total size of those inside that overtook it.
         overtook: those that it overtook.
@@ -112,7 +112,7 @@ class Gate:
         Args:
             size: how much of the capacity the caller takes.
             wanted: whether the result is still wanted; asked while waiting and before entering.
-            share: whose share of the places the caller takes; empty for nobody's.
+            share: whose share of the places the caller takes; empty for none.
 
         Raises:
             Busy: the queue is full, the timeout has passed, or the process is stopping.

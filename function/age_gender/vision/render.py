@@ -75,8 +75,9 @@ def draw_faces(
     for (x1, y1, x2, y2), gender in zip(corners, genders, strict=True):
         cv2.rectangle(canvas, (x1, y1), (x2 - 1, y2 - 1), COLOURS[gender], line, cv2.LINE_AA)
     # Labels come last, so that no line crosses them.
-    if len(corners):
-        _label_thread().submit(_draw_labels, canvas, corners, labels, genders).result()
+    for box, label, gender in zip(corners, labels, genders, strict=True):
+        # One by one, so that a picture with hundreds of labels does not keep the thread to itself.
+        _label_thread().submit(_draw_label, canvas, box, label, COLOURS[gender]).result()
     return canvas
 
 
@@ -130,13 +131,6 @@ def _label(face: Face) -> str:
     if face.attributes is None:
         return f"{face.confidence:.0%}"
     return f"{face.attributes.age:.0f} {face.attributes.gender}"
-
-
-def _draw_labels(
-    canvas: Image, boxes: list[list[int]], labels: Sequence[str], genders: Sequence[str | None]
-) -> None:
-    for box, label, gender in zip(boxes, labels, genders, strict=True):
-        _draw_label(canvas, box, label, COLOURS[gender])
 
 
 def _draw_label(canvas: Image, box: list[int], text: str, colour: tuple[int, int, int]) -> None:
