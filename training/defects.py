@@ -91,7 +91,7 @@ def mask(image: Image, box: Float, points: Float, rng: Generator) -> Image:
         for sign in (-1, 1):
             for y in (top + 0.1, bottom - 0.5):
                 line = [(sign * width * 0.95, y), (sign * 2.1, rng.uniform(-0.9, -0.2))]
-                a, b = np.round(_placed(frame, line)).astype(int).tolist()
+                a, b = np.round(_to_image(frame, line)).astype(int).tolist()
                 colour = [int(c) for c in np.clip(cloth.mean(axis=(0, 1)) * 1.05, 0, 255)]
                 cv2.line(covered, a, b, colour, max(1, round(frame[2] * 0.05)), cv2.LINE_AA)
     return covered
@@ -126,11 +126,13 @@ def dark_glasses(image: Image, box: Float, points: Float, rng: Generator) -> Ima
                 (x - width * 0.8, y + height),
             ]
         shape = np.maximum(shape, _polygon(image, frame, ring))
-    a, b = np.round(_placed(frame, [(-0.4, -1.1), (0.4, -1.1)])).astype(int).tolist()
+    a, b = np.round(_to_image(frame, [(-0.4, -1.1), (0.4, -1.1)])).astype(int).tolist()
     cv2.line(shape, a, b, 255, max(1, round(frame[2] * 0.12)))
     for sign in (-1, 1):
         a, b = (
-            np.round(_placed(frame, [(sign * 1.3, -1.1), (sign * 2.1, -1.0)])).astype(int).tolist()
+            np.round(_to_image(frame, [(sign * 1.3, -1.1), (sign * 2.1, -1.0)]))
+            .astype(int)
+            .tolist()
         )
         cv2.line(shape, a, b, 255, max(1, round(frame[2] * 0.1)))
     glass = np.zeros_like(image) + np.array(colour, np.uint8)
@@ -154,7 +156,7 @@ def hand(image: Image, box: Float, points: Float, rng: Generator) -> Image:
         end = (rng.uniform(0.9, 2.6), y + offset + slope)
         if rng.random() < 0.5:
             start, end = (-start[0], start[1]), (-end[0], end[1])
-        a, b = np.round(_placed(frame, [start, end])).astype(int).tolist()
+        a, b = np.round(_to_image(frame, [start, end])).astype(int).tolist()
         thick = max(2, round(frame[2] * rng.uniform(0.42, 0.52)))
         tone = skin * rng.uniform(0.9, 1.05)
         cv2.line(
@@ -206,7 +208,7 @@ def beside(image: Image, box: Float, points: Float, rng: Generator) -> Image:
         thick = max(1, round(frame[2] * rng.uniform(0.05, 0.12)))
         shade = [int(v) for v in rng.integers(0, 90, 3)]
         for sign in (-1, 1):
-            (centre,) = np.round(_placed(frame, [(sign * 0.85, -0.9)])).astype(int).tolist()
+            (centre,) = np.round(_to_image(frame, [(sign * 0.85, -0.9)])).astype(int).tolist()
             axes = (round(frame[2] * 0.62), round(frame[2] * rng.uniform(0.4, 0.6)))
             cv2.ellipse(
                 canvas, centre, axes, np.degrees(frame[3]), 0, 360, shade, thick, cv2.LINE_AA
@@ -229,7 +231,7 @@ def _frame(box: Float, points: Float) -> Frame:
     return float(x), float(y), unit, angle
 
 
-def _placed(frame: Frame, points: list[tuple[float, float]]) -> Float:
+def _to_image(frame: Frame, points: list[tuple[float, float]]) -> Float:
     x, y, unit, angle = frame
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     return np.asarray(np.array(points) * unit @ turn + (x, y), np.float32)
@@ -241,7 +243,7 @@ def _steps(start: float, stop: float) -> list[float]:
 
 def _polygon(image: Image, frame: Frame, points: list[tuple[float, float]]) -> Image:
     shape = np.zeros(image.shape[:2], np.uint8)
-    cv2.fillPoly(shape, [np.round(_placed(frame, points)).astype(np.int32)], 255)
+    cv2.fillPoly(shape, [np.round(_to_image(frame, points)).astype(np.int32)], 255)
     return shape
 
 

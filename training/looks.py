@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from age_gender.limits.cpus import CpuShares
 from age_gender.networks.engine import LiteRTEngine
+from age_gender.vision import quality
 from age_gender.vision.detectors.base import Detector
 from age_gender.vision.geometry import chip_transforms, resize, warp_chips
 from age_gender.vision.model_spec import ModelSpec, load_spec
@@ -27,7 +28,8 @@ from training.data import Prepared, load_prepared
 from training.observe import make_detector
 from training.prepare import read_image
 
-QUALITIES = tuple(f.name for f in fields(Quality))
+QUALITIES = tuple(f.name for f in fields(Quality) if f.name != "covered")
+"""All that the chip and the box tell; `covered` needs what is fitted on it."""
 CHUNK = 250
 """Faces that a worker takes at a time."""
 
@@ -179,8 +181,8 @@ def _looks(
         chip = warp_chips(image, transforms, spec.chip.size)
         # Labelled pictures are cropped tightly: only a picture that was cut has a border.
         size = (image.shape[1], image.shape[0]) if kind == "cut" else None
-        (quality,) = assess(box[None], points[None], chip, size)
-        qualities.append([getattr(quality, q) or 0.0 for q in QUALITIES])
+        (measured,) = assess(box[None], points[None], chip, size)
+        qualities.append([getattr(measured, q) or 0.0 for q in QUALITIES])
         parts.append(engine.run(chip))
     return Looks(
         rows,
@@ -229,7 +231,7 @@ def observe_all(
         workers: processes.
     """
     digest = hashlib.sha256((models / f"{name}.tflite").read_bytes())
-    for source in (Path(__file__), Path(defects.__file__)):
+    for source in map(Path, (__file__, defects.__file__, quality.__file__)):
         digest.update(source.read_bytes())
     for kind, rows in wanted.items():
         digest.update(kind.encode() + np.ascontiguousarray(rows).tobytes())

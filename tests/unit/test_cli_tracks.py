@@ -24,8 +24,10 @@ from tests.unit.test_cli_video import film
 def face(x: int, age: float = 30.0, *, reliable: bool = True, male: float = 0.9) -> Face:
     """A face 40 pixels wide whose left side is at ``x``."""
     attributes = face_attributes(age, reliable=reliable)
-    gender = {"gender": "M" if male >= 0.5 else "F", "gender_probability": max(male, 1 - male)}
-    return Face((x, 10, x + 40, 60), 0.9, None, replace(attributes, **gender))
+    attributes = replace(
+        attributes, gender="M" if male >= 0.5 else "F", gender_probability=max(male, 1 - male)
+    )
+    return Face((x, 10, x + 40, 60), 0.9, None, attributes)
 
 
 def numbers(tracker: Tracker, *faces: Face) -> list[int]:

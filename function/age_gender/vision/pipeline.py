@@ -15,7 +15,7 @@ from age_gender.vision.detectors.registry import DETECTORS, DetectorName
 from age_gender.vision.face import Face, FaceAttributes, Reason
 from age_gender.vision.geometry import chip_transforms, clip_boxes, warp_chips
 from age_gender.vision.quality import Quality, assess
-from age_gender.vision.reliability import judge
+from age_gender.vision.reliability import assess_reliability
 from age_gender.vision.render import render_jpeg
 from age_gender.vision.view import ImageSource, reduction_for_chips
 
@@ -162,8 +162,10 @@ class Pipeline:
                     qualities = assess(wanted.boxes, wanted.landmarks, chips, view.size)
                 with watch.stage("attributes"):
                     estimates = estimator.estimate(chips)
-                    judged = judge(estimates, qualities, wanted.scores, estimator.spec.reliability)
-                attributes = _face_attributes(estimates, *judged)
+                    against = assess_reliability(
+                        estimates, qualities, wanted.scores, estimator.spec.reliability
+                    )
+                attributes = _face_attributes(estimates, *against)
             faces = _faces(wanted, attributes, view.size)
 
             jpeg = None

@@ -23,6 +23,24 @@ _TO_HEAD = np.linalg.pinv(HEAD - HEAD.mean(axis=0)).T.astype(np.float32)
 _OVAL = np.array([[-60, -88], [60, 64]], np.float32)
 """Upper left and lower right corner of the face in the same millimetres, seen from the front."""
 _OVAL_DEPTH = -35.0
+MIN_PROPORTIONS = np.array([0.72, 1.1], np.float32)
+"""Width of a whole face over its height, and height over width; few are less."""
+BORDER_SHARE = 0.04
+"""Distance from a border, in longer sides of the box, at which a box ends there."""
+
+SLOPE_OF_NOTHING = 0.3
+"""Mean square of the differences between pixels, in grey values, in which there is no detail."""
+_X = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], np.float32) / 8
+_XX = np.array([[0, 0, 0], [1, -2, 1], [0, 0, 0]], np.float32)
+_XY = np.array([[1, 0, -1], [0, 0, 0], [-1, 0, 1]], np.float32) / 4
+_FIRST = (_X, _X.T)
+_SECOND = (_XX, _XY, _XX.T)
+_ANGLES = np.arange(12) * np.pi / 12
+_ALONG = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1).astype(np.float32)
+_ALONG_TWICE = np.stack(
+    [np.cos(_ANGLES) ** 2, np.sin(2 * _ANGLES), np.sin(_ANGLES) ** 2], axis=1
+).astype(np.float32)
+"""Weights of the derivatives by xx, xy and yy in the second derivative along each angle."""
 
 
 @dataclass(frozen=True)
@@ -165,32 +183,27 @@ def _sharpness(grey: Float) -> float:
 def directional_sharpness(grey: Float) -> tuple[float, float]:
     """Sharpness along and across the direction in which a face is blurred most.
 
-    It is the root mean square of the differences between neighbouring pixels over that between
-    pixels eight apart, from the structure tensors at both distances: fine detail in relation to
-    coarse. A moving face keeps its edges along the movement, so one direction alone says nothing
-    (Bigun and Granlund 1987 for the structure tensor).
+    It is the root mean square of the second derivative over that of the first, both in one
+    direction: how fast the edges across it rise. A moving face keeps its detail across the
+    movement, so that the mean over all directions says little.
 
     Args:
         grey: ``[S, S]``, 0-255.
 
     Returns:
-        The least and the most of all directions, 0 (flat) to about 1 (noise).
+        The least and the most of all directions, about 0.3 (blurred) to 0.9.
     """
-    smooth = np.asarray(cv2.GaussianBlur(grey, (0, 0), 0.7), np.float32)
-    fine, coarse = _tensor(smooth, 1), _tensor(smooth, 8)
-    floor = np.eye(2, dtype=np.float32)  # of a grey value, so that flat faces are not sharp
-    ratios = np.linalg.eigvals(np.linalg.solve(coarse + floor, fine))
-    low, high = np.sort(np.sqrt(np.maximum(ratios.real, 0)))
-    return float(low), float(high)
-
-
-def _tensor(grey: Float, distance: int) -> Float:
-    """Mean structure tensor ``[2, 2]`` of the differences between pixels ``distance`` apart."""
-    d = distance
-    dx = (grey[d:-d, 2 * d :] - grey[d:-d, : -2 * d]).ravel()
-    dy = (grey[2 * d :, d:-d] - grey[: -2 * d, d:-d]).ravel()
-    xx, xy, yy = dx @ dx, dx @ dy, dy @ dy
-    return np.array([[xx, xy], [xy, yy]], np.float32) / np.float32(len(dx))
+    smooth = np.asarray(cv2.GaussianBlur(grey, (0, 0), 0.8), np.float32)
+    border = SHARPNESS_SIDE // 7
+    inside = (slice(border, -border), slice(border, -border))
+    first, second = (
+        np.stack([cv2.filter2D(smooth, cv2.CV_32F, k)[inside].ravel() for k in kernels])
+        for kernels in (_FIRST, _SECOND)
+    )
+    slopes = np.einsum("ai,ij,aj->a", _ALONG, first @ first.T / first.shape[1], _ALONG)
+    bends = np.einsum("ai,ij,aj->a", _ALONG_TWICE, second @ second.T / first.shape[1], _ALONG_TWICE)
+    ratios = np.sqrt(np.maximum(bends, 0) / (np.maximum(slopes, 0) + SLOPE_OF_NOTHING))
+    return float(ratios.min()), float(ratios.max())
 
 
 def noise(grey: Float) -> float:
@@ -258,8 +271,9 @@ def _camera(landmarks: Float) -> tuple[Float, Float]:
 def outside(boxes: Float, landmarks: Float | None, image_size: tuple[int, int]) -> Float:
     """Estimate the share of each face that is outside the image.
 
-    Detectors box what they see, so that the box of half a face ends at the border. With landmarks,
-    the face is supposed to be at least as large as they say.
+    Detectors box what they see, so that the box of half a face ends at the border: there, it is
+    completed to a face's proportions. With landmarks, the face is supposed to be at least as large
+    as they say.
 
     Args:
         boxes: ``[N, 4]``, pixels; parts outside the image are not cut off.
@@ -269,10 +283,21 @@ def outside(boxes: Float, landmarks: Float | None, image_size: tuple[int, int]) 
     Returns:
         float32 ``[N]``, 0-1.
     """
-    share = _share_outside(boxes, image_size)
+    share = _share_outside(_completed(boxes, image_size), image_size)
     if landmarks is not None:
         share = np.maximum(share, _share_outside(_faces_around(landmarks), image_size))
     return share
+
+
+def _completed(boxes: Float, image_size: tuple[int, int]) -> Float:
+    """Extend boxes that end at a border beyond it, to the narrowest proportions of a face."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    missing = np.maximum(MIN_PROPORTIONS * sides[:, ::-1] - sides, 0)
+    near = BORDER_SHARE * sides.max(axis=1, keepdims=True)
+    to_end = np.array(image_size, np.float32) - boxes[:, 2:]
+    starts = (boxes[:, :2] <= near) & (boxes[:, :2] <= to_end)
+    ends = (to_end <= near) & ~starts
+    return np.concatenate([boxes[:, :2] - missing * starts, boxes[:, 2:] + missing * ends], axis=1)
 
 
 def _share_outside(boxes: Float, image_size: tuple[int, int]) -> Float:

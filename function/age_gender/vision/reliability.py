@@ -21,7 +21,7 @@ from age_gender.vision.quality import Quality
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
-def judge(
+def assess_reliability(
     attributes: Attributes,
     qualities: Sequence[Quality],
     confidences: Float,
@@ -111,19 +111,16 @@ def features(attributes: Attributes, qualities: Sequence[Quality]) -> dict[str, 
         return np.array([getattr(quality, name) or 0.0 for quality in qualities], np.float32)
 
     p = np.clip(np.maximum(attributes.male, 1 - attributes.male), 0.5, 1 - 1e-4)
-    low, high = attributes.intervals.T
     ages = np.maximum(attributes.ages, 0)
     covered = np.clip(of("covered"), 1e-3, 1 - 1e-3)
     return {
         "spread": np.log1p(attributes.spread) / 3,
         "relative_spread": np.log1p(attributes.spread / (ages + 5)),
-        "width": np.log1p(high - low) / 4,
         "gender": np.log(p / (1 - p)) / 5,
         "gender_doubt": 1 - p,
         "age": ages / 100,
         "child": np.maximum(1 - ages / 15, 0),
-        "size": np.log(np.clip(of("size"), 12, 120) / 120),
-        "sharpness": np.log(np.clip(of("sharpness_along"), 0.02, 0.3) / 0.3),
+        "sharpness": np.log(np.clip(of("sharpness_along"), 0.3, 0.7) / 0.7),
         "brightness": np.minimum(of("brightness"), 0.5),
         "contrast": np.minimum(of("contrast"), 0.6),
         "burnt_out": np.minimum(of("burnt_out"), 0.5),
