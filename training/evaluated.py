@@ -58,7 +58,7 @@ class Sample:
 
 def age_errors(ages: Float, labels: Labels) -> Float:
     """Years outside the labelled age or range of ages, ``[N]``."""
-    return np.maximum(np.maximum(labels.low - ages, ages - labels.high), 0)
+    return np.asarray(np.maximum(np.maximum(labels.low - ages, ages - labels.high), 0))
 
 
 def large_errors(ages: Float, labels: Labels) -> Bools:

@@ -89,7 +89,7 @@ def fit_margins(
     low, high = bare.intervals.T
     first, last = _ages(labels)
     scores = np.stack([low - last, first - high], axis=1)
-    exact = first == last
+    exact = np.asarray(first == last, np.bool_)
     cells = _cells(scores, weights, bands)
     few = [(exact & (bands == band)).sum() < MIN_CELL for band in range(len(EDGES) + 1)]
     # Only exact ages justify an interval narrower than the network's own.

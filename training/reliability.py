@@ -7,8 +7,8 @@
 
 The last of the steps that write a model's specification, after `training.calibrate`. A new network
 takes one pass over the chips, which is cached, and a few minutes. Everything is fitted on one half
-of the validation part (`training.data.in_second_half`) and evaluated on the other; classifiers of the
-embedding are fitted on faces of the training part.
+of the validation part (`training.data.in_second_half`) and evaluated on the other; classifiers of
+the embedding are fitted on faces of the training part.
 """
 
 from __future__ import annotations

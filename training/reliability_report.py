@@ -96,19 +96,10 @@ def write_report(
         )
         if rows.sum() >= MIN_ROWS
     ]
+    given = {name: np.array([name in against for against in reasons]) for name in REASONS}
     why = [
-        (
-            name,
-            *(
-                percent(
-                    np.mean(
-                        [name in r for r, s in zip(reasons, sample.sets, strict=True) if s == each]
-                    )
-                )
-                for each in np.unique(sample.sets)
-            ),
-        )
-        for name in REASONS
+        [str(name), *(percent(rows[sample.sets == each].mean()) for each in np.unique(sample.sets))]
+        for name, rows in given.items()
     ]
     sharpness = sample.looks.of("sharpness_along")
     size = sample.looks.of("size")
@@ -167,7 +158,7 @@ def write_report(
 def risks_of(values: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> Float:
     """The larger of both risks in relation to its mean; ``[N]``."""
     models = [m for m in (spec.reliability.age_risk, spec.reliability.gender_risk) if m]
-    return np.max([risk(values, m) / risk(values, m).mean() for m in models], axis=0)
+    return np.asarray(np.max([risk(values, m) / risk(values, m).mean() for m in models], axis=0))
 
 
 def _alike(held: Bools, sample: Sample, rows: Bools) -> float:
