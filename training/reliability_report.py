@@ -147,7 +147,7 @@ def write_report(
         table(("reason", *np.unique(sample.sets).tolist()), why),
         "## Defects",
         table(("drawn", "faces", "reliable", "reasons"), kinds),
-        "## The 80 % interval",
+        "## Intervals",
         "An exact age has to lie inside; a range of ages, which is all that FairFace has, counts "
         "where the interval meets it. *Left out*: with margins fitted on the other sets.",
         table(("faces", "interval holds", "left out"), coverage),

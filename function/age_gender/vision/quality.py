@@ -255,7 +255,7 @@ def pose(landmarks: Float) -> Float:
     right, down = _camera(landmarks)
     yaws = np.arctan2(right[:, 2], np.hypot(right[:, 0], right[:, 1]))
     pitches = np.arctan2(-down[:, 2], np.hypot(down[:, 0], down[:, 1]))
-    return np.degrees(np.stack([yaws, pitches], axis=1)).astype(np.float32)
+    return np.asarray(np.degrees(np.stack([yaws, pitches], axis=1)), np.float32)
 
 
 def _camera(landmarks: Float) -> tuple[Float, Float]:
