@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from age_gender import __version__
 from age_gender.vision.detectors.registry import DETECTORS, DetectorName
-from age_gender.vision.face import Face, FaceAttributes
+from age_gender.vision.face import Face, FaceAttributes, Reason
 from age_gender.vision.pipeline import Options, Result
 
 _DEFAULT_MIN_FACES = " or ".join(
@@ -107,6 +107,37 @@ class QualityBody(BaseModel):
     roll: float | None = Field(
         description="Degrees, clockwise, ±180 upside down; null without landmarks.", examples=[0.6]
     )
+    sharpness_along: float = Field(
+        description="Detail in the direction of the strongest blur, 0 to about 1; a moving face "
+        "has much less than across it.",
+        examples=[0.212],
+    )
+    sharpness_across: float = Field(
+        description="Detail in the direction of the weakest blur.", examples=[0.236]
+    )
+    brightness: float = Field(description="Median grey value, 0 to 1.", examples=[0.53])
+    contrast: float = Field(
+        description="Between the 5 % and 95 % quantiles of the grey values, 0 to 1.",
+        examples=[0.61],
+    )
+    burnt_out: float = Field(description="Share of white pixels, 0 to 1.", examples=[0.0])
+    black: float = Field(description="Share of black pixels, 0 to 1.", examples=[0.02])
+    noise: float = Field(description="Standard deviation of the noise, 0 to 1.", examples=[0.004])
+    yaw_degrees: float | None = Field(
+        description="Degrees from frontal to the right of the picture, good to about ten; null "
+        "without landmarks.",
+        examples=[2.1],
+    )
+    pitch_degrees: float | None = Field(
+        description="Degrees from level upwards, likewise.", examples=[-3.4]
+    )
+    outside: float = Field(
+        description="Estimated share of the face outside the picture, 0 to 1.", examples=[0.0]
+    )
+    covered: float | None = Field(
+        description="Probability that mouth or eyes are covered; null if the model cannot tell.",
+        examples=[0.01],
+    )
 
 
 class FaceDetails(BaseModel):
@@ -138,8 +169,13 @@ class FaceDetails(BaseModel):
     quality: QualityBody | None = Field(None, description="How clearly the picture shows the face.")
     reliable: bool | None = Field(
         None,
-        description="False if the face is too small, blurred or turned for a reliable estimate.",
+        description="Whether nothing speaks against relying on age and gender.",
         examples=[True],
+    )
+    reasons: list[Reason] | None = Field(
+        None,
+        description="What speaks against it; empty if `reliable`.",
+        examples=[[]],
     )
 
 
@@ -237,8 +273,24 @@ def _attributes(attributes: FaceAttributes) -> dict[str, Any]:
         "quality": {
             "size": round(quality.size, 1),
             "sharpness": round(quality.sharpness, 3),
-            "yaw": None if quality.yaw is None else round(quality.yaw, 2),
-            "roll": None if quality.roll is None else round(quality.roll, 1),
+            "yaw": _rounded(quality.yaw, 2),
+            "roll": _rounded(quality.roll, 1),
+            "sharpness_along": round(quality.sharpness_along, 3),
+            "sharpness_across": round(quality.sharpness_across, 3),
+            "brightness": round(quality.brightness, 2),
+            "contrast": round(quality.contrast, 2),
+            "burnt_out": round(quality.burnt_out, 3),
+            "black": round(quality.black, 3),
+            "noise": round(quality.noise, 4),
+            "yaw_degrees": _rounded(quality.yaw_degrees, 1),
+            "pitch_degrees": _rounded(quality.pitch_degrees, 1),
+            "outside": round(quality.outside, 2),
+            "covered": _rounded(quality.covered, 3),
         },
         "reliable": attributes.reliable,
+        "reasons": list(attributes.reasons),
     }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

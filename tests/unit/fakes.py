@@ -117,7 +117,12 @@ def detections(*boxes: tuple[float, ...], landmarks: bool = False) -> Detections
 def face_attributes(age: float = 30.0, *, reliable: bool = True) -> FaceAttributes:
     """Attributes of a man, with an interval of 10 years to either side."""
     return FaceAttributes(
-        age, (age - 10, age + 10), "M", 0.9, Quality(40.0, 0.4, None, None), reliable
+        age,
+        (age - 10, age + 10),
+        "M",
+        0.9,
+        Quality(40.0, 0.4, None, None),
+        () if reliable else ("small",),
     )
 
 

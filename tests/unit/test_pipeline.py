@@ -246,7 +246,7 @@ class TestImage:
     def test_labels(self, monkeypatch: pytest.MonkeyPatch) -> None:
         labels: list[list[str]] = []
 
-        def spy(image: Pixels, boxes: Any, texts: list[str], _genders: Any) -> Pixels:
+        def spy(image: Pixels, boxes: Any, texts: list[str], *_: Any) -> Pixels:
             labels.append(texts)
             return image
 

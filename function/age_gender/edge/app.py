@@ -128,7 +128,7 @@ class Edge:
 
     def _model(self, _request: Request) -> Response:
         spec = load_spec(self._settings.models_dir, self._settings.attribute_model)
-        return _json(spec.model_dump())
+        return _json(spec.model_dump(exclude={"reliability": {"heads": {"__all__": {"weights"}}}}))
 
     def _docs(self, _request: Request) -> Response:
         return _file(WEB / "docs.html")

@@ -12,10 +12,10 @@ from age_gender.limits.cpus import CpuShares
 from age_gender.vision.attributes import AttributeEstimator, Attributes
 from age_gender.vision.detectors.base import Detections, Detector
 from age_gender.vision.detectors.registry import DETECTORS, DetectorName
-from age_gender.vision.face import Face, FaceAttributes
+from age_gender.vision.face import Face, FaceAttributes, Reason
 from age_gender.vision.geometry import Image, chip_transforms, clip_boxes, warp_chips
-from age_gender.vision.model_spec import Reliability
 from age_gender.vision.quality import Quality, assess
+from age_gender.vision.reliability import assess_reliability
 from age_gender.vision.render import render_jpeg
 from age_gender.vision.verification import (
     CANDIDATE_SCORE,
@@ -168,10 +168,13 @@ class Pipeline:
                         in_view.boxes, in_view.landmarks, chip.scale, chip.size
                     )
                     chips = warp_chips(view.image, transforms, chip.size)
-                    qualities = assess(wanted.boxes, wanted.landmarks, chips)
+                    qualities = assess(wanted.boxes, wanted.landmarks, chips, view.size)
                 with watch.stage("attributes"):
                     estimates = estimator.estimate(chips)
-                attributes = _face_attributes(estimates, qualities, estimator.spec.reliability)
+                    against = assess_reliability(
+                        estimates, qualities, wanted.scores, estimator.spec.reliability
+                    )
+                attributes = _face_attributes(estimates, *against)
             faces = _faces(wanted, attributes, view.size)
 
             jpeg = None
@@ -270,13 +273,16 @@ def _whole_pixels(boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[
 
 
 def _face_attributes(
-    estimates: Attributes, qualities: Sequence[Quality], reliability: Reliability
+    estimates: Attributes,
+    qualities: Sequence[Quality],
+    reasons: Sequence[tuple[Reason, ...]],
 ) -> list[FaceAttributes]:
     rows = zip(
         estimates.ages.tolist(),
         estimates.intervals.tolist(),
         estimates.male.tolist(),
         qualities,
+        reasons,
         strict=True,
     )
     return [
@@ -286,9 +292,9 @@ def _face_attributes(
             gender="M" if male >= 0.5 else "F",
             gender_probability=max(male, 1 - male),
             quality=quality,
-            reliable=reliability.holds(quality),
+            reasons=against,
         )
-        for age, (low, high), male, quality in rows
+        for age, (low, high), male, quality, against in rows
     ]
 
 

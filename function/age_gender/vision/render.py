@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -26,6 +27,8 @@ COLOURS = {
     None: (0, 158, 115),
 }
 WHITE = (255, 255, 255)
+GREY = (84, 88, 94)
+"""Of labels in doubt."""
 
 
 def render_jpeg(
@@ -51,20 +54,28 @@ def render_jpeg(
     if draw:
         boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
         genders = [face.attributes.gender if face.attributes else None for face in faces]
-        image = draw_faces(image, boxes, [_label(face) for face in faces], genders)
+        doubtful = [face.attributes is not None and not face.attributes.reliable for face in faces]
+        image = draw_faces(image, boxes, [_label(face) for face in faces], genders, doubtful)
     return encode_jpeg(image)
 
 
 def draw_faces(
-    image: Image, boxes: Float, labels: Sequence[str], genders: Sequence[str | None]
+    image: Image,
+    boxes: Float,
+    labels: Sequence[str],
+    genders: Sequence[str | None],
+    doubtful: Sequence[bool] | None = None,
 ) -> Image:
     """Draw a box and a label for each face, readable at any image size.
+
+    Faces in doubt have a dashed box and a grey label.
 
     Args:
         image: uint8 ``[H, W, 3]``, RGB; not changed.
         boxes: ``[N, 4]``, pixels.
         labels: N texts.
         genders: N, which choose the colour.
+        doubtful: N, whether the face is in doubt; None if none is.
 
     Returns:
         uint8 ``[H, W, 3]``, RGB.
@@ -72,12 +83,18 @@ def draw_faces(
     canvas = image.copy()
     line = max(1, round(min(image.shape[:2]) / 300))
     corners = np.round(boxes).astype(int).tolist()
-    for (x1, y1, x2, y2), gender in zip(corners, genders, strict=True):
-        cv2.rectangle(canvas, (x1, y1), (x2 - 1, y2 - 1), COLOURS[gender], line, cv2.LINE_AA)
+    doubts = [False] * len(corners) if doubtful is None else doubtful
+    for (x1, y1, x2, y2), gender, doubt in zip(corners, genders, doubts, strict=True):
+        colour = COLOURS[gender]
+        if doubt:
+            _draw_dashes(canvas, (x1, y1, x2 - 1, y2 - 1), colour, line)
+        else:
+            cv2.rectangle(canvas, (x1, y1), (x2 - 1, y2 - 1), colour, line, cv2.LINE_AA)
     # Labels come last, so that no line crosses them.
-    for box, label, gender in zip(corners, labels, genders, strict=True):
+    for box, label, gender, doubt in zip(corners, labels, genders, doubts, strict=True):
+        colour = GREY if doubt else COLOURS[gender]
         # One by one, so that a picture with hundreds of labels does not keep the thread to itself.
-        _label_thread().submit(_draw_label, canvas, box, label, COLOURS[gender]).result()
+        _label_thread().submit(_draw_label, canvas, box, label, colour).result()
     return canvas
 
 
@@ -130,7 +147,24 @@ def encode_jpeg(image: Image) -> bytes:
 def _label(face: Face) -> str:
     if face.attributes is None:
         return f"{face.confidence:.0%}"
-    return f"{face.attributes.age:.0f} {face.attributes.gender}"
+    label = f"{face.attributes.age:.0f} {face.attributes.gender}"
+    return label if face.attributes.reliable else f"{label} ?"
+
+
+def _draw_dashes(
+    canvas: Image, box: tuple[int, int, int, int], colour: tuple[int, int, int], line: int
+) -> None:
+    """Draw a rectangle that is dashed in colour and white, visible on any ground."""
+    x1, y1, x2, y2 = box
+    corners = [(x1, y1), (x2, y1), (x2, y2), (x1, y2), (x1, y1)]
+    dash = min(max(3 * line, (x2 - x1 + y2 - y1) // 24), 12 * line + 4)
+    for start, end in pairwise(corners):
+        length = max(abs(end[0] - start[0]), abs(end[1] - start[1]))
+        # An odd number, so that every corner is in colour.
+        count = max(length // max(dash, 1) // 2 * 2 + 1, 1)
+        stops = np.round(np.linspace(start, end, count + 1)).astype(int).tolist()
+        for i, (a, b) in enumerate(pairwise(stops)):
+            cv2.line(canvas, a, b, WHITE if i % 2 else colour, line)
 
 
 def _draw_label(canvas: Image, box: list[int], text: str, colour: tuple[int, int, int]) -> None:
