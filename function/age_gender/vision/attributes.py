@@ -8,6 +8,9 @@ from age_gender.networks.engine import Engine
 from age_gender.vision.geometry import Float, Image
 from age_gender.vision.model_spec import Calibration, ModelSpec
 
+MAX_AGE = 100
+"""Highest number of years that one can ask whether a person has reached."""
+
 
 @dataclass(frozen=True)
 class Attributes:
@@ -18,11 +21,13 @@ class Attributes:
         intervals: float32 ``[N, 2]``, years; a fraction ``spec.calibration.coverage`` of them
             contains the true age.
         male: float32 ``[N]``, probability of male.
+        older: float32 ``[N, 101]``, probability of being at least 0 to 100 years old.
     """
 
     ages: Float
     intervals: Float
     male: Float
+    older: Float
 
 
 class AttributeEstimator:
@@ -79,7 +84,16 @@ def calibrate(distributions: Float, male: Float, spec: ModelSpec) -> Attributes:
         ages.astype(np.float32),
         np.maximum(intervals, 0).astype(np.float32),
         (1 / (1 + np.exp(-logit))).astype(np.float32),
+        older=_older(tempered, years),
     )
+
+
+def _older(distributions: Float, years: Float) -> Float:
+    """Probability of being at least 0 to `MAX_AGE` years old; float32 ``[N, MAX_AGE + 1]``."""
+    tails = np.cumsum(distributions[:, ::-1], axis=1)[:, ::-1]
+    after = np.append(np.clip(tails, 0, 1), np.zeros((len(tails), 1)), axis=1)
+    # The first of the model's ages that is not below each number of years.
+    return after[:, np.searchsorted(years, np.arange(MAX_AGE + 1))].astype(np.float32)
 
 
 def _margins(ages: Float, calibration: Calibration) -> tuple[Float, Float]:

@@ -1,6 +1,7 @@
 """One detected face, as it is drawn and reported."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from age_gender.vision.quality import Quality
@@ -19,6 +20,7 @@ class FaceAttributes:
         gender_probability: of ``gender``, 0.5-1.
         quality: how clearly the image shows the face.
         reliable: whether the quality is within the model's limits.
+        over: probability of being at least so many years old, for the years asked for.
     """
 
     age: float
@@ -27,6 +29,7 @@ class FaceAttributes:
     gender_probability: float
     quality: Quality
     reliable: bool
+    over: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

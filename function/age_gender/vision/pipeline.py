@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ class Options:
     return_image: bool = True
     draw: bool = True
     blur: bool = False
+    over_age: tuple[int, ...] = ()
 
 
 @dataclass
@@ -163,6 +164,7 @@ class Pipeline:
                 with watch.stage("attributes"):
                     estimates = estimator.estimate(chips)
                 attributes = _face_attributes(estimates, qualities, estimator.spec.reliability)
+                attributes = _with_over(attributes, estimates, options.over_age)
             faces = _faces(wanted, attributes, view.size)
 
             jpeg = None
@@ -240,6 +242,17 @@ def _face_attributes(
             reliable=reliability.holds(quality),
         )
         for age, (low, high), male, quality in rows
+    ]
+
+
+def _with_over(
+    attributes: Sequence[FaceAttributes], estimates: Attributes, over_age: Sequence[int]
+) -> list[FaceAttributes]:
+    """Add the probabilities of being at least so many years old."""
+    columns = estimates.older[:, list(over_age)].tolist()
+    return [
+        replace(face, over=dict(zip(over_age, row, strict=True)))
+        for face, row in zip(attributes, columns, strict=True)
     ]
 
 
