@@ -63,7 +63,9 @@ def cut(faces: Faces, size: int, scale: float, jitter: bool) -> tuple[Tensor, Te
         other = torch.rand(count, device=boxes.device) < OTHER_SCALE
         sides = sides * torch.where(other, uniform(count, *SCALES, boxes), factor)
         level = torch.rand(count, device=boxes.device) < NO_LANDMARKS
-        angles = torch.where(level & (angles.abs() < MAX_UNALIGNED), torch.zeros_like(angles), angles)
+        angles = torch.where(
+            level & (angles.abs() < MAX_UNALIGNED), torch.zeros_like(angles), angles
+        )
         angles = angles + normal(count, math.radians(TILT), boxes)
         sign = torch.where(torch.rand(count, device=boxes.device) < 0.5, -sign, sign)
     cos, sin = torch.cos(angles), torch.sin(angles)

@@ -1,4 +1,4 @@
-"""Chips degraded on the device as photos are: covered, badly lit, coarse, blurred, noisy, compressed.
+"""Chips degraded on the device as photos are: covered, badly lit, coarse, blurred, compressed.
 
 Each kind takes its own random run of consecutive rows: batches are in random order, so a run is a
 random sample, and no rows need to be gathered.

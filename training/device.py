@@ -19,10 +19,12 @@ def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
 
 
 def uniform(count: int, low: float, high: float, like: Tensor) -> Tensor:
+    """Evenly distributed between two numbers, ``[N]``."""
     return torch.rand(count, device=like.device) * (high - low) + low
 
 
 def normal(count: int, spread: float, like: Tensor) -> Tensor:
+    """Normally distributed around 0, ``[N]``."""
     return torch.randn(count, device=like.device) * spread
 
 

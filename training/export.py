@@ -2,7 +2,7 @@
 
 ::
 
-    python -m training.export --name agn-v1 --models DIR --weights W.npz
+    python -m training.export --name agn-v2 --models DIR --weights W.npz
 
 Version, licence and provenance are those of ``recipes.toml``. The specification it writes is not
 calibrated yet, see `training.calibrate`.
@@ -81,7 +81,7 @@ def main() -> None:
         version=recipe.version,
         licence=recipe.licence,
         data=recipe.provenance,
-        chip=Chip(size=recipe.size, scale=recipe.tuning.scale),
+        chip=Chip(size=recipe.size, scale=recipe.scale),
         ages=Ages(first=0.0, step=1.0),
     )
     sha256 = publish(args.weights, spec, args.models)

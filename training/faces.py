@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from modelbuild.weights import Weights
@@ -18,8 +20,8 @@ from training.sampling import folds, groups
 FACERES_SHARE = 0.75
 """Share of FaceRes's age, beside the range's middle, in the hint of where in a range an age is."""
 OLDEST_MEAN, OLDEST_SPREAD, OLDEST_STRETCH, OLDEST_FACERES = 77.0, 7.0, 1.5, 76.0
-"""Hint within a range without upper end: mean and spread, and by how much FaceRes's ages, whose mean
-there is the last number, are stretched."""
+"""Hint within a range without upper end: mean, spread, and by how much FaceRes's ages, whose mean
+is the last number, are stretched."""
 OPEN_END = 100
 """Highest age of such a range, at least."""
 AT_ONCE = 512
@@ -39,7 +41,7 @@ class TrainingFaces:
     """
 
     def __init__(self, data: Prepared, rows: Sequence[int], device: torch.device):
-        """Copy what training reads; the pictures of all rows where the device has memory of its own.
+        """Copy what training reads; the pictures too where the device has memory of its own.
 
         Args:
             data: the prepared faces.
@@ -83,7 +85,7 @@ class TrainingFaces:
         smoothed = smoothed_genders(self.male, self.high)
         return Targets(self.low, self.high, distribution, hint, self.male, smoothed)
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def guess_ages(self, rows: Tensor, faceres: Weights, size: int, scale: float) -> None:
         """Let FaceRes, which has seen none of the labels, hint where in their ranges the ages are.
 
@@ -117,7 +119,7 @@ class TrainingFaces:
             self._guess_spread[some] = torch.where(open_ended, OLDEST_SPREAD, width)
         self._guessed[rows] = True
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def predict(
         self, rows: Tensor, weights: Weights, size: int, scale: float
     ) -> tuple[Tensor, Tensor]:
@@ -140,7 +142,7 @@ class TrainingFaces:
             male.append(gender.float().sigmoid().cpu())
         return torch.cat(ages), torch.cat(male)
 
-    def _tensor(self, array: np.ndarray) -> Tensor:  # type: ignore[type-arg] # any dtype
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.array(array)).to(self.device)
 
 

@@ -1,9 +1,11 @@
-"""Writes the weights of FaceRes for `training.train`::
+"""Writes the weights of FaceRes for `training.train`.
+
+::
 
     python -m training.initial --faceres DIR --out DIR
 
-``faceres.npz`` hints where in their ranges ages are; ``faceres-mean.npz``, the mean of the two networks
-in the package, is what our first networks started from. Only this step needs TensorFlow.
+``faceres.npz`` hints where in their ranges ages are; ``faceres-mean.npz``, the mean of the two
+networks in the package, is what our first networks started from. Only this step needs TensorFlow.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ def write_faceres(folder: Path, out: Path) -> None:
     # Last: its presence marks both as complete.
     for name, layers in (("faceres-mean", faceres.midpoint(folder)), ("faceres", original)):
         weights: Weights = {
-            f"{layer}/{i}": array for layer, arrays in layers.items() for i, array in enumerate(arrays)
+            f"{layer}/{i}": array
+            for layer, arrays in layers.items()
+            for i, array in enumerate(arrays)
         }
         save(weights, out / f"{name}.npz")
 

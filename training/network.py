@@ -28,7 +28,7 @@ AGES, HIDDEN, DROPOUT = 101, 512, 0.2
 EPSILON = 1e-3
 
 
-class Step(nn.Module):
+class Step(nn.Module):  # type: ignore[misc] # PyTorch is optional: no types
     """A convolution, what normalises it, and ReLU6."""
 
     def __init__(self, inputs: int, outputs: int, side: int, stride: int, groups: int):
@@ -55,7 +55,7 @@ def step_names() -> list[str]:
     return ["conv1", *pairs]
 
 
-class AgeGender(nn.Module):
+class AgeGender(nn.Module):  # type: ignore[misc]
     """See the module's docstring; from chips to logits."""
 
     def __init__(self) -> None:
@@ -89,12 +89,13 @@ class AgeGender(nn.Module):
             x = x.float()
             return self.age(x), self.gender(x)[:, 0]
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def restore(self, layers: Weights, chips: Tensor) -> None:
         """Take weights without normalisation and put one in that changes nothing on these chips.
 
         Args:
-            layers: by ``layer/index``, as from `modelbuild.weights.load`; a head that is missing starts afresh.
+            layers: by ``layer/index``, as from `modelbuild.weights.load`; a missing head starts
+                afresh.
             chips: ``[N, 3, S, S]``, undamaged ones on the network's device.
         """
         x = chips.float() - self.mean
@@ -116,7 +117,7 @@ class AgeGender(nn.Module):
             else:
                 dense.reset_parameters()
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def layers(self) -> Weights:
         """Weights with the normalisation folded into them; float32, by ``layer/index``."""
         found: dict[str, Tensor] = {}
@@ -142,13 +143,13 @@ class AgeGender(nn.Module):
         head = [p for name, p in self.named_parameters() if not name.startswith("steps")]
         return [p for p in steps if p.ndim > 1], [p for p in steps if p.ndim == 1], head
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def averaged(self, mean: Sequence[Tensor]) -> Weights:
         """Fold other values of `moving`; the network is left as it is."""
         kept = [tensor.detach().clone() for tensor in self.moving()]
         for here, there in zip(self.moving(), mean, strict=True):
             here.copy_(there)
-        weights = self.layers()
+        weights: Weights = self.layers()
         for here, there in zip(self.moving(), kept, strict=True):
             here.copy_(there)
         return weights
@@ -157,7 +158,7 @@ class AgeGender(nn.Module):
         return [("hidden", self.hidden), ("age_logits", self.age), ("gender_logit", self.gender)]
 
 
-class Folded(nn.Module):
+class Folded(nn.Module):  # type: ignore[misc]
     """The network as it is served, without normalisation: for teachers and for judging."""
 
     def __init__(self, layers: Weights):

@@ -49,9 +49,7 @@ def sampling_weights(labels: Labels, old: float = 1.0) -> NDArray[np.float64]:
     _, inverse, counts = np.unique(cells, return_inverse=True, return_counts=True)
     weights = counts[inverse] ** -BALANCE
     weights = np.clip(weights / weights.mean(), MIN_WEIGHT, MAX_WEIGHT)
-    weights *= np.where(
-        labels.low >= OLDEST, old, np.where(labels.low >= OLD, (1 + old) / 2, 1.0)
-    )
+    weights *= np.where(labels.low >= OLDEST, old, np.where(labels.low >= OLD, (1 + old) / 2, 1.0))
     return np.asarray(weights / weights.sum(), np.float64)
 
 

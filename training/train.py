@@ -158,7 +158,7 @@ class Trainer:
         recipe, rows = self._recipe, self._validation
         where = torch.from_numpy(rows).to(self._device)
         ages, male = self._faces.predict(where, weights, recipe.size, recipe.scale)
-        scores = {}
+        scores: dict[str, float] = {}
         names = set_names(self._labels.name[rows])
         for name in np.unique(names):
             some = np.flatnonzero(names == name)
@@ -203,9 +203,9 @@ class _State:
         parts = [rows[faces.fold[rows] == k] for k in range(FOLDS)] if cross else [rows]
         self._parts = [part for part in parts if len(part)]
         self._draws = [
-            torch.from_numpy(
-                sampling_weights(trainer._labels[part.cpu().numpy()], phase.old)
-            ).to(device, torch.float32)
+            torch.from_numpy(sampling_weights(trainer._labels[part.cpu().numpy()], phase.old)).to(
+                device, torch.float32
+            )
             for part in self._parts
         ]
         some = rows[torch.randperm(len(rows))[:MEASURED].to(device)]
@@ -245,7 +245,7 @@ class _State:
         group = self._faces.group[batch]
         loss = self._loss(ages, genders, self._targets[batch], group, lesson)
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self._net.parameters(), MAX_GRADIENT)
         self._optimizer.step()
         self.step += 1
@@ -260,7 +260,8 @@ class _State:
 
     def averaged(self) -> Weights:
         """The averaged weights, as they are served; the network is left as it is."""
-        return self._net.averaged(self._mean)
+        weights: Weights = self._net.averaged(self._mean)
+        return weights
 
     def result(self) -> Weights:
         """The averaged weights, blended and tilted as the phase asks."""
