@@ -254,7 +254,7 @@ class _State:
             for mean, now in zip(self._mean, self._net.moving(), strict=True):
                 mean.lerp_(now, 1 - keep)
         if self.step % 10 == 1 or self.step == phase.steps:  # reading it makes the device wait
-            self.loss = float(loss)
+            self.loss = float(loss.detach())
         if phase.blend and self._half is None and self.step * 2 >= phase.steps:
             self._half = self.averaged()
 
