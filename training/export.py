@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import re
 import shutil
 from pathlib import Path
@@ -49,18 +50,22 @@ def write_spec(spec: ModelSpec, models_dir: Path) -> None:
     (folder / f"{spec.name}.json").write_text(text, encoding="utf-8")
 
 
-def pinned(catalogue: str, name: str, version: str, sha256: str, chip_size: int) -> str:
+def pinned(
+    catalogue: str, name: str, version: str, licence: str, sha256: str, chip_size: int
+) -> str:
     """Return the text of ``models.toml`` with the table ``own.NAME`` replaced or appended.
 
     Args:
         catalogue: the current text.
         name: of the model.
         version: of the model.
+        licence: of its weights.
         sha256: of its committed weights.
         chip_size: side of its chips, pixels.
     """
     table = (
-        f'[own.{name}]\nversion = "{version}"\nsha256 = "{sha256}"\n'
+        f'[own.{name}]\nversion = "{version}"\nlicence = {json.dumps(licence)}\n'
+        f'sha256 = "{sha256}"\n'
         f"revision = 1\nchip_size = {chip_size}\n"
     )
     pattern = re.compile(rf"^\[own\.{re.escape(name)}\]\n(?:[^\[\n].*\n)*", re.MULTILINE)
@@ -86,7 +91,7 @@ def main() -> None:
     )
     sha256 = publish(args.weights, spec, args.models)
     catalogue = CATALOGUE.read_text(encoding="utf-8")
-    text = pinned(catalogue, args.name, recipe.version, sha256, recipe.size)
+    text = pinned(catalogue, args.name, recipe.version, recipe.licence, sha256, recipe.size)
     CATALOGUE.write_text(text, encoding="utf-8")
     build_all(args.models, only=[args.name])
 

@@ -326,7 +326,7 @@ class TestFaults:
         with Service(tmp_path / "log", MODELS_DIR=str(models)) as service:
             worker = psutil.Process(service.process.pid).children()[0]
             for size in (0, 100, 1_000_000):
-                for name in ("retinaface.tflite", "agn-v1.tflite"):
+                for name in ("retinaface.tflite", "agn-v2.tflite"):
                     (models / name).write_bytes((source / name).read_bytes()[:size])
                 answer = service.post(
                     params={"face_detector": "accurate"},

@@ -353,15 +353,16 @@ def test_weights_are_pinned_in_the_catalogue() -> None:
     from training.export import pinned
 
     before = '# head\n\n[own.a]\nversion = "1"\nsha256 = "0"\n\n[own.b]\nversion = "1"\n'
-    after = tomllib.loads(pinned(before, "a", "2", "ff", 192))
+    after = tomllib.loads(pinned(before, "a", "2", "MIT", "ff", 192))
     assert after["own"]["a"] == {
         "version": "2",
+        "licence": "MIT",
         "sha256": "ff",
         "revision": 1,
         "chip_size": 192,
     }
     assert after["own"]["b"] == {"version": "1"}
-    added = tomllib.loads(pinned(before, "c", "1", "ff", 192))
+    added = tomllib.loads(pinned(before, "c", "1", "MIT", "ff", 192))
     assert added["own"]["c"]["sha256"] == "ff"
 
 
@@ -375,6 +376,7 @@ def test_every_committed_model_has_a_recipe() -> None:
         recipe, spec = load_recipe(name), load_spec(models, name)
         assert recipe.version == table["version"] == spec.version
         assert (recipe.licence, recipe.provenance) == (spec.licence, spec.data)
+        assert recipe.licence == table["licence"]
         assert (recipe.size, recipe.scale) == (spec.chip.size, spec.chip.scale)
         assert table["chip_size"] == spec.chip.size
 
