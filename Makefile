@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --require-has
 MODELS := function/age_gender/models/.built
 
 .DEFAULT_GOAL := help
-.PHONY: help serve models test lint coverage check-infra bench bench-check evaluate train lock audit clean
+.PHONY: help serve models test lint coverage check-infra bench bench-check calibrate evaluate train lock audit clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,16 +39,24 @@ bench: $(VENV)/.dev $(MODELS) ## Benchmark this service and other libraries; wri
 bench-check: $(VENV)/.dev $(MODELS) ## Benchmark the pipeline and report what got slower
 	@PYTHONPATH=function $(BIN)/python -m benchmarks.check
 
-train: $(VENV)/.dev models ## Train a model: NAME=agn-v1 DATA=folder LABELS="a.csv b.csv" WORK=folder
+train: $(VENV)/.dev models ## Train a model: NAME=agn-v2 DATA=folder LABELS="a.csv b.csv" WORK=folder (LEAVE_OUT=clean.csv, DEVICE=cuda, DOCS=folder for the model card)
 	@test -n "$(NAME)" -a -n "$(DATA)" -a -n "$(LABELS)" -a -n "$(WORK)" \
 	  || { echo "set NAME, DATA, LABELS and WORK"; exit 2; }
 	@PYTHONPATH=function:. $(BIN)/python -m training.steps --name "$(NAME)" \
-	  --images "$(DATA)" --labels $(LABELS) --work "$(WORK)"
+	  --images "$(DATA)" --labels $(LABELS) --work "$(WORK)" $(if $(DOCS),--docs "$(DOCS)") \
+	  $(if $(LEAVE_OUT),--leave-out "$(LEAVE_OUT)") $(if $(DEVICE),--device "$(DEVICE)")
 
-evaluate: $(VENV)/.dev models ## Evaluate the models: DATA=folder LABELS="a.csv b.csv"; writes docs/model-card.md
+calibrate: $(VENV)/.dev models ## Calibrate the models: DATA=folder LABELS="a.csv b.csv" (LEAVE_OUT=clean.csv)
 	@test -n "$(DATA)" -a -n "$(LABELS)" || { echo "set DATA and LABELS"; exit 2; }
-	@PYTHONPATH=function:. $(BIN)/python -m training.evaluate --names agn-v1 agn-v1-ccby \
-	  --models function/age_gender/models --images "$(DATA)" --labels $(LABELS) --docs docs
+	@PYTHONPATH=function:. $(BIN)/python -m training.calibrate --names $(or $(NAMES),agn-v2 agn-v2-research) \
+	  --models function/age_gender/models --images "$(DATA)" --labels $(LABELS) \
+	  $(if $(LEAVE_OUT),--leave-out "$(LEAVE_OUT)")
+
+evaluate: $(VENV)/.dev models ## Evaluate the models: DATA=folder LABELS="a.csv b.csv" (LEAVE_OUT=clean.csv); writes docs/model-card.md
+	@test -n "$(DATA)" -a -n "$(LABELS)" || { echo "set DATA and LABELS"; exit 2; }
+	@PYTHONPATH=function:. $(BIN)/python -m training.evaluate --names $(or $(NAMES),agn-v2 agn-v2-research) \
+	  --models function/age_gender/models --images "$(DATA)" --labels $(LABELS) --docs docs \
+	  $(if $(LEAVE_OUT),--leave-out "$(LEAVE_OUT)")
 
 lock: $(VENV)/.dev ## Pin the requirements again, with hashes
 	@PATH="$(abspath $(BIN)):$$PATH" requirements/lock

@@ -95,7 +95,7 @@ def _is_alone(boxes: Float, index: int) -> bool:
 def _cut(image: Image, box: Float) -> Face:
     x1, y1, x2, y2 = box
     reach = math.ceil(max(x2 - x1, y2 - y1) * MARGIN)
-    padded = cv2.copyMakeBorder(image, *[reach] * 4, cv2.BORDER_REPLICATE)
+    padded = cv2.copyMakeBorder(image, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
     x, y = int(x1 + x2) // 2, int(y1 + y2) // 2
     crop = np.asarray(padded[y : y + 2 * reach, x : x + 2 * reach], np.uint8)
     return Face(crop, (box - np.tile([x - reach, y - reach], 2)).astype(np.float32))
@@ -123,7 +123,7 @@ def scene(
     box = face.box * np.float32(zoom)
     middle = (box[:2] + box[2:]) / 2
     turn = cv2.getRotationMatrix2D((float(middle[0]), float(middle[1])), -degrees, 1)
-    turn[:, 2] += np.array(centre) - middle
+    turn[:, 2] = turn[:, 2] + np.array(centre) - middle
     picture = cv2.warpAffine(image, turn, size, flags=cv2.INTER_LINEAR, borderValue=BACKGROUND)
     half = (box[2:] - box[:2]) / 2
     if degrees % 180 == 90:

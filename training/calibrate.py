@@ -2,7 +2,7 @@
 
 ::
 
-    python -m training.calibrate --names agn-v1 --models DIR --images DIR --labels a.csv b.csv
+    python -m training.calibrate --names agn-v2 --models DIR --images DIR --labels a.csv b.csv
 
 Uses the rows of the validation part (see `training.data.is_validation`) that come from the model's
 training data sets.
@@ -30,7 +30,8 @@ from training.data import (
     concatenated,
     in_second_half,
     is_validation,
-    read_labels,
+    read_tables,
+    set_names,
 )
 from training.export import write_spec
 from training.observe import (
@@ -55,6 +56,8 @@ MAX_TARGET_COVERAGE = 0.92
 """Highest target to reach it; above, intervals grow to decades for the sake of few faces."""
 MIN_BAND_FACES = 30
 """Faces that a band needs for margins of its own."""
+MIN_EXACT = 0.25
+"""Share of exact ages from which the margins are fitted on them alone."""
 MAX_ROUNDS = 60
 """Of raising the targets."""
 QUALITY_BINS = 20
@@ -94,7 +97,8 @@ def fit_temperatures(observed: Observations, labels: Labels) -> tuple[float, flo
 
 def trained_on(labels: Labels, name: str) -> NDArray[np.bool_]:
     """Whether each image is from the data sets in the model's recipe, ``[N]``."""
-    return np.asarray(np.char.startswith(labels.name, load_recipe(name).data))
+    data = load_recipe(name).data
+    return np.isin(set_names(labels.name), data) if data else np.ones(len(labels), bool)
 
 
 def _argmin(loss: Callable[[float], float]) -> float:
@@ -177,8 +181,8 @@ def fit(observed: Observations, labels: Labels, spec: ModelSpec) -> Calibration:
 
     Args:
         observed: of N detected faces.
-        labels: of the same. Margins are fitted on exact ages; without any, each age is drawn from
-            the model's own distribution within its range.
+        labels: of the same. Margins are fitted on exact ages; where these are few, every other age
+            is drawn from the model's own distribution within its range.
         spec: of the model; its calibration is ignored.
     """
     age_temperature, gender_temperature = fit_temperatures(observed, labels)
@@ -188,10 +192,11 @@ def fit(observed: Observations, labels: Labels, spec: ModelSpec) -> Calibration:
     )
     low, high = predicted.intervals.T
     ages = drawn_ages(observed.distributions ** (1 / age_temperature), labels)
-    use = labels.exact if labels.exact.any() else np.ones(len(labels), bool)
+    mostly_drawn = labels.exact.mean() < MIN_EXACT
+    use = np.ones(len(labels), bool) if mostly_drawn else labels.exact
     margin = conformal_margin(low[use], high[use], ages[use], bare.coverage)
     banded = banded_margins(low[use], high[use], predicted.ages[use], ages[use], bare.coverage)
-    if not labels.exact.any():  # ages drawn from the model cannot justify narrower intervals
+    if mostly_drawn:  # ages drawn from the model cannot justify narrower intervals
         margin = max(margin, 0.0)
         banded = [(max(below, 0.0), max(above, 0.0)) for below, above in banded]
     return bare.model_copy(
@@ -232,6 +237,7 @@ def cross_fitted(
         np.where(second[:, None], for_second.intervals, for_first.intervals),
         np.where(second, for_second.male, for_first.male),
         np.where(second, for_second.spread, for_first.spread),
+        np.where(second[:, None], for_second.older, for_first.older),
     )
 
 
@@ -348,12 +354,15 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--labels", type=Path, nargs="+", required=True)
+    parser.add_argument("--leave-out", type=Path, help="CSV whose column file names bad images")
+    parser.add_argument("--without", nargs="*", default=[], help="data sets to leave out")
     parser.add_argument("--sample", type=int, default=600, help="images for the limits")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     set_threads(args.threads)
-    labels = concatenated([read_labels(table) for table in args.labels])
+    labels = read_tables(args.labels, args.leave_out)
     labels = labels[is_validation(list(labels.name))]
+    labels = labels[~np.isin(set_names(labels.name), args.without)]
     detector = make_detector("accurate", args.models, args.threads)
     faces = detect_faces([args.images / name for name in labels.name], detector)
     for name in args.names:

@@ -8,8 +8,7 @@ from typing import Any
 
 from age_gender.vision.model_spec import ModelSpec, load_spec
 from modelbuild.catalogue import OWN
-from training.plots import EXACT, RANGED
-from training.report import share, table, years
+from training.report import OVER_LIMITS, share, table, years
 
 _HEAD = """\
 # Model card
@@ -21,7 +20,8 @@ All metrics are for the validation part: a fixed tenth of each data set, split b
 of its photos left out of training. They go through the service's own code: `accurate` detector,
 alignment, LiteRT, calibration. In brackets: 95 % confidence intervals. A bucket is one of the nine
 age ranges of FairFace. Calibration is fitted on the same part, so each half is evaluated with a
-calibration fitted on the other half.
+calibration fitted on the other half; a set's row "calibrated on the other sets" has one fitted
+without that set. Where the sets come from: [licences](model.md#licences).
 
 ## Use
 
@@ -99,7 +99,9 @@ def _section(spec: ModelSpec, metrics: dict[str, Any]) -> str:
 
 
 def _set(name: str, part: dict[str, Any]) -> list[str]:
-    what = {EXACT: "Exact ages (UTKFace)", RANGED: "Age ranges (FairFace)"}[name]
+    what = f"{name[0].upper()}{name[1:]}"
+    if not part["trained_on"]:
+        what += ", in neither training nor calibration"
     rows = {"all": part["all"]}
     if "ages_21_60" in part:
         rows["21 to 60 years"] = part["ages_21_60"]
@@ -114,8 +116,9 @@ def _set(name: str, part: dict[str, Any]) -> list[str]:
         f"{part['images']} photos; in {part['missed']} no face was detected (excluded below)."
         f" Overall: {', '.join(headline)}.",
         "",
-        table({**rows, **part["reliable"]}, "faces"),
+        table({**rows, **part["reliable"], **_calibrated_apart(part)}, "faces"),
         "",
+        *_over_age(part["over_age"]),
         table(part["by_age"], "age"),
         "",
         table(part["by_race"], "race, as labelled"),
@@ -125,6 +128,43 @@ def _set(name: str, part: dict[str, Any]) -> list[str]:
         "<details><summary>By age, race and gender</summary>",
         "",
         table(part["by_cell"], "age / race / gender"),
+        "",
+        "</details>",
+        "",
+    ]
+
+
+def _calibrated_apart(part: dict[str, Any]) -> dict[str, Any]:
+    apart = part.get("left_out_of_calibration")
+    return {"all, calibrated on the other sets": apart} if apart else {}
+
+
+def _over_age(thresholds: dict[str, Any]) -> list[str]:
+    """Errors of `over_age`: by threshold and limit, then by group."""
+    rows = [
+        "| at least | predicted, true | from | younger, but passed | older, but refused |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    groups = []
+    for age, metrics in thresholds.items():
+        start = f"{age} years ({metrics['faces']} faces)"
+        means = f"{metrics['predicted'] * 100:.1f} %, {metrics['share'] * 100:.1f} %"
+        for limit in OVER_LIMITS:
+            cell = metrics[f"{limit:g}"]
+            errors = f"{share(cell['younger_passed'])} | {share(cell['older_refused'])}"
+            rows.append(f"| {start} | {means} | {limit:g} | {errors} |")
+        for name, group in metrics["by_group"].items():
+            groups.append(f"| {age} | {name} | {group['faces']} | {share(group['wrong'])} |")
+    return [
+        "Probability of being at least so old (`over_age`), **which is no proof of age**:",
+        "",
+        *rows,
+        "",
+        "<details><summary>Wrong at a probability of 0.5, by group</summary>",
+        "",
+        "| at least | group | faces | wrong |",
+        "| --- | --- | --- | --- |",
+        *groups,
         "",
         "</details>",
         "",

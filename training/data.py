@@ -33,7 +33,7 @@ class Labels:
         low: int ``[N]``, lowest age in whole years.
         high: int ``[N]``, highest age; equal to ``low`` where the age is exact.
         male: bool ``[N]``.
-        race: ``[N]``, as the data set names it.
+        race: ``[N]``, as the data set names it; empty if it does not.
     """
 
     name: NDArray[np.str_]
@@ -55,7 +55,7 @@ class Labels:
 
 
 def read_labels(table: Path) -> Labels:
-    """Read a CSV with ``file, gender, race`` and ``age`` or ``age_low, age_high``.
+    """Read a CSV with ``file, gender``, ``age`` or ``age_low, age_high``, and perhaps ``race``.
 
     Raises:
         DataError: a column is missing or a value is invalid.
@@ -66,14 +66,45 @@ def read_labels(table: Path) -> Labels:
         low = [int(row["age"] if "age" in row else row["age_low"]) for row in rows]
         high = [int(row["age"] if "age" in row else row["age_high"]) for row in rows]
         return Labels(
-            np.array([row["file"] for row in rows]),
+            np.array([row["file"] for row in rows], str),
             np.array(low),
             np.array(high),
             np.array([{"M": True, "F": False}[row["gender"]] for row in rows]),
-            np.array([row["race"] for row in rows]),
+            np.array([row.get("race") or "" for row in rows], str),
         )
     except (KeyError, ValueError) as error:
         raise DataError(f"{table.name}: missing column or bad value: {error}") from error
+
+
+def read_tables(tables: Sequence[Path], leave_out: Path | None = None) -> Labels:
+    """Read several tables as one.
+
+    Args:
+        tables: see `read_labels`.
+        leave_out: CSV whose column ``file`` names images to leave out.
+    """
+    labels = concatenated([read_labels(table) for table in tables])
+    return labels[~np.isin(labels.name, read_names(leave_out))]
+
+
+def read_names(table: Path | None) -> list[str]:
+    """Read the column ``file`` of a CSV; no table, no names.
+
+    Raises:
+        DataError: the column is missing.
+    """
+    if table is None:
+        return []
+    with table.open(newline="", encoding="utf-8") as lines:
+        try:
+            return [row["file"] for row in csv.DictReader(lines)]
+        except KeyError:
+            raise DataError(f"{table.name}: missing column file") from None
+
+
+def set_names(files: Sequence[str] | NDArray[np.str_]) -> NDArray[np.str_]:
+    """Data set of each image: the first folder in its name, empty if there is none; ``[N]``."""
+    return np.array([file.split("/")[0] if "/" in file else "" for file in map(str, files)], str)
 
 
 def concatenated(parts: Sequence[Labels]) -> Labels:
@@ -133,6 +164,8 @@ class Prepared:
         detected: bool ``[N]``; where False, box and landmarks are zeros.
         leaked: bool ``[N]``, training images that are also in the validation part.
         labels: of all N.
+        rolls: float32 ``[N]``, in-plane rotation in radians, see `geometry.roll_angles`; kept so
+            that training needs no other library.
     """
 
     images: NDArray[np.uint8]
@@ -141,6 +174,7 @@ class Prepared:
     detected: NDArray[np.bool_]
     leaked: NDArray[np.bool_]
     labels: Labels
+    rolls: NDArray[np.float32]
 
     @property
     def validation(self) -> NDArray[np.bool_]:

@@ -2,8 +2,8 @@
 
 ::
 
-    python -m training.evaluate --names agn-v1 --models DIR --images DIR --labels a.csv b.csv
-        --docs docs [--logs RUN/log.csv ...] [--part validation]
+    python -m training.evaluate --names agn-v2 --models DIR --images DIR --labels a.csv b.csv
+        --docs docs [--log RUN/log.csv] [--part validation]
 
 Writes ``modelbuild/own/NAME.metrics.json`` for each model, the plots in ``docs/img/model`` and
 ``docs/model-card.md`` for all models with metrics.
@@ -27,9 +27,9 @@ from age_gender.vision.attributes import Attributes, calibrate
 from age_gender.vision.model_spec import ModelSpec, load_spec
 from modelbuild.catalogue import OWN
 from training import plots
-from training.calibrate import BLUR, SCALES, cross_fitted, pooled, trained_on
+from training.calibrate import BLUR, SCALES, cross_fitted, fit, pooled, trained_on
 from training.card import write_card
-from training.data import Labels, concatenated, is_validation, read_labels
+from training.data import Labels, is_validation, read_tables, set_names
 from training.observe import (
     Faces,
     Observations,
@@ -42,6 +42,7 @@ from training.report import (
     by_group,
     gender_calibration,
     group_metrics,
+    over_age,
     select,
     sharpness_names,
     size_names,
@@ -51,7 +52,32 @@ from training.report import (
 TIMED_RUNS = 30
 
 
-def _sets(labels: Labels) -> dict[str, NDArray[np.bool_]]:
+SETS = {
+    "utk_train": "UTKFace",
+    "fairface_train": "FairFace",
+    "fairface_more": "FairFace",
+    "aaf_train": "All-Age-Faces",
+    "portraits": "official portraits",
+}
+"""Data sets as the card names them; two folders can be one set."""
+
+
+def _data_sets(labels: Labels) -> dict[str, NDArray[np.bool_]]:
+    """Rows of each data set, by its name in the card; sets of one kind of ages only."""
+    names = np.array([SETS.get(name, name) or "own pictures" for name in set_names(labels.name)])
+    sets = {}
+    for name in dict.fromkeys(names.tolist()):
+        rows = names == name
+        exact = labels.exact[rows]
+        if exact.all() or not exact.any():
+            sets[name] = rows
+        else:
+            sets[f"{name}, exact ages"] = rows & labels.exact
+            sets[f"{name}, age ranges"] = rows & ~labels.exact
+    return sets
+
+
+def _kinds(labels: Labels) -> dict[str, NDArray[np.bool_]]:
     both = {plots.EXACT: labels.exact, plots.RANGED: ~labels.exact}
     return {name: index for name, index in both.items() if index.any()}
 
@@ -133,8 +159,11 @@ def evaluate(
         "version": spec.version,
         "milliseconds": _milliseconds(engine, spec),
         "sets": {
-            name: _evaluate_set(observed, predicted, test_set.labels, index, spec)
-            for name, index in _sets(test_set.labels).items()
+            name: {
+                **_evaluate_set(observed, predicted, test_set.labels, index, spec),
+                **_apart(observed, test_set.labels, index, spec, cross_fit),
+            }
+            for name, index in _data_sets(test_set.labels).items()
         },
         "fast_detector": {
             name: {
@@ -144,7 +173,7 @@ def evaluate(
                     test_set.sample_labels[index & fast.detected],
                 ),
             }
-            for name, index in _sets(test_set.sample_labels).items()
+            for name, index in _kinds(test_set.sample_labels).items()
         },
         "by_size": _grouped(smaller, smaller_labels, size_names(smaller.size), spec),
         "by_sharpness": _grouped(blurred, blurred_labels, sharpness_names(blurred.sharpness), spec),
@@ -167,9 +196,34 @@ def _evaluate_set(
     return {
         **_missed(observed, index),
         **tables(answers, truth),
+        "over_age": over_age(answers, truth),
         "gender_calibration": gender_calibration(answers.male, truth.male),
         "reliable": by_group(answers, truth, _reliability(observed[rows], spec)),
     }
+
+
+def _apart(
+    observed: Observations,
+    labels: Labels,
+    index: NDArray[np.bool_],
+    spec: ModelSpec,
+    cross_fit: bool,
+) -> dict[str, Any]:
+    """Whether the model was trained on a set, and the set with a calibration fitted on the others.
+
+    Each set is left out once: what the calibration is worth on pictures from elsewhere.
+    """
+    known = trained_on(labels, spec.name)
+    result: dict[str, Any] = {"trained_on": bool(known[index].any())}
+    others = observed.detected & known & ~index
+    rows = index & observed.detected
+    if cross_fit and result["trained_on"] and others.any() and rows.any():
+        calibration = fit(observed[others], labels[others], spec)
+        apart = spec.model_copy(update={"calibration": calibration})
+        result["left_out_of_calibration"] = group_metrics(
+            _predict(observed[rows], apart), labels[rows]
+        )
+    return result
 
 
 def _grouped(
@@ -179,7 +233,7 @@ def _grouped(
     predicted, names = _predict(observed, spec), np.array(groups)
     return {
         name: by_group(select(predicted, index), labels[index], names[index].tolist())
-        for name, index in _sets(labels).items()
+        for name, index in _kinds(labels).items()
     }
 
 
@@ -226,14 +280,15 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--labels", type=Path, nargs="+", required=True)
+    parser.add_argument("--leave-out", type=Path, help="CSV whose column file names bad images")
     parser.add_argument("--docs", type=Path, required=True)
-    parser.add_argument("--logs", type=Path, nargs="*", default=[], help="of the first model")
+    parser.add_argument("--log", type=Path, help="log.csv of the first model's training")
     parser.add_argument("--part", choices=("validation", "all"), default="validation")
     parser.add_argument("--sample", type=int, default=1000, help="images to degrade")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     set_threads(args.threads)
-    labels = concatenated([read_labels(table) for table in args.labels])
+    labels = read_tables(args.labels, args.leave_out)
     if args.part == "validation":
         labels = labels[is_validation(list(labels.name))]
     test_set = detect_test_set(labels, args.images, args.models, args.sample, args.threads)
@@ -247,8 +302,8 @@ def main() -> None:
         (OWN / f"{name}.metrics.json").write_text(text, encoding="utf-8")
         plots.calibration(metrics, images / f"{name}-calibration.png")
         plots.error_by_size(metrics, images / f"{name}-size.png")
-    if args.logs:
-        plots.learning_curve(args.logs, images / f"{args.names[0]}-learning.png")
+    if args.log and args.log.exists():
+        plots.learning_curve(args.log, images / f"{args.names[0]}-learning.png")
     write_card(args.models, args.docs / "model-card.md")
 
 

@@ -2,7 +2,7 @@
 
 ::
 
-    python -m training.export --name agn-v1 --models DIR --weights W.npz
+    python -m training.export --name agn-v2 --models DIR --weights W.npz
 
 Version, licence and provenance are those of ``recipes.toml``. The specification it writes is not
 calibrated yet, see `training.calibrate`.
@@ -11,6 +11,7 @@ calibrated yet, see `training.calibrate`.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shutil
 from pathlib import Path
@@ -49,18 +50,22 @@ def write_spec(spec: ModelSpec, models_dir: Path) -> None:
     (folder / f"{spec.name}.json").write_text(text, encoding="utf-8")
 
 
-def pinned(catalogue: str, name: str, version: str, digest: str, chip_size: int) -> str:
+def pinned(
+    catalogue: str, name: str, version: str, licence: str, digest: str, chip_size: int
+) -> str:
     """Return the text of ``models.toml`` with the table ``own.NAME`` replaced or appended.
 
     Args:
         catalogue: the current text.
         name: of the model.
         version: of the model.
+        licence: of its weights.
         digest: SHA-256 of its committed weights.
         chip_size: side of its chips, pixels.
     """
     table = (
-        f'[own.{name}]\nversion = "{version}"\nsha256 = "{digest}"\n'
+        f'[own.{name}]\nversion = "{version}"\nlicence = {json.dumps(licence)}\n'
+        f'sha256 = "{digest}"\n'
         f"revision = 1\nchip_size = {chip_size}\n"
     )
     pattern = re.compile(rf"^\[own\.{re.escape(name)}\]\n(?:[^\[\n].*\n)*", re.MULTILINE)
@@ -81,12 +86,12 @@ def main() -> None:
         version=recipe.version,
         licence=recipe.licence,
         data=recipe.provenance,
-        chip=Chip(size=recipe.size, scale=recipe.tuning.scale),
+        chip=Chip(size=recipe.size, scale=recipe.scale),
         ages=Ages(first=0.0, step=1.0),
     )
     digest = publish(args.weights, spec, args.models)
     catalogue = CATALOGUE.read_text(encoding="utf-8")
-    text = pinned(catalogue, args.name, recipe.version, digest, recipe.size)
+    text = pinned(catalogue, args.name, recipe.version, recipe.licence, digest, recipe.size)
     CATALOGUE.write_text(text, encoding="utf-8")
     build_all(args.models, only=[args.name])
 

@@ -100,7 +100,7 @@ def fit_margins(
     for _ in range(10):
         base = (bottom + top) / 2
         margins = np.maximum(_raised(cells, scores, bands, large, base), least)
-        held = (scores <= margins[bands]).all(axis=1)
+        held = np.asarray((scores <= margins[bands]).all(axis=1), np.bool_)
         if float(np.average(held[exact], weights=weights[exact])) > calibration.coverage:
             top = base
         else:

@@ -1,98 +1,192 @@
-"""Losses for ages known to the year or only as a range, and for noisy gender labels."""
+"""Losses for ages known to the year or only as a range, for noisy genders, and for teachers.
+
+All take and return tensors on one device; N is the number of faces, ages are the years 0 to 100.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
-import keras
-from keras import ops
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - its usual name
 
-SPREAD_AT_BIRTH = 0.6
-SPREAD_PER_YEAR = 0.06
-MAX_SPREAD = 3.0
+AGES = 101
+SPREAD_AT_BIRTH, SPREAD_PER_YEAR, MAX_SPREAD = 0.6, 0.06, 3.0
 """Standard deviation, in years, of the target distribution around an exact age."""
 DISTANCE_WEIGHT = 0.2
 """Per year between the expected age and the label, in nats."""
-SMOOTHING = 0.05
-"""Share of gender labels assumed to be random."""
+GENDER_WEIGHT = 2.0
+"""Of the gender loss, relative to the age loss."""
+SMOOTHING, CHILD_SMOOTHING, INFANT_SMOOTHING = 0.05, 0.12, 0.25
+"""Share of gender labels assumed to be random: in general, up to 9 years, up to 2: nobody can tell
+children's well, so the network should be less certain."""
+MIN_TRUST, DOUBTED, NEAR = 0.3, 0.25, 6
+"""A label to which the teacher that has not seen it gives less than `DOUBTED` counts for less, down
+to `MIN_TRUST`; an age is given what lies within `NEAR` years of it."""
 
 
-@keras.saving.register_keras_serializable("training")
-class AgeLoss(keras.losses.Loss):  # type: ignore[misc] # Keras has no types
-    """Distribution learning for exact ages, censored likelihood for ranges, and a distance.
+@dataclass(frozen=True)
+class Targets:
+    """What N faces are to be learned as.
 
-    An exact age becomes a narrow Gaussian over years (label distribution learning, Gao et al.,
-    "Age Estimation Using Expectation of Label Distribution Learning", IJCAI 2018), compared by
-    Kullback-Leibler divergence. A range contributes ``-log P(low <= age <= high)`` (interval
-    censoring, Turnbull 1976). Both add the distance in years from the expected age to the label,
-    which the mean absolute error measures.
-
-    Without any exact ages, nothing determines the place within a range, and the network puts its
-    ages at the ends. ``flatness`` weighs the divergence from a uniform distribution within the
-    range (maximum entropy, Jaynes 1957).
+    Attributes:
+        low: ``[N]``, lowest age in years.
+        high: ``[N]``, highest age.
+        distribution: ``[N, 101]``, of ages, rows sum to 1.
+        hint: ``[N]``, weight of the distribution where the age is a range.
+        male: bool ``[N]``.
+        smoothed: ``[N]``, probability of male to learn.
     """
 
-    def __init__(self, flatness: float = 0.0, **rest: Any):
-        """Configure the loss.
+    low: Tensor
+    high: Tensor
+    distribution: Tensor
+    hint: Tensor
+    male: Tensor
+    smoothed: Tensor
 
-        Args:
-            flatness: weight of that divergence.
-            **rest: arguments of every Keras loss.
-        """
-        super().__init__(**rest)
-        self.flatness = flatness
-
-    def get_config(self) -> dict[str, Any]:
-        """Arguments, for saving."""
-        return {**super().get_config(), "flatness": self.flatness}
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Compute the loss of each face.
-
-        Args:
-            y_true: ``[N, 2]``, lowest and highest age in whole years.
-            y_pred: ``[N, K]``, logits of the ages 0 to K - 1.
-
-        Returns:
-            ``[N]``, nats.
-        """
-        count = y_pred.shape[-1]
-        years = ops.arange(count, dtype="float32")[None, :]
-        low = ops.minimum(ops.cast(y_true[:, :1], "float32"), count - 1.0)
-        high = ops.minimum(ops.cast(y_true[:, 1:], "float32"), count - 1.0)
-        log_p = ops.log_softmax(ops.cast(y_pred, "float32"), axis=-1)
-
-        spread = ops.minimum(SPREAD_AT_BIRTH + SPREAD_PER_YEAR * low, MAX_SPREAD)
-        log_target = ops.log_softmax(-0.5 * ops.square((years - low) / spread), axis=-1)
-        divergence = ops.sum(ops.exp(log_target) * (log_target - log_p), axis=-1)
-
-        outside = ops.logical_or(years < low, years > high)
-        log_inside = ops.logsumexp(ops.where(outside, -1e9, log_p), axis=-1)
-        share = ops.cast(ops.logical_not(outside), "float32") / (high - low + 1)
-        unevenness = log_inside - ops.sum(share * log_p, axis=-1) - ops.log(high - low + 1)[:, 0]
-        censored = self.flatness * unevenness - log_inside
-
-        expected = ops.sum(ops.exp(log_p) * years, axis=-1)
-        distance = ops.relu(low[:, 0] - expected) + ops.relu(expected - high[:, 0])
-
-        likelihood = ops.where(low[:, 0] == high[:, 0], divergence, censored)
-        return likelihood + DISTANCE_WEIGHT * distance
+    def __getitem__(self, rows: Tensor) -> Targets:
+        return Targets(
+            self.low[rows],
+            self.high[rows],
+            self.distribution[rows],
+            self.hint[rows],
+            self.male[rows],
+            self.smoothed[rows],
+        )
 
 
-@keras.saving.register_keras_serializable("training")
-class GenderLoss(keras.losses.Loss):  # type: ignore[misc] # Keras has no types
-    """Binary cross-entropy with label smoothing (Szegedy et al. 2016)."""
+def _years(like: Tensor) -> Tensor:
+    return torch.arange(float(AGES), device=like.device)[None]
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Compute the loss of each face.
 
-        Args:
-            y_true: ``[N, 1]``, 1 for male.
-            y_pred: ``[N, 1]``, logit of male.
+def age_targets(
+    low: Tensor, high: Tensor, guess: Tensor, spread: Tensor, flatness: float
+) -> tuple[Tensor, Tensor]:
+    """Make the distributions over ages to learn, and what part of each is only a hint.
 
-        Returns:
-            ``[N]``, nats.
-        """
-        target = ops.cast(y_true, "float32") * (1 - SMOOTHING) + SMOOTHING / 2
-        logit = ops.cast(y_pred, "float32")
-        return ops.mean(ops.softplus(logit) - target * logit, axis=-1)
+    An exact age becomes a narrow Gaussian over years (label distribution learning, Gao et al.,
+    IJCAI 2018). In a range the hint is a Gaussian around a guess, cut off at the range's ends:
+    without any exact ages, nothing else would determine the place within a range.
+
+    Args:
+        low: ``[N]``, lowest age.
+        high: ``[N]``, highest age.
+        guess: ``[N]``, likely age within the range, years.
+        spread: ``[N]``, standard deviation of the guess, years.
+        flatness: weight of the hint.
+
+    Returns:
+        ``[N, 101]``, rows sum to 1, and ``[N]``: 1 for exact ages, else ``flatness``.
+    """
+    years = _years(low)
+    low, high = (a.float()[:, None].clamp(max=AGES - 1) for a in (low, high))
+    exact = low == high
+    around = (SPREAD_AT_BIRTH + SPREAD_PER_YEAR * low).clamp(max=MAX_SPREAD)
+    width = torch.where(exact, around, spread[:, None])
+    middle = torch.where(exact, low, guess[:, None])
+    logits = -0.5 * ((years - middle) / width) ** 2
+    outside = ~exact & ((years < low) | (years > high))
+    return logits.masked_fill(outside, -1e9).softmax(1), torch.where(exact[:, 0], 1.0, flatness)
+
+
+def smoothed_genders(male: Tensor, high: Tensor) -> Tensor:
+    """Probability of male to learn (label smoothing, Szegedy et al. 2016).
+
+    Args:
+        male: bool ``[N]``.
+        high: ``[N]``, highest age.
+
+    Returns:
+        ``[N]``.
+    """
+    share = torch.full(male.shape, SMOOTHING, device=male.device)
+    share = torch.where(high <= 9, CHILD_SMOOTHING, share)
+    share = torch.where(high <= 2, INFANT_SMOOTHING, share)
+    return male.float() * (1 - share) + share / 2
+
+
+def age_loss(logits: Tensor, targets: Targets) -> Tensor:
+    """Distribution learning for exact ages, censored likelihood for ranges, and a distance.
+
+    A range contributes ``-log P(low <= age <= high)`` (interval censoring, Turnbull 1976) and, with
+    the hint's weight, the divergence from the target distribution within it. Both add the distance
+    in years from the expected age to the label, which the mean absolute error measures.
+
+    Args:
+        logits: ``[N, 101]``.
+        targets: of the same faces.
+
+    Returns:
+        ``[N]``, nats.
+    """
+    years = _years(logits)
+    low, high = (a.float().clamp(max=AGES - 1) for a in (targets.low, targets.high))
+    log_p = logits.log_softmax(1)
+    goal = targets.distribution
+    divergence = (goal * (goal.clamp(min=1e-9).log() - log_p)).sum(1)
+    outside = (years < low[:, None]) | (years > high[:, None])
+    log_inside = log_p.masked_fill(outside, -1e9).logsumexp(1)
+    # Within the range: the divergence without what the range itself costs.
+    censored = -log_inside + targets.hint * (divergence + log_inside)
+    expected = (log_p.exp() * years).sum(1)
+    distance = F.relu(low - expected) + F.relu(expected - high)
+    return torch.where(low == high, divergence, censored) + DISTANCE_WEIGHT * distance
+
+
+def gender_loss(logits: Tensor, probability: Tensor) -> Tensor:
+    """Binary cross-entropy.
+
+    Args:
+        logits: ``[N]``, of male.
+        probability: ``[N]``, of male, to learn.
+
+    Returns:
+        ``[N]``, nats.
+    """
+    return F.softplus(logits) - probability * logits
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What teachers answer for the same N damaged chips.
+
+    Attributes:
+        ages: ``[N, 101]``, their mixed distribution.
+        male: ``[N]``, their mixed probability of male.
+        unseen_ages: ``[N, 101]``, of the teacher that has not seen these faces' labels.
+        unseen_male: ``[N]``, likewise.
+    """
+
+    ages: Tensor
+    male: Tensor
+    unseen_ages: Tensor
+    unseen_male: Tensor
+
+
+def trust(targets: Targets, lesson: Lesson) -> tuple[Tensor, Tensor]:
+    """How much each label of age and of gender counts, ``[N]`` both."""
+    years = _years(lesson.ages)
+    likely = torch.where(targets.male, lesson.unseen_male, 1 - lesson.unseen_male)
+    low, high = targets.low[:, None], targets.high[:, None]
+    near = (years >= low - NEAR) & (years <= high + NEAR)
+    shares = ((lesson.unseen_ages * near).sum(1), likely)
+    age, gender = (MIN_TRUST + (1 - MIN_TRUST) * (s / DOUBTED).clamp(max=1) for s in shares)
+    return age, gender
+
+
+def taught_loss(ages: Tensor, genders: Tensor, lesson: Lesson, weights: Tensor) -> Tensor:
+    """Loss against the teachers (Hinton et al. 2015), ``[N]``, nats.
+
+    Args:
+        ages: ``[N, 101]``, logits.
+        genders: ``[N]``, logits of male.
+        lesson: the teachers' answers.
+        weights: ``[N]``, of the gender.
+    """
+    log_p = ages.log_softmax(1)
+    divergence = (lesson.ages * (lesson.ages.clamp(min=1e-9).log() - log_p)).sum(1)
+    gap = ((log_p.exp() - lesson.ages) * _years(ages)).sum(1).abs()
+    gender = gender_loss(genders, lesson.male)
+    return divergence + 0.5 * DISTANCE_WEIGHT * gap + GENDER_WEIGHT * weights * gender

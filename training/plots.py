@@ -8,6 +8,8 @@ from typing import Any
 
 import matplotlib as mpl
 
+from training.data import AGE_BANDS
+
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
@@ -42,15 +44,18 @@ def calibration(metrics: dict[str, Any], path: Path) -> None:
         )
     left.set(xlabel="predicted probability of the gender", ylabel="share correct")
     left.legend()
-    bands = metrics["sets"].get(EXACT, {}).get("by_age", {})
-    shares = [g["coverage"] for g in bands.values()]
-    if shares:
-        middles = [s[0] for s in shares]
-        around = [[s[0] - s[1] for s in shares], [s[2] - s[0] for s in shares]]
-        right.axhline(0.8, color="0.7", linewidth=1)
-        right.errorbar(range(len(bands)), middles, around, fmt="o", capsize=3)
-        right.set(xlabel="true age", ylabel="coverage of the 80 % interval", ylim=(0.5, 1))
-        right.set_xticks(range(len(bands)), list(bands), rotation=45)
+    right.axhline(0.8, color="0.7", linewidth=1)
+    right.set(xlabel="true age", ylabel="coverage of the 80 % interval", ylim=(0.4, 1))
+    right.set_xticks(range(len(AGE_BANDS)), AGE_BANDS, rotation=45)
+    exact = {n: p["by_age"] for n, p in metrics["sets"].items() if "coverage" in p["all"]}
+    for i, (name, bands) in enumerate(exact.items()):
+        shares = {AGE_BANDS.index(band): g["coverage"] for band, g in bands.items()}
+        middles = [s[0] for s in shares.values()]
+        around = [[s[0] - s[1] for s in shares.values()], [s[2] - s[0] for s in shares.values()]]
+        places = [band + 0.15 * (i - (len(exact) - 1) / 2) for band in shares]
+        right.errorbar(places, middles, around, fmt="o", capsize=3, label=name)
+    if exact:
+        right.legend()
     _save(figure, path)
 
 
@@ -79,36 +84,30 @@ def error_by_size(metrics: dict[str, Any], path: Path) -> None:
     _save(figure, path)
 
 
-def learning_curve(logs: list[Path], path: Path) -> None:
-    """Plot the validation metrics after each epoch of consecutive training runs.
+def learning_curve(log: Path, path: Path) -> None:
+    """Plot what the averaged weights got right of the validation part in the course of training.
 
     Args:
-        logs: ``log.csv`` of each run, in order.
+        log: ``log.csv`` of `training.train`; phases are separated by lines.
         path: of the PNG.
     """
-    rows: list[dict[str, str]] = []
-    starts = []
-    for log in logs:
-        starts.append(len(rows))
-        with log.open(newline="", encoding="utf-8") as lines:
-            rows.extend(csv.DictReader(lines))
-    epochs = range(1, len(rows) + 1)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, HEIGHT))
-    for name, label in (("mae", "MAE, all ages"), ("mae_21_60", "MAE, 21 to 60")):
-        if name in rows[0]:
-            left.plot(epochs, [float(r[name]) for r in rows], marker=".", label=label)
-    left.set(xlabel="epoch", ylabel="years")
-    left.legend()
-    for name, label in (
-        ("bucket", "age bucket"),
-        ("gender_exact", "gender, exact ages"),
-        ("gender_ranged", "gender, age ranges"),
-    ):
-        if name in rows[0]:
-            right.plot(epochs, [float(r[name]) * 100 for r in rows], marker=".", label=label)
-    right.set(xlabel="epoch", ylabel="% correct")
-    right.legend()
-    for axis in (left, right):
-        for start in starts[1:]:
+    with log.open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    starts = [i for i, row in enumerate(rows) if i and row["phase"] != rows[i - 1]["phase"]]
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, HEIGHT))
+    shown = (
+        (("mae",), 1, "MAE, years"),
+        (("bucket", "gender_exact", "gender_ranged"), 100, "% correct"),
+    )
+    for axis, (measures, factor, label) in zip(axes, shown, strict=True):
+        for column in rows[0]:
+            data_set, _, measure = column.rpartition(".")
+            if measure in measures:
+                values = [float(row[column]) * factor for row in rows]
+                name = f"{data_set} {measure.split('_')[0]}".strip()
+                axis.plot(range(1, len(rows) + 1), values, marker=".", label=name)
+        for start in starts:
             axis.axvline(start + 0.5, color="0.8", linewidth=1)
+        axis.set(xlabel="judgements, phase by phase", ylabel=label)
+        axis.legend(fontsize="small")
     _save(figure, path)

@@ -1,7 +1,7 @@
 """Detects the face in every training image with the service's detector, once.
 
 Images and detections are stored; training cuts chips from them with the service's alignment and
-with jitter::
+with jitter. An image that is not a square of the stored size is cut to one around its face::
 
     python -m training.prepare --images DIR --labels a.csv b.csv --models DIR --out DIR
 """
@@ -22,14 +22,18 @@ from age_gender.limits.cpus import CpuShares
 from age_gender.networks.engine import LiteRTEngine
 from age_gender.vision.detectors.base import Detections
 from age_gender.vision.detectors.retinaface import RetinaFaceDetector
-from age_gender.vision.geometry import chip_transforms, warp_chips
-from training.data import BORDER, DataError, Labels, concatenated, is_validation, read_labels
+from age_gender.vision.geometry import chip_transforms, roll_angles, warp_chips
+from training.data import BORDER, DataError, Labels, is_validation, read_tables
 
 CONFIDENCE = NMS = 0.5
 THUMBNAIL = 24
 """Side in pixels of the grey chips that identify near-duplicates."""
 MIN_DUPLICATE_CORRELATION = 0.97
 """Of two thumbnails that count as one photo."""
+SIDE = 160
+"""Of the stored squares, pixels."""
+SQUARE = 2.0
+"""Side of the square cut around a face, in sides of its box."""
 CHUNK = 64
 
 _detector: RetinaFaceDetector
@@ -96,7 +100,34 @@ def _detect(path: Path) -> tuple[NDArray[np.generic], ...]:
         transforms = chip_transforms(box[None], landmarks[None], 1.25, THUMBNAIL)
         (chip,) = warp_chips(image, transforms, THUMBNAIL)
         thumbnail = np.asarray(cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY), np.uint8)
+    image, box, landmarks = squared(image, box, landmarks)
     return image, box, landmarks, thumbnail
+
+
+def squared(
+    image: NDArray[np.uint8], box: NDArray[np.float32], landmarks: NDArray[np.float32]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+    """Cut a square of `SIDE` pixels around the face, unless the image is one already.
+
+    Args:
+        image: uint8 ``[H, W, 3]``, RGB.
+        box: ``[4]``, pixels; zeros without a face.
+        landmarks: ``[5, 2]``, pixels.
+
+    Returns:
+        uint8 ``[SIDE, SIDE, 3]``, and box and landmarks in it.
+    """
+    if image.shape[:2] == (SIDE, SIDE):
+        return image, box, landmarks
+    if not box.any():
+        return np.zeros((SIDE, SIDE, 3), np.uint8), box, landmarks
+    (transform,) = chip_transforms(box[None], None, SQUARE, SIDE)
+    (square,) = warp_chips(image, transform[None], SIDE)
+    scale = SIDE / (SQUARE * float((box[2:] - box[:2]).max()))
+    centre = (box[:2] + box[2:]) / 2
+    points = (np.concatenate([box.reshape(2, 2), landmarks]) - centre) * scale + SIDE / 2
+    moved = points.astype(np.float32)
+    return square, moved[:2].reshape(4), moved[2:]
 
 
 def _results(
@@ -142,15 +173,11 @@ def prepare(images: Path, labels: Labels, models: Path, out: Path, workers: int)
     boxes = np.zeros((count, 4), np.float32)
     landmarks = np.zeros((count, 5, 2), np.float32)
     thumbnails = np.zeros((count, THUMBNAIL, THUMBNAIL), np.uint8)
-    stored: NDArray[np.uint8] | None = None
+    out.mkdir(parents=True, exist_ok=True)
+    shape = (count, SIDE, SIDE, 3)
+    stored = np.lib.format.open_memmap(out / "images.npy", "w+", np.uint8, shape)
     paths = [images / file for file in labels.name]
     for i, (image, *face) in enumerate(_results(paths, models, workers)):
-        if stored is None:
-            shape = (count, *image.shape)
-            out.mkdir(parents=True, exist_ok=True)
-            stored = np.lib.format.open_memmap(out / "images.npy", "w+", np.uint8, shape)
-        if image.shape != stored.shape[1:]:
-            raise DataError(f"{labels.name[i]} is {image.shape}, not {stored.shape[1:]}")
         stored[i] = image
         boxes[i], landmarks[i], thumbnails[i] = face
     detected = np.asarray(boxes.any(axis=1), bool)
@@ -162,6 +189,7 @@ def prepare(images: Path, labels: Labels, models: Path, out: Path, workers: int)
         landmarks=landmarks,
         detected=detected,
         leaked=leaked,
+        rolls=roll_angles(landmarks),
         **asdict(labels),
     )
     temporary.replace(out / "faces.npz")
@@ -180,7 +208,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
-    labels = concatenated([read_labels(table) for table in args.labels])
+    labels = read_tables(args.labels)
     prepare(args.images, labels, args.models, args.out, args.workers)
 
 

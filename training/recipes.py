@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,50 +14,52 @@ RECIPES = Path(__file__).with_name("recipes.toml")
 
 
 @dataclass(frozen=True)
-class HeadFit:
-    """Fitting the head on a frozen backbone.
+class Phase:
+    """One run of training.
 
     Attributes:
-        epochs: passes over all faces.
-        rate: initial learning rate, decaying to zero along a cosine.
-    """
-
-    epochs: int
-    rate: float
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """Training the backbone and the head together.
-
-    Attributes:
-        size: side of the chips in pixels.
-        scale: side of the chips in box lengths.
-        frozen_blocks: number of leading blocks, of 13, that are not trained.
-        epochs: passes over all faces.
-        batch: faces per step.
-        rate: peak learning rate of the backbone.
-        head_rate: learning rate of the head, in units of ``rate``: about 10 for a fresh head, 3 to
-            4 for one already fitted on the frozen backbone.
+        name: of the resulting weights.
+        start: weights to start from: an earlier phase, a committed model, or ``faceres``.
+        steps: number of batches.
+        rate: peak learning rate; a warm-up, then half a cosine.
+        seed: of order, jitter, damage and fresh weights.
+        batch: faces in a batch.
+        fold: of the three parts of the faces, the one left out; -1: none.
+        teachers: earlier phases that teach. Of three, number i was trained without part i.
+        distil: share of the teachers in the loss.
+        own: of three teachers, the share of the one that has not seen the face's label.
+        old: factor of the sampling weight of people of 70 and more; half as strong from 60.
+        flatness: weight of the distribution within age ranges.
+        head: learning rate of the head, in units of ``rate``.
         decay: weight decay.
-        degradation: factor of the probabilities of degradation (see `training.augment`).
         average: momentum of the averaged weights.
-        flatness: weight of the divergence from a uniform distribution within an age range.
-        seed: of order, augmentation and fresh weights.
+        worst_groups: exponent with which a group's loss weighs its genders (group DRO, Sagawa et
+            al., ICLR 2020); 0: all alike.
+        final_damage: factor of the shares of damaged chips at the end; it falls in the last third.
+        blend: whether the result is the mean of the averaged weights at the end and half-way.
+        tilt: added to the logit of each year of age over 60, in nats a year, against ages of old
+            people that are too low because they are rare in the data.
     """
 
-    size: int = 192
-    scale: float = 1.25
-    frozen_blocks: int = 6
-    epochs: float = 7.0
-    batch: int = 64
-    rate: float = 1.2e-4
-    head_rate: float = 4.0
-    decay: float = 0.02
-    degradation: float = 0.8
-    average: float = 0.999
-    flatness: float = 0.0
-    seed: int = 3
+    name: str
+    start: str
+    steps: int
+    rate: float
+    seed: int
+    batch: int = 384
+    fold: int = -1
+    teachers: tuple[str, ...] = ()
+    distil: float = 0.6
+    own: float = 0.6
+    old: float = 1.3
+    flatness: float = 0.2
+    head: float = 2.0
+    decay: float = 0.03
+    average: float = 0.997
+    worst_groups: float = 1.0
+    final_damage: float = 0.4
+    blend: bool = False
+    tilt: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -64,26 +67,29 @@ class Recipe:
     """How one model is made, from data to committed weights.
 
     Attributes:
-        name: of the model.
+        name: of the model; the last phase has the same.
         version: of the model.
-        data: prefix of the names of its training files; empty: all.
+        data: sets it is trained on, the first folder in the names of their files; empty: all.
         licence: of the weights.
         provenance: data and weights they were made from, in words.
-        size: side of the chips as served, pixels.
-        head: fitting the first head, on the original backbone.
-        tuning: training backbone and head from there.
-        refit: fitting the head again at the served size.
+        phases: in order.
+        size: side of the chips, in training and as served, pixels.
+        scale: side of the chips in box lengths.
     """
 
     name: str
     version: str
-    data: str
+    data: tuple[str, ...]
     licence: str
     provenance: str
-    size: int
-    head: HeadFit
-    refit: HeadFit
-    tuning: Tuning = field(default_factory=Tuning)
+    phases: tuple[Phase, ...]
+    size: int = 224
+    scale: float = 1.25
+
+
+def recipe_names(path: Path = RECIPES) -> list[str]:
+    """Names of all recipes."""
+    return list(tomllib.loads(path.read_text(encoding="utf-8")))
 
 
 def load_recipe(name: str, path: Path = RECIPES) -> Recipe:
@@ -96,19 +102,16 @@ def load_recipe(name: str, path: Path = RECIPES) -> Recipe:
     if name not in tables:
         raise DataError(f"unknown recipe: {name}; known: {', '.join(tables)}")
     table: dict[str, Any] = dict(tables[name])
-    parts = {"head": HeadFit, "refit": HeadFit, "tuning": Tuning}
     try:
-        for part, kind in parts.items():
-            if part in table:
-                table[part] = kind(**table[part])
-        return Recipe(name=name, **table)
-    except TypeError as error:
+        table["phases"] = tuple(_phase(phase) for phase in table["phases"])
+        table["data"] = tuple(table["data"])
+        recipe = Recipe(name=name, **table)
+    except (KeyError, TypeError) as error:
         raise DataError(f"{path.name}: {name}: {error}") from error
+    if not recipe.phases or recipe.phases[-1].name != name:
+        raise DataError(f"{path.name}: {name}: the last phase must be called {name}")
+    return recipe
 
 
-def as_options(values: HeadFit | Tuning) -> list[str]:
-    """Return the same values as command-line options."""
-    options = []
-    for item in fields(values):
-        options += [f"--{item.name.replace('_', '-')}", str(getattr(values, item.name))]
-    return options
+def _phase(table: Mapping[str, Any]) -> Phase:
+    return Phase(**{**table, "teachers": tuple(table.get("teachers", ()))})

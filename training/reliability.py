@@ -2,7 +2,7 @@
 
 ::
 
-    python -m training.reliability --name agn-v1 --models DIR --prepared DIR --images DIR
+    python -m training.reliability --name agn-v2 --models DIR --prepared DIR --images DIR
         --animals animals.csv --clean clean.csv --cache DIR --docs docs [--free]
 
 The last of the steps that write a model's specification, after `training.calibrate`. A new network

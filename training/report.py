@@ -15,6 +15,9 @@ from age_gender.vision.attributes import Attributes
 from training.data import AGE_BANDS, Labels, age_band
 from training.metrics import mean_interval, share_interval
 
+OVER_AGES = (18, 25, 60)
+OVER_LIMITS = (0.5, 0.9, 0.99)
+"""Probabilities from which someone would be taken for that old."""
 SIZE_EDGES = (12, 16, 24, 32, 48, 64)
 """Limits in pixels between the groups of face sizes."""
 SHARPNESS_EDGES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
@@ -87,6 +90,7 @@ def select(predicted: Attributes, index: NDArray[np.bool_] | NDArray[np.intp]) -
         predicted.intervals[index],
         predicted.male[index],
         predicted.spread[index],
+        predicted.older[index],
     )
 
 
@@ -94,7 +98,7 @@ def tables(predicted: Attributes, labels: Labels) -> Metrics:
     """Group one data set by age band, race, gender, and all three."""
     bands = [AGE_BANDS[i] for i in age_band(labels.low)]
     genders = ["M" if m else "F" for m in labels.male]
-    races = labels.race.tolist()
+    races = [race or "not given" for race in labels.race.tolist()]
     cells = [" / ".join(cell) for cell in zip(bands, races, genders, strict=True)]
     middle = (labels.low >= 21) & (labels.low <= 60)
     metrics: Metrics = {
@@ -107,6 +111,56 @@ def tables(predicted: Attributes, labels: Labels) -> Metrics:
     if labels.exact.all():
         metrics["ages_21_60"] = group_metrics(select(predicted, middle), labels[middle])
     return metrics
+
+
+def over_age(predicted: Attributes, labels: Labels) -> dict[str, Metrics]:
+    """Compare the probability of being at least N years old with the labels.
+
+    Returns:
+        For each of `OVER_AGES`, by whether the face is taken for that old from `OVER_LIMITS` on:
+        ``younger_passed`` and ``older_refused`` are shares with confidence intervals; their groups
+        of age (years from the threshold) and of gender and race too. ``predicted`` and ``share``
+        are the mean probability and what is true.
+    """
+    result: dict[str, Metrics] = {}
+    for age in OVER_AGES:
+        known = (labels.low >= age) | (labels.high < age)
+        truth, older = labels[known], labels.low[known] >= age
+        probability = predicted.older[known, age]
+        if not len(truth):
+            continue
+        table: Metrics = {
+            "faces": len(truth),
+            "predicted": float(probability.mean()),
+            "share": float(older.mean()),
+        }
+        for limit in OVER_LIMITS:
+            passed = probability >= limit
+            table[f"{limit:g}"] = {
+                "younger_passed": _share(passed[~older]),
+                "older_refused": _share(~passed[older]),
+            }
+        wrong = (probability >= OVER_LIMITS[0]) != older
+        table["by_group"] = {
+            name: {"faces": int(rows.sum()), "wrong": _share(wrong[rows])}
+            for name, rows in _over_groups(truth, age).items()
+        }
+        result[str(age)] = table
+    return result
+
+
+def _over_groups(labels: Labels, age: int) -> dict[str, NDArray[np.bool_]]:
+    """Groups of faces: years from the threshold where ages are exact, gender, race."""
+    groups: dict[str, NDArray[np.bool_]] = {}
+    if labels.exact.all():
+        for years in (3, 6):
+            groups[f"up to {years} years younger"] = (labels.low < age) & (
+                labels.low >= age - years
+            )
+            groups[f"up to {years} years older"] = (labels.low >= age) & (labels.low < age + years)
+    groups |= {"M": labels.male, "F": ~labels.male}
+    groups |= {str(race): labels.race == race for race in np.unique(labels.race) if race}
+    return {name: rows for name, rows in groups.items() if rows.any()}
 
 
 def size_names(sizes: NDArray[np.floating]) -> list[str]:

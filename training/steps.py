@@ -2,7 +2,7 @@
 
 It resumes where it was stopped::
 
-    python -m training.steps --name agn-v1 --images DIR --labels a.csv b.csv --work DIR
+    python -m training.steps --name agn-v2 --images DIR --labels a.csv b.csv --work DIR
 
 Every step is a command of its own (see ``training/README.md``) and runs in its own process, which
 frees its memory. Steps whose results are in ``--work`` are skipped; results of other tables or of
@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from modelbuild.build import fetched
-from modelbuild.catalogue import CATALOGUE, MODELS_DIR, load_catalogue
+from modelbuild.catalogue import CATALOGUE, MODELS_DIR, OWN, load_catalogue
 from modelbuild.fetch import sha256
 from training.data import DataError
-from training.recipes import Recipe, as_options, load_recipe
+from training.recipes import Recipe, load_recipe, recipe_names
 
 Command = list[str]
 
@@ -37,6 +37,8 @@ def steps(
     faceres: Path,
     models: Path,
     docs: Path,
+    leave_out: Path | None = None,
+    device: str = "",
 ) -> list[tuple[Path | None, Command]]:
     """List the commands in order, each with the file that marks it as done (None: always run).
 
@@ -48,13 +50,14 @@ def steps(
         faceres: folder of the initial weights.
         models: folder of the models.
         docs: folder for the model card and its plots.
+        leave_out: CSV whose column ``file`` names images not to train on.
+        device: of PyTorch; empty: the GPU if there is one.
     """
-    prepared, run = work / "prepared", work / recipe.name
-    first, served = run / "first.npz", run / "served.npz"
+    prepared, initial, run = work / "prepared", work / "initial", work / recipe.name
     tables = [str(table) for table in labels]
-    learn = ["--prepared", str(prepared), "--data", recipe.data]
-    flat = ["--flatness", str(recipe.tuning.flatness)]
-    size = ["--size", str(recipe.size), "--scale", str(recipe.tuning.scale)]
+    others = [str(work / name) for name in recipe_names() if name != recipe.name]
+    options = ["--leave-out", str(leave_out)] if leave_out else []
+    options += ["--device", device] if device else []
     evaluated = ["--names", recipe.name, "--models", str(models), "--images", str(images)]
     evaluated += ["--labels", *tables]
     # fmt: off
@@ -62,20 +65,16 @@ def steps(
         (prepared / "faces.npz",
          ["training.prepare", "--images", str(images), "--labels", *tables,
           "--models", str(models), "--out", str(prepared)]),
-        (first,
-         ["training.refit", *learn, "--faceres", str(faceres), *size, *flat,
-          *as_options(recipe.head), "--out", str(first)]),
+        (initial / "faceres.npz",
+         ["training.initial", "--faceres", str(faceres), "--out", str(initial)]),
         (None,  # resumes by itself
-         ["training.train", *learn, "--start", str(first), "--run", str(run),
-          *as_options(recipe.tuning)]),
-        (served,
-         ["training.refit", *learn, "--start", str(run / "weights.npz"), *size, *flat,
-          *as_options(recipe.refit), "--out", str(served)]),
+         ["training.train", "--name", recipe.name, "--prepared", str(prepared),
+          "--weights", str(initial), *others, str(OWN), "--run", str(run), *options]),
         (None, ["training.export", "--name", recipe.name, "--models", str(models),
-                "--weights", str(served)]),
+                "--weights", str(run / f"{recipe.name}.npz")]),
         (None, ["training.calibrate", *evaluated]),
         (None, ["training.evaluate", *evaluated, "--docs", str(docs),
-                "--logs", str(run / "log.csv")]),
+                "--log", str(run / "log.csv")]),
     ]
     # fmt: on
 
@@ -124,6 +123,8 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True, help="folder of the `file` column")
     parser.add_argument("--labels", type=Path, nargs="+", required=True, help="CSV tables")
     parser.add_argument("--work", type=Path, required=True, help="folder for intermediate results")
+    parser.add_argument("--leave-out", type=Path, help="CSV whose column file names bad images")
+    parser.add_argument("--device", default="", help="of PyTorch; by default a GPU if there is one")
     parser.add_argument("--models", type=Path, default=MODELS_DIR)
     parser.add_argument("--docs", type=Path, default=Path("docs"))
     args = parser.parse_args()
@@ -132,7 +133,9 @@ def main() -> None:
         labels = _digests(args.labels)
         data = {"images": str(args.images.resolve()), "labels": labels}
         require_same_inputs(args.work / "prepared", data)
-        require_same_inputs(args.work / args.name, {**data, "recipe": recipe_inputs(recipe)})
+        left_out = _digests([args.leave_out] if args.leave_out else [])
+        inputs = {**data, "left_out": left_out, "recipe": recipe_inputs(recipe)}
+        require_same_inputs(args.work / args.name, inputs)
     except (DataError, OSError) as error:
         sys.exit(str(error))
     commands = steps(
@@ -143,6 +146,8 @@ def main() -> None:
         faceres=fetched(load_catalogue(CATALOGUE)["faceres"]),
         models=args.models,
         docs=args.docs,
+        leave_out=args.leave_out,
+        device=args.device,
     )
     for result, command in commands:
         if result is not None and result.exists():

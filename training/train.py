@@ -1,275 +1,401 @@
-"""Trains an age and gender model, and resumes where it was stopped.
+"""Trains the phases of a recipe, on a GPU or a CPU, and resumes where it was stopped.
 
 ::
 
-    python -m training.train --prepared DIR --faceres DIR --run DIR [--data fairface]
+    python -m training.train --name agn-v2 --prepared DIR --weights DIR --run DIR [--device cuda]
 
-The command for a whole model is ``python -m training.steps``.
+Needs nothing but PyTorch and NumPy: ``--prepared`` (see `training.prepare`) and ``--weights``, with
+``faceres.npz`` (see `training.initial`), can be copied to a machine with a GPU.
 
-Writes ``log.csv`` (one line per epoch), ``checkpoint.npz`` and ``weights.npz`` (averaged weights,
-after every epoch) to ``--run``. ``KERAS_BACKEND`` selects the backend.
+Writes ``NAME.npz`` for each phase to ``--run``, ``NAME.checkpoint`` while it is trained, and
+``log.csv`` with what the averaged weights get right of the validation part. The method:
+
+* Chips are cut with jitter and damaged on the device (`training.chips`, `training.damage`), and
+  normalisation is restored for training (`training.network`).
+* A **teacher** learns from the labels of two thirds of the faces. Its answer to the other third has
+  not seen their labels, wrong ones included (cross-fitting, Chernozhukov et al. 2018).
+* The **student** sees the same damaged chip as the teachers and learns from the labels and from
+  their answers (Hinton et al. 2015; Beyer et al., CVPR 2022), mostly from the one that has not seen
+  the face's label. Labels that this one finds very unlikely count for less.
+* Weights are averaged as they move (Polyak and Juditsky 1992).
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import cv2
-import keras
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from modelbuild import agn
-from modelbuild.faceres import midpoint
-from training.batches import TrainingBatches, plain_chips
-from training.data import Prepared, load_prepared
-from training.losses import AgeLoss, GenderLoss
+from modelbuild.weights import Weights, load, save
+from training.chips import cut
+from training.damage import Damage
+from training.data import DataError, Prepared, load_prepared, read_names, set_names
+from training.faces import TrainingFaces, half_precision
+from training.losses import (
+    GENDER_WEIGHT,
+    Lesson,
+    Targets,
+    age_loss,
+    gender_loss,
+    taught_loss,
+    trust,
+)
 from training.metrics import summary
-from training.recipes import Tuning
+from training.network import AgeGender, Folded, blend
+from training.recipes import Phase, Recipe, load_recipe
+from training.sampling import FOLDS, sampling_weights, training_rows
 
-GENDER_WEIGHT = 2.0
-"""Of the gender loss, relative to the age loss."""
-AVERAGE_EVERY = 4
-"""Steps between updates of the averaged weights."""
-SAVE_EVERY = 300
-"""Steps between checkpoints, in addition to one after each epoch."""
-
-Arrays = list[NDArray[np.float32]]
-
-
-class GroupedAdamW(keras.optimizers.AdamW):  # type: ignore[misc] # Keras has no types
-    """AdamW (Loshchilov and Hutter 2019) with a higher learning rate for the head.
-
-    A rate that suits a fresh head would destroy the features of a trained backbone.
-    """
-
-    def __init__(self, rate: Any, *, head_rate: float, **rest: Any):
-        """Configure AdamW; ``head_rate`` is the head's learning rate in units of ``rate``."""
-        super().__init__(rate, **rest)
-        self._head_rate = head_rate
-
-    def build(self, variables: list[Any]) -> None:
-        """Record which variables belong to the head."""
-        super().build(variables)
-        self._rates = [
-            self._head_rate if set(agn.HEAD) & set(variable.path.split("/")) else 1.0
-            for variable in variables
-        ]
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Update one variable."""
-        rate = self._rates[self._get_variable_index(variable)]
-        super().update_step(gradient, variable, learning_rate * rate)
+MEASURED = 256
+"""Chips on which the restored normalisation is measured."""
+JUDGEMENTS = 8
+"""Times that a phase is judged by the validation part."""
+SAVE_EVERY = 120.0
+"""Seconds between checkpoints."""
+MAX_GRADIENT = 5.0
+TILT_FROM = 60
+GROUP_MOMENTUM = 0.98
+MIN_GROUP_WEIGHT, MAX_GROUP_WEIGHT = 0.6, 2.0
+WARM_UP = 0.06
+"""Share of the steps until the rate is at its peak."""
 
 
-class ExponentialMovingAverage:
-    """Exponential moving average of weights (Polyak and Juditsky 1992).
+class Trainer:
+    """Trains the phases of one recipe, one after the other."""
 
-    The momentum ramps up to its final value, so the first weights are soon forgotten.
-    """
-
-    def __init__(self, weights: Arrays, momentum: float):
-        self.weights = [w.copy() for w in weights]
-        self._momentum = momentum
-
-    def update(self, weights: Arrays, steps: int, step: int) -> None:
-        """Add the weights of step number ``step``, ``steps`` after the last update."""
-        momentum = min(self._momentum, (1 + step) / (10 + step))
-        keep = np.float32(momentum**steps)
-        for mean, weight in zip(self.weights, weights, strict=True):
-            mean *= keep
-            mean += (1 - keep) * weight
-
-
-class Run:
-    """A training run in a folder."""
-
-    def __init__(self, folder: Path, model: keras.Model, recipe: Tuning, steps: int):
-        """Compile the model and restore the checkpoint, if there is one.
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Prepared,
+        run: Path,
+        weights: Sequence[Path],
+        device: torch.device,
+        left_out: Sequence[str] = (),
+    ):
+        """Copy the faces to the device.
 
         Args:
-            folder: of the run; made if missing.
-            model: from `modelbuild.agn.build`.
-            recipe: hyperparameters.
-            steps: of the whole run.
+            recipe: what to train.
+            data: the prepared faces.
+            run: folder for the results.
+            weights: folders of other weights.
+            device: where to train.
+            left_out: files that are better left out.
+
+        Raises:
+            DataError: no face is left.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        self._checkpoint = folder / "checkpoint.npz"
-        self.model = model
-        warm_up = min(300, steps // 10)
-        schedule = keras.optimizers.schedules.CosineDecay(
-            recipe.rate * 0.01,
-            max(1, steps - warm_up),
-            alpha=0.02,
-            warmup_target=recipe.rate,
-            warmup_steps=max(1, warm_up),
+        labels, held_out = data.labels, data.validation
+        rows = training_rows(
+            labels, data.detected & ~held_out & ~data.leaked, recipe.data, left_out
         )
-        self._optimizer = GroupedAdamW(
-            schedule,
-            head_rate=recipe.head_rate,
-            weight_decay=recipe.decay,
-            global_clipnorm=5.0,
-        )
-        self._optimizer.build(model.trainable_variables)
-        model.compile(
-            self._optimizer,
-            loss={"age": AgeLoss(recipe.flatness), "gender": GenderLoss()},
-            loss_weights={"age": 1.0, "gender": GENDER_WEIGHT},
-            jit_compile=False,
-        )
-        self.average = ExponentialMovingAverage(model.get_weights(), recipe.average)
+        if not len(rows):
+            raise DataError(f"no face to train {recipe.name} on")
+        validation = np.flatnonzero(held_out & data.detected)
+        self._recipe, self._run, self._folders = recipe, run, [run, *weights]
+        self._device = device
+        self._labels = labels
+        self._validation = validation
+        self._rows = torch.from_numpy(rows).to(device)
+        self._faces = TrainingFaces(data, [*rows.tolist(), *validation.tolist()], device)
+        self._net = AgeGender().to(device, memory_format=self._layout)
+
+    @property
+    def _layout(self) -> torch.memory_format:
+        """Three times as fast on a GPU."""
+        return torch.contiguous_format if self._device.type == "cpu" else torch.channels_last
+
+    def train(self) -> Path:
+        """Train every phase that has no result yet; return the path of the last one's."""
+        self._run.mkdir(parents=True, exist_ok=True)
+        for phase in self._recipe.phases:
+            if (self._run / f"{phase.name}.npz").exists():
+                say(f"{phase.name}: already done")
+            else:
+                self._train(phase)
+        return self._run / f"{self._recipe.name}.npz"
+
+    def _train(self, phase: Phase) -> None:
+        state = _State(phase, self)
+        checkpoint = self._run / f"{phase.name}.checkpoint"
+        if checkpoint.exists():
+            state.restore(checkpoint)
+        else:
+            self._judge(phase, state)
+        saved = time.monotonic()
+        while state.step < phase.steps:
+            state.advance()
+            if state.step % max(1, phase.steps // JUDGEMENTS) == 0:
+                self._judge(phase, state)
+            if time.monotonic() - saved > SAVE_EVERY:
+                state.save(checkpoint)
+                saved = time.monotonic()
+        save(state.result(), self._run / f"{phase.name}.npz")
+        checkpoint.unlink(missing_ok=True)
+
+    def _judge(self, phase: Phase, state: _State) -> None:
+        """Log what the averaged weights get right of the validation part."""
+        scores = self._scores(state.averaged())
+        line = {"phase": phase.name, "step": state.step, "loss": round(state.loss, 4), **scores}
+        path = self._run / "log.csv"
+        fresh = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as lines:
+            writer = csv.writer(lines)
+            if fresh:
+                writer.writerow(line)
+            writer.writerow(line.values())
+        say(f"{phase.name}: step {state.step} of {phase.steps}, loss {state.loss:.3f}, {scores}")
+
+    def _scores(self, weights: Weights) -> dict[str, float]:
+        """Metrics of each set's validation part; see `training.metrics.summary`."""
+        recipe, rows = self._recipe, self._validation
+        where = torch.from_numpy(rows).to(self._device)
+        ages, male = self._faces.predict(where, weights, recipe.size, recipe.scale)
+        scores: dict[str, float] = {}
+        names = set_names(self._labels.name[rows])
+        for name in np.unique(names):
+            some = np.flatnonzero(names == name)
+            found = summary(ages.numpy()[some], male.numpy()[some], self._labels[rows[some]])
+            scores |= {f"{name}{'.' if name else ''}{k}": round(v, 4) for k, v in found.items()}
+        return scores
+
+    def weights(self, name: str) -> Weights:
+        """Read the weights of an earlier phase or other weights.
+
+        Weights that are nowhere are replaced by the model's committed ones, or by the mean of
+        the two FaceRes networks with a fresh head.
+
+        Raises:
+            DataError: there are none at all.
+        """
+        for wanted in dict.fromkeys((name, self._recipe.name, "faceres-mean")):
+            for folder in self._folders:
+                if (folder / f"{wanted}.npz").exists():
+                    if wanted != name:
+                        say(f"there are no weights {name}: those of {wanted} take their place")
+                    return load(folder / f"{wanted}.npz")
+        raise DataError(f"no weights {name}: run `python -m training.initial` and pass its folder")
+
+
+class _State:
+    """Everything that moves while one phase is trained."""
+
+    def __init__(self, phase: Phase, trainer: Trainer):
+        recipe, faces, device = trainer._recipe, trainer._faces, trainer._device
+        torch.manual_seed(phase.seed)
+        self._phase, self._recipe, self._faces = phase, recipe, faces
+        self._device, self._layout, self._net = device, trainer._layout, trainer._net
+        rows = trainer._rows
+        if phase.fold >= 0:
+            rows = rows[faces.fold[rows] != phase.fold]
+        self._teachers = [
+            Folded(trainer.weights(name)).to(device, memory_format=self._layout).eval()
+            for name in phase.teachers
+        ]
+        cross = len(self._teachers) == FOLDS
+        parts = [rows[faces.fold[rows] == k] for k in range(FOLDS)] if cross else [rows]
+        self._parts = [part for part in parts if len(part)]
+        self._draws = [
+            torch.from_numpy(sampling_weights(trainer._labels[part.cpu().numpy()], phase.old)).to(
+                device, torch.float32
+            )
+            for part in self._parts
+        ]
+        some = rows[torch.randperm(len(rows))[:MEASURED].to(device)]
+        plain, _ = cut(faces[some], recipe.size, recipe.scale, jitter=False)
+        self._net.restore(trainer.weights(phase.start), plain.to(memory_format=self._layout))
+        faces.guess_ages(rows, trainer.weights("faceres"), recipe.size, recipe.scale)
+        self._targets = faces.targets(phase.flatness)
+        self._optimizer = _optimizer(self._net, phase, fused=device.type != "cpu")
+        self._mean = [tensor.detach().clone() for tensor in self._net.moving()]
+        self._difficulty = torch.full((int(faces.group.max()) + 1,), 0.25, device=device)
+        self._damage = Damage()
+        self._half: Weights | None = None
         self.step = 0
-        if self._checkpoint.exists():
-            self._restore()
+        self.loss = float("nan")
+        say(f"{phase.name}: {len(rows)} faces, {len(self._teachers)} teachers")
 
-    def save(self) -> None:
+    def advance(self) -> None:
+        """Train on one batch."""
+        phase, done = self._phase, self.step / self._phase.steps
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["factor"] * phase.rate * schedule(done)
+        self._damage.share = 1 - (1 - phase.final_damage) * min(1, max(0, 3 * done - 2))
+        part = self.step % len(self._parts)
+        rows = self._parts[part]
+        drawn = torch.multinomial(self._draws[part], min(phase.batch, len(rows)), replacement=True)
+        batch = rows[drawn]
+        self._net.train()
+        with torch.no_grad():
+            faces = self._faces[batch]
+            chips, points = cut(faces, self._recipe.size, self._recipe.scale, jitter=True)
+            if self._device.type != "cpu":
+                chips = chips.half()
+            chips = self._damage(chips, points).contiguous(memory_format=self._layout)
+            lesson = self._lesson(chips, part) if self._teachers else None
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type != "cpu"):
+            ages, genders = self._net(chips)
+        group = self._faces.group[batch]
+        loss = self._loss(ages, genders, self._targets[batch], group, lesson)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._net.parameters(), MAX_GRADIENT)
+        self._optimizer.step()
+        self.step += 1
+        keep = min(phase.average, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for mean, now in zip(self._mean, self._net.moving(), strict=True):
+                mean.lerp_(now, 1 - keep)
+        if self.step % 10 == 1 or self.step == phase.steps:  # reading it makes the device wait
+            self.loss = float(loss.detach())
+        if phase.blend and self._half is None and self.step * 2 >= phase.steps:
+            self._half = self.averaged()
+
+    def averaged(self) -> Weights:
+        """The averaged weights, as they are served; the network is left as it is."""
+        weights: Weights = self._net.averaged(self._mean)
+        return weights
+
+    def result(self) -> Weights:
+        """The averaged weights, blended and tilted as the phase asks."""
+        weights = self.averaged()
+        if self._half is not None:
+            weights = blend([weights, self._half], [1, 1])
+        years = np.arange(len(weights["age_logits/1"]), dtype=np.float32)
+        weights["age_logits/1"] += np.float32(self._phase.tilt) * np.maximum(years - TILT_FROM, 0)
+        return weights
+
+    def _lesson(self, chips: Tensor, part: int) -> Lesson:
+        own = self._phase.own
+        if len(self._teachers) == FOLDS:
+            other = (part + 1 + int(torch.randint(0, FOLDS - 1, ()))) % FOLDS
+            teachers, shares = [self._teachers[part], self._teachers[other]], [own, 1 - own]
+        else:
+            teachers = self._teachers
+            shares = [1 / len(teachers)] * len(teachers)
+        answers = []
+        with half_precision(self._device):
+            for teacher in teachers:
+                ages, genders = teacher(chips)
+                answers.append((ages.softmax(1), genders.sigmoid()))
+        ages = torch.stack([a * s for (a, _), s in zip(answers, shares, strict=True)]).sum(0)
+        male = torch.stack([m * s for (_, m), s in zip(answers, shares, strict=True)]).sum(0)
+        return Lesson(ages, male, *answers[0])
+
+    def _loss(
+        self,
+        ages: Tensor,
+        genders: Tensor,
+        targets: Targets,
+        group: Tensor,
+        lesson: Lesson | None,
+    ) -> Tensor:
+        age = age_loss(ages, targets)
+        gender = gender_loss(genders, targets.smoothed)
+        weights = self._group_weights(gender.detach(), group)
+        if lesson is None:
+            return (age + GENDER_WEIGHT * weights * gender).mean()
+        age_trust, gender_trust = trust(targets, lesson)
+        by_label = age_trust * age + GENDER_WEIGHT * weights * gender_trust * gender
+        by_teacher = taught_loss(ages, genders, lesson, weights)
+        share = self._phase.distil
+        return ((1 - share) * by_label + share * by_teacher).mean()
+
+    def _group_weights(self, losses: Tensor, group: Tensor) -> Tensor:
+        """Weights of the genders by how hard each group of race and gender is, ``[N]``."""
+        difficulty = self._difficulty
+        counts = torch.bincount(group, minlength=len(difficulty)).float()
+        sums = torch.zeros_like(difficulty).index_add_(0, group, losses)
+        fresh = torch.where(counts > 0, sums / counts.clamp(min=1), difficulty)
+        difficulty.lerp_(fresh, 1 - GROUP_MOMENTUM)
+        if len(difficulty) == 1:  # no races are told
+            return torch.ones_like(losses)
+        known = difficulty[1:].mean().clamp(min=1e-3)
+        factor = (difficulty / known) ** self._phase.worst_groups
+        factor[0] = 1.0
+        return factor.clamp(MIN_GROUP_WEIGHT, MAX_GROUP_WEIGHT)[group]
+
+    def save(self, path: Path) -> None:
         """Write a checkpoint."""
-        arrays: dict[str, Any] = {"step": np.array(self.step)}
-        arrays |= {f"model/{i}": w for i, w in enumerate(self.model.get_weights())}
-        arrays |= {f"average/{i}": w for i, w in enumerate(self.average.weights)}
-        for i, variable in enumerate(self._optimizer.variables):
-            arrays[f"optimizer/{i}"] = keras.ops.convert_to_numpy(variable.value)
-        temporary = self._checkpoint.with_suffix(".new.npz")
-        np.savez(temporary, **arrays)
-        temporary.replace(self._checkpoint)
+        state = {
+            "step": self.step,
+            "net": self._net.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "mean": self._mean,
+            "difficulty": self._difficulty,
+            "half": {k: torch.from_numpy(v) for k, v in (self._half or {}).items()},
+            "random": torch.get_rng_state(),
+            "random_device": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+        temporary = path.with_suffix(".new")
+        torch.save(state, temporary)
+        temporary.replace(path)
 
-    def _restore(self) -> None:
-        with np.load(self._checkpoint) as arrays:
-            count = len(self.model.get_weights())
-            self.step = int(arrays["step"])
-            self.model.set_weights([arrays[f"model/{i}"] for i in range(count)])
-            self.average.weights = [arrays[f"average/{i}"] for i in range(count)]
-            for i, variable in enumerate(self._optimizer.variables):
-                variable.assign(arrays[f"optimizer/{i}"])
-
-
-def training_rows(data: Prepared, prefix: str) -> NDArray[np.intp]:
-    """Indices ``[M]`` of the training images: with a face, not in the validation part, no copy."""
-    use = data.detected & ~data.validation & ~data.leaked & has_prefix(data, prefix)
-    return np.flatnonzero(use)
-
-
-def validation_rows(data: Prepared) -> NDArray[np.intp]:
-    """Indices ``[M]`` of the validation images with a detected face."""
-    return np.flatnonzero(data.detected & data.validation)
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        state = torch.load(path, map_location=self._device, weights_only=True)
+        self._net.load_state_dict(state["net"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.step, self._mean, self._difficulty = state["step"], state["mean"], state["difficulty"]
+        self._half = {k: v.cpu().numpy() for k, v in state["half"].items()} or None
+        torch.set_rng_state(state["random"].cpu())
+        if state["random_device"]:
+            torch.cuda.set_rng_state_all([s.cpu() for s in state["random_device"]])
+        say(f"{self._phase.name}: goes on at step {self.step}")
 
 
-def has_prefix(data: Prepared, prefix: str) -> NDArray[np.bool_]:
-    """Whether each image's file name starts with ``prefix``, ``[N]``."""
-    return np.asarray(np.char.startswith(data.labels.name, prefix))
+def schedule(done: float) -> float:
+    """Learning rate, relative to the peak, after a share of the steps."""
+    warm = min(1.0, done / WARM_UP + 0.02)
+    return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def predict(
-    model: keras.Model, chips: NDArray[np.uint8], batch: int = 64
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Predict age distributions ``[N, K]`` and probabilities of male ``[N]``."""
-    serve = agn.serving(model)
-    ages, male = [], []
-    for start in range(0, len(chips), batch):
-        outputs = serve(chips[start : start + batch].astype(np.float32))
-        ages.append(keras.ops.convert_to_numpy(outputs["age"]))
-        male.append(keras.ops.convert_to_numpy(outputs["gender"])[:, 0])
-    return np.concatenate(ages), np.concatenate(male)
+def _optimizer(net: AgeGender, phase: Phase, *, fused: bool) -> torch.optim.AdamW:
+    """AdamW (Loshchilov and Hutter 2019); the head has a rate of its own, norms do not decay."""
+    body, norms, head = net.parameter_groups()
+    groups = [
+        {"params": body, "factor": 1.0, "weight_decay": phase.decay},
+        {"params": norms, "factor": 1.0, "weight_decay": 0.0},
+        {"params": head, "factor": phase.head, "weight_decay": phase.decay},
+    ]
+    return torch.optim.AdamW(groups, lr=phase.rate, betas=(0.9, 0.99), fused=fused)
 
 
-def train(data: Prepared, model: keras.Model, recipe: Tuning, folder: Path, prefix: str) -> None:
-    """Train and write the results to ``folder``; resume if it has a checkpoint.
-
-    Args:
-        data: all images.
-        model: with its initial weights.
-        recipe: hyperparameters.
-        folder: of the run.
-        prefix: of the file names to train on; empty: all.
-    """
-    rows = training_rows(data, prefix)
-    batches = TrainingBatches(
-        data,
-        rows,
-        size=recipe.size,
-        scale=recipe.scale,
-        batch=recipe.batch,
-        degradation=recipe.degradation,
-        seed=recipe.seed,
-    )
-    steps = round(batches.per_epoch * recipe.epochs)
-    run = Run(folder, model, recipe, steps)
-    held_out = validation_rows(data)
-    chips = plain_chips(data, held_out, size=recipe.size, scale=recipe.scale)
-    print(f"{len(rows)} training images, {len(held_out)} held out, {steps} steps", flush=True)
-    start = time.monotonic()
-    for batch in batches.stream(run.step):
-        if run.step >= steps:
-            break
-        losses = model.train_on_batch(
-            batch.chips,
-            {"age": batch.ages, "gender": batch.male},
-            sample_weight={"age": batch.weights, "gender": batch.weights},
-            return_dict=True,
-        )
-        run.step += 1
-        if run.step % AVERAGE_EVERY == 0:
-            run.average.update(model.get_weights(), AVERAGE_EVERY, run.step)
-        if run.step % 100 == 0:
-            minutes = (time.monotonic() - start) / 60
-            print(f"{run.step} {minutes:.1f} min {_rounded(losses)}", flush=True)
-        if run.step % SAVE_EVERY == 0:
-            run.save()
-        if run.step % batches.per_epoch == 0 or run.step == steps:
-            current = model.get_weights()
-            model.set_weights(run.average.weights)
-            # Before the checkpoint, after which a finished run is not continued.
-            agn.save(agn.weights_of(model), folder / "weights.npz")
-            distribution, male = predict(model, chips)
-            model.set_weights(current)
-            run.save()
-            ages = distribution @ np.arange(distribution.shape[1])
-            scores = summary(ages, male, data.labels[held_out])
-            _log(folder / "log.csv", {"step": run.step, "loss": losses["loss"], **scores})
-            print(f"validation {_rounded(scores)}", flush=True)
-            model.reset_metrics()
-
-
-def _rounded(values: dict[str, Any]) -> dict[str, float]:
-    return {name: round(float(value), 4) for name, value in values.items()}
-
-
-def _log(path: Path, values: dict[str, Any]) -> None:
-    fresh = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as lines:
-        writer = csv.writer(lines)
-        if fresh:
-            writer.writerow(values)
-        writer.writerow(_rounded(values).values())
+def say(text: str) -> None:
+    """Print with the time."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
 def main() -> None:
     """Run the command line."""
-    default = Tuning()
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--prepared", type=Path, required=True, help="from training.prepare")
+    parser = argparse.ArgumentParser(description="Train the phases of a recipe.")
+    parser.add_argument("--name", required=True, help="recipe in recipes.toml")
+    parser.add_argument("--prepared", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, nargs="+", required=True, help="folders")
     parser.add_argument("--run", type=Path, required=True, help="folder for the results")
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--faceres", type=Path, help="folder with faceres and faceres-deep")
-    source.add_argument("--start", type=Path, help="weights.npz of another run")
-    parser.add_argument("--data", default="", help="only files whose names start with this")
-    parser.add_argument("--precision", default="mixed_bfloat16", help="Keras dtype policy")
-    for name, value in vars(default).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    parser.add_argument("--leave-out", type=Path, help="CSV whose column file names bad images")
+    parser.add_argument("--without", nargs="*", default=[], help="data sets to leave out")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
-    recipe = Tuning(**{name: getattr(args, name) for name in vars(default)})
-    cv2.setNumThreads(1)  # batches already use threads
-    keras.utils.set_random_seed(recipe.seed)
-    keras.config.set_dtype_policy(args.precision)
-    weights = midpoint(args.faceres) if args.faceres else None
-    model = agn.build(recipe.size, weights, recipe.frozen_blocks)
-    if args.start:
-        agn.set_weights(model, agn.load(args.start))
-    train(load_prepared(args.prepared), model, recipe, args.run, args.data)
+    recipe = load_recipe(args.name)
+    data = load_prepared(args.prepared)
+    left_out = [*read_names(args.leave_out), *_files_of(data, args.without)]
+    device = torch.device(args.device)
+    torch.backends.cudnn.benchmark = True
+    trainer = Trainer(recipe, data, args.run, args.weights, device, left_out)
+    say(f"weights in {trainer.train()}")
+
+
+def _files_of(data: Prepared, sets: Sequence[str]) -> list[str]:
+    chosen: NDArray[np.bool_] = np.isin(set_names(data.labels.name), list(sets))
+    return [str(name) for name in data.labels.name[chosen]]
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """The Python API: faces with age and gender in an image, without a server."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from age_gender.runtime import Runtime
 from age_gender.settings import Settings
+from age_gender.vision.attributes import MAX_AGE
 from age_gender.vision.decode import DecodedImage
 from age_gender.vision.detectors.registry import DETECTORS, DetectorName
 from age_gender.vision.face import Face
@@ -32,7 +34,7 @@ class FaceAnalyzer:
     def __init__(
         self,
         *,
-        attribute_model: str = "agn-v1",
+        attribute_model: str = "agn-v2",
         models_dir: str | os.PathLike[str] | None = None,
         threads: int = 0,
         max_pixels: int = 50_000_000,
@@ -42,7 +44,7 @@ class FaceAnalyzer:
         The service's environment variables and ``config.json`` have no effect here.
 
         Args:
-            attribute_model: ``agn-v1``, or ``agn-v1-ccby`` for commercial use.
+            attribute_model: ``agn-v2``, or ``agn-v2-research``, for non-commercial research only.
             models_dir: folder of the networks, if not those of the package.
             threads: maximum threads per inference; 0 for the number of usable CPUs.
             max_pixels: maximum width times height of a file or of bytes.
@@ -69,6 +71,7 @@ class FaceAnalyzer:
         min_face: int | None = None,
         max_faces: int | None = None,
         attributes: bool = True,
+        over_age: Sequence[int] = (),
     ) -> list[Face]:
         """Detect the faces in an image and estimate their age and gender.
 
@@ -81,6 +84,7 @@ class FaceAnalyzer:
             min_face: side of the smallest face to detect, in pixels.
             max_faces: return only the largest faces, at most this many.
             attributes: whether to estimate age and gender.
+            over_age: ages, 1 to 100, to tell the probability of being at least that old for.
 
         Returns:
             The faces, most confident first.
@@ -91,7 +95,7 @@ class FaceAnalyzer:
             ImageTooLarge: the image exceeds ``max_pixels`` or 20 MiB.
             ModelUnavailable: a network is missing or damaged.
             TypeError: the array has another shape or dtype.
-            ValueError: there is no such detector.
+            ValueError: there is no such detector, or an age is not from 1 to 100.
         """
         if detector not in DETECTORS:
             raise ValueError(f"unknown detector {detector!r}; known: {', '.join(DETECTORS)}")
@@ -102,6 +106,7 @@ class FaceAnalyzer:
             min_face=min_face,
             max_faces=max_faces,
             get_attributes=attributes,
+            over_age=_ages(over_age),
             return_image=False,
         )
         pipeline = self._runtime.pipeline
@@ -114,3 +119,10 @@ class FaceAnalyzer:
                 f"an image array must be uint8 [H, W, 3] in RGB, not {image.dtype} {image.shape}"
             )
         return pipeline.run(DecodedImage(image), options).faces
+
+
+def _ages(over_age: Sequence[int]) -> tuple[int, ...]:
+    ages = tuple(sorted(set(over_age)))
+    if not all(1 <= age <= MAX_AGE for age in ages):
+        raise ValueError(f"over_age must be from 1 to {MAX_AGE}, not {list(over_age)}")
+    return ages

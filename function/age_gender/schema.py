@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from age_gender import __version__
+from age_gender.vision.attributes import MAX_AGE
 from age_gender.vision.detectors.registry import DETECTORS, DetectorName
 from age_gender.vision.face import Face, FaceAttributes, Reason
 from age_gender.vision.pipeline import Options, Result
@@ -13,6 +14,9 @@ _DEFAULT_MIN_FACES = " or ".join(
     f"{info.default_min_face} (`{name}`)" for name, info in DETECTORS.items()
 )
 _LABELS = " or ".join(f"`{info.label}`" for info in DETECTORS.values())
+
+MAX_OVER_AGES = 8
+"""Ages that one request may ask about."""
 
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
@@ -74,6 +78,29 @@ class PredictRequest(BaseModel):
         f"faster. By default {_DEFAULT_MIN_FACES}, more on large pictures: see `smallest_face`.",
         examples=[32],
     )
+
+    over_age: tuple[Annotated[int, Field(ge=1, le=MAX_AGE)], ...] = Field(
+        (),
+        min_length=1,
+        max_length=MAX_OVER_AGES,
+        description="Return the probability of being at least so many years old, for each of "
+        f"these ages, at most {MAX_OVER_AGES}. No proof of age. In forms and queries repeat the "
+        "field or separate the ages by commas.",
+        examples=[[18, 25]],
+    )
+
+    @field_validator("over_age", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        """Take `18`, `"18,25"` and repeated ages, too."""
+        if isinstance(value, str):
+            return value.split(",")
+        return value if isinstance(value, list | tuple) else [value]
+
+    @field_validator("over_age")
+    @classmethod
+    def _each_once(cls, ages: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(set(ages)))
 
     @model_validator(mode="before")
     @classmethod
@@ -177,6 +204,11 @@ class FaceDetails(BaseModel):
         description="What speaks against it; empty if `reliable`.",
         examples=[[]],
     )
+    over: dict[str, float] | None = Field(
+        None,
+        description="Calibrated probability of being at least so many years old, with `over_age`.",
+        examples=[{"18": 0.97, "25": 0.41}],
+    )
 
 
 class ModelBody(BaseModel):
@@ -189,7 +221,7 @@ class ModelBody(BaseModel):
     )
     attributes: str | None = Field(
         description="Name and version of the age and gender model; null without `get_attributes`.",
-        examples=["agn-v1 1.1.0"],
+        examples=["agn-v2 2.0.0"],
     )
     engine: str = Field(
         description="What runs the networks: `litert` or `tensorflow`.", examples=["litert"]
@@ -265,7 +297,7 @@ def _details(face: Face) -> dict[str, Any]:
 
 def _attributes(attributes: FaceAttributes) -> dict[str, Any]:
     quality = attributes.quality
-    return {
+    body: dict[str, Any] = {
         "age": round(attributes.age, 1),
         "age_interval": [round(years, 1) for years in attributes.age_interval],
         "gender": attributes.gender,
@@ -290,6 +322,9 @@ def _attributes(attributes: FaceAttributes) -> dict[str, Any]:
         "reliable": attributes.reliable,
         "reasons": list(attributes.reasons),
     }
+    if attributes.over:
+        body["over"] = {str(age): round(p, 4) for age, p in attributes.over.items()}
+    return body
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

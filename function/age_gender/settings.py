@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from age_gender.errors import SettingsError
 from age_gender.vision.detectors.registry import DetectorName
@@ -22,6 +22,9 @@ from age_gender.vision.detectors.registry import DetectorName
 FUNCTION_DIR = Path(__file__).resolve().parent.parent
 DEFAULT_USERNAME = "sugar"
 DEFAULT_PASSWORD = "kubes"  # noqa: S105 - public on purpose; each start warns about it
+
+REPLACED_MODELS = ("agn-v1", "agn-v1-ccby")
+"""Models of earlier versions, which may still be asked for."""
 
 MiB = 1024 * 1024
 
@@ -44,7 +47,7 @@ class Settings(BaseModel):
     gpu: bool = False
     gpu_fraction: Annotated[float, Field(gt=0, le=1)] = 0.25
     models_dir: Path = FUNCTION_DIR / "age_gender" / "models"
-    attribute_model: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")] = "agn-v1"
+    attribute_model: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")] = "agn-v2"
     default_face_detector: DetectorName = "fast"
     """Of requests that do not name one; the HTTP contract's by default."""
     inference_threads: Annotated[int, Field(ge=0, le=256)] = 0
@@ -94,6 +97,16 @@ class Settings(BaseModel):
             names = values["gcs_buckets"].split(",")
             values = {**values, "gcs_buckets": tuple(n.strip() for n in names if n.strip())}
         return values
+
+    @field_validator("attribute_model")
+    @classmethod
+    def _still_exists(cls, name: str) -> str:
+        if name in REPLACED_MODELS:
+            raise ValueError(
+                f"{name} no longer exists: agn-v2, the default, replaces agn-v1-ccby; "
+                "agn-v2-research, for non-commercial research only, replaces agn-v1"
+            )
+        return name
 
     @model_validator(mode="after")
     def _refuse_default_password(self) -> Self:

@@ -103,6 +103,17 @@ class TestAnswer:
         assert answer["confidence"] == 0.1
         assert runtime.detector.asked == [(0.1, 0.9, 7)]
 
+    def test_over_age_is_answered_only_when_asked(self, client: Client) -> None:
+        answer = client.post(json={"b64": B64, "over_age": [25, 1, 100]}).get_json()
+        validate("PredictResponse", answer)
+        for face in answer["details"]:
+            assert list(face["over"]) == ["1", "25", "100"]
+            assert 1 >= face["over"]["1"] >= face["over"]["25"] >= face["over"]["100"] >= 0
+        assert answer["details"]
+        for fields in ({}, {"over_age": None}, {"over_age": 18, "get_attributes": False}):
+            plain = client.post(json={"b64": B64, **fields}).get_json()
+            assert all("over" not in face for face in plain["details"])
+
     def test_unknown_fields_are_ignored(self, client: Client) -> None:
         assert client.post(json={"b64": B64, "colour": "blue", "": None}).status_code == 200
 

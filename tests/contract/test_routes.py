@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from age_gender.edge.openapi import description
 from age_gender.edge.problems import STATUSES
 from age_gender.edge.responses import ModelSpecBody
 from age_gender.settings import FUNCTION_DIR
+from modelbuild.catalogue import CATALOGUE
 from tests.contract.conftest import Client, Serve, validate
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
@@ -171,6 +173,13 @@ class TestDescriptions:
         assert {"name", "version", "licence", "data", "chip", "calibration"} <= set(card)
         validate("Model", card)
         assert set(card) == set(ModelSpecBody.model_fields)
+
+    @pytest.mark.parametrize("name", ["agn-v2", "agn-v2-research"])
+    def test_licences_are_those_of_the_catalogue(self, serve: Serve, name: str) -> None:
+        recorded = tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))["own"][name]
+        card = serve(attribute_model=name).get("/model").get_json()
+        assert (card["name"], card["version"]) == (name, recorded["version"])
+        assert card["licence"] == recorded["licence"]
 
     def test_health_as_described(self, client: Client) -> None:
         validate("Health", client.get("/health").get_json())

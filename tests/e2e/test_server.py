@@ -118,8 +118,8 @@ def test_gpu_without_a_gpu_says_so_and_goes_on(tmp_path: Path, pictures: dict[st
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"MODELS_DIR": "nowhere"}, "unknown model 'agn-v1'; available: none (run `make models`)"),
-        ({"ATTRIBUTE_MODEL": "agn"}, "unknown model 'agn'; available: agn-v1, agn-v1-ccby"),
+        ({"MODELS_DIR": "nowhere"}, "unknown model 'agn-v2'; available: none (run `make models`)"),
+        ({"ATTRIBUTE_MODEL": "agn"}, "unknown model 'agn'; available: agn-v2, agn-v2-research"),
     ],
 )
 def test_it_does_not_start_without_models(

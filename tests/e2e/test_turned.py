@@ -25,7 +25,7 @@ Pixels = NDArray[np.uint8]
 
 @cache
 def analyzer() -> FaceAnalyzer:
-    for name in ("retinaface", "facemesh", "agn-v1"):
+    for name in ("retinaface", "facemesh", "agn-v2"):
         model(f"{name}.tflite")
     return FaceAnalyzer()
 

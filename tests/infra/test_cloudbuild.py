@@ -124,7 +124,7 @@ def uploaded(folder: Path) -> set[str]:
 
 
 def test_what_the_build_needs_is_uploaded() -> None:
-    weights = {f"modelbuild/own/{n}.npz" for n in ("agn-v1", "agn-v1-ccby")}
+    weights = {f"modelbuild/own/{n}.npz" for n in ("agn-v2", "agn-v2-research")}
     needed = {"Dockerfile", ".dockerignore", "Makefile", "function/main.py", "tests/conftest.py"}
     files = uploaded(ROOT)
     assert needed | weights <= files
@@ -135,7 +135,7 @@ def test_secret_and_large_files_are_not_uploaded(tmp_path: Path) -> None:
     shutil.copy(ROOT / ".gcloudignore", tmp_path)
     example = "terraform/envs/example"
     secret = {f"{example}/terraform.tfvars", f"{example}/terraform.tfstate", ".git/config"}
-    large = {".venv/bin/python", "function/age_gender/models/agn-v1.tflite"}
+    large = {".venv/bin/python", "function/age_gender/models/agn-v2.tflite"}
     plain = {f"{example}/terraform.tfvars.example", "modelbuild/models.toml"}
     for name in secret | large | plain:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

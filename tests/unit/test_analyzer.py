@@ -12,7 +12,7 @@ import pytest
 import age_gender
 from age_gender import FaceAnalyzer, analyzer
 from age_gender.errors import ImageError, ImageTooLarge, ModelUnavailable
-from age_gender.settings import Settings
+from age_gender.settings import REPLACED_MODELS, Settings
 from testing.photos import decoded
 from testing.service import ROOT
 from tests.markdown import blocks, read
@@ -82,6 +82,26 @@ def test_errors(photo: Path, tmp_path: Path) -> None:
     for array in (np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8)):
         with pytest.raises(TypeError, match="uint8"):
             faces.analyze(array)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", REPLACED_MODELS)
+def test_an_old_model_is_refused_and_the_new_ones_are_named(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} no longer exists: agn-v2, the default"):
+        FaceAnalyzer(attribute_model=name)
+
+
+def test_over_age(photo: Path) -> None:
+    faces = FaceAnalyzer(threads=1)
+    (face,) = faces.analyze(photo, over_age=[60, 18, 18])
+    assert face.attributes is not None
+    assert list(face.attributes.over) == [18, 60]
+    assert 1 >= face.attributes.over[18] > face.attributes.over[60] >= 0
+    (face,) = faces.analyze(photo)
+    assert face.attributes is not None
+    assert face.attributes.over == {}
+    for ages in ([0], [101]):
+        with pytest.raises(ValueError, match="from 1 to 100"):
+            faces.analyze(photo, over_age=ages)
 
 
 def test_the_environment_does_not_configure_it(

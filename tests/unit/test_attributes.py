@@ -26,6 +26,34 @@ def width(masses: Float, calibration: Calibration) -> float:
     return float(high - low)
 
 
+class TestOlder:
+    def test_the_probability_of_being_at_least_so_old(self) -> None:
+        predicted = calibrate(distribution(0.1, 0.2, 0.3, 0.4), half(), spec())
+        assert predicted.older.shape == (1, 101)
+        assert predicted.older[0, :5] == pytest.approx([1.0, 0.9, 0.7, 0.4, 0.0])
+
+    def test_years_follow_the_spec(self) -> None:
+        ages = Ages(first=1, step=2)  # 1, 3 and 5 years
+        model = spec().model_copy(update={"ages": ages})
+        predicted = calibrate(distribution(0.25, 0.25, 0.5), half(), model)
+        assert predicted.older[0, :7] == pytest.approx([1, 1, 0.75, 0.75, 0.5, 0.5, 0])
+
+    @given(
+        st.lists(st.floats(0, 1, width=32), min_size=101, max_size=101).filter(
+            lambda m: sum(m) > 0
+        ),
+        st.floats(0.3, 3),
+    )
+    def test_it_never_rises_with_the_age(self, masses: list[float], temperature: float) -> None:
+        calibration = Calibration(age_temperature=temperature)
+        masses_ = np.array([masses], np.float32)
+        older = calibrate(masses_ / masses_.sum(), half(), spec(calibration)).older[0]
+        assert older[0] == pytest.approx(1, abs=1e-5)
+        assert (np.diff(older) <= 0).all()
+        assert (older >= 0).all()
+        assert (older <= 1).all()
+
+
 class TestCalibrate:
     def test_age_is_the_mean(self) -> None:
         predicted = calibrate(distribution(0.1, 0.2, 0.3, 0.4), half(), spec())

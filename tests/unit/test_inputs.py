@@ -78,6 +78,7 @@ def test_defaults() -> None:
         "blur": False,
         "max_faces": None,
         "min_face": None,
+        "over_age": (),
     }
     assert fields.options == Options()
 
@@ -97,6 +98,35 @@ ALL_FIELDS = {
 
 AS_TEXT = {name: str(value) for name, value in ALL_FIELDS.items()}
 OPTIONS = Options(**ALL_FIELDS)  # type: ignore[arg-type]
+
+
+class TestOverAge:
+    def ways(self, *texts: str) -> list[tuple[int, ...]]:
+        query = "&".join(f"over_age={text}" for text in texts)
+        parts = [('name="over_age"', text.encode()) for text in texts]
+        return [
+            read(PICTURE, "image/png", query)[0].over_age,
+            read_form(IMAGE_PART, *parts)[0].over_age,
+            read_form(IMAGE_PART, query=query)[0].over_age,
+        ]
+
+    @pytest.mark.parametrize("texts", [("18,25",), ("18", "25"), ("25, 18",), ("25,18", "18")])
+    def test_forms_and_queries_repeat_it_or_use_commas(self, texts: tuple[str, ...]) -> None:
+        assert self.ways(*texts) == [(18, 25)] * 3
+
+    @pytest.mark.parametrize("given", [[18, 25], [25, 18, 25], ["18", 25], "18,25"])
+    def test_json(self, given: object) -> None:
+        fields, _ = read_json(b64=B64, over_age=given)
+        assert fields.options.over_age == (18, 25)
+
+    @pytest.mark.parametrize("given", [1, 100, [1, 100], list(range(20, 28))])
+    def test_within_bounds(self, given: object) -> None:
+        read_json(b64=B64, over_age=given)
+
+    @pytest.mark.parametrize("given", [0, 101, -1, [], list(range(20, 29)), 18.5, "x", ["18", ""]])
+    def test_out_of_bounds(self, given: object) -> None:
+        problem = refused("invalid-field", json.dumps({"b64": B64, "over_age": given}).encode())
+        assert problem.errors[0].field.startswith("over_age")
 
 
 class TestAllWaysToSendAPicture:

@@ -123,10 +123,10 @@ class TestCheckModels:
     @pytest.mark.parametrize(
         ("engine", "missing"),
         [
-            ("litert", "agn-v1.tflite, retinaface.tflite, facemesh.tflite"),
+            ("litert", "agn-v2.tflite, retinaface.tflite, facemesh.tflite"),
             (
                 "tensorflow",
-                "agn-v1/saved_model.pb, retinaface/saved_model.pb, facemesh/saved_model.pb",
+                "agn-v2/saved_model.pb, retinaface/saved_model.pb, facemesh/saved_model.pb",
             ),
         ],
     )
@@ -138,7 +138,7 @@ class TestCheckModels:
             check_models(Settings(models_dir=tmp_path, engine=engine))
 
     def test_an_unknown_attribute_model(self) -> None:
-        with pytest.raises(ModelUnavailable, match=r"unknown model 'agn'; available: agn-v1"):
+        with pytest.raises(ModelUnavailable, match=r"unknown model 'agn'; available: agn-v2"):
             check_models(Settings(attribute_model="agn"))
 
 

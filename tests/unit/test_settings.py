@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from age_gender.errors import SettingsError
-from age_gender.settings import FUNCTION_DIR, Settings, load_settings
+from age_gender.settings import FUNCTION_DIR, REPLACED_MODELS, Settings, load_settings
+from age_gender.vision.model_spec import load_spec
 
 SECRET = "correct horse battery staple"
 
@@ -139,6 +140,21 @@ class TestValues:
 
     def test_unknown_name_in_the_file(self, config: Path) -> None:
         assert refused(config, {"prot": 1}).startswith("PROT: ")
+
+
+class TestReplacedModels:
+    @pytest.mark.parametrize("name", REPLACED_MODELS)
+    def test_an_old_name_is_refused_and_the_new_ones_are_named(
+        self, config: Path, name: str
+    ) -> None:
+        message = refused(config, ATTRIBUTE_MODEL=name)
+        assert f"{name} no longer exists" in message
+        assert "agn-v2, the default, replaces agn-v1-ccby" in message
+        assert "agn-v2-research, for non-commercial research only, replaces agn-v1" in message
+
+    def test_the_default_is_free_for_commercial_use(self, config: Path) -> None:
+        spec = load_spec(Settings().models_dir, loaded(config).attribute_model)
+        assert (spec.label, spec.licence) == ("agn-v2 2.0.0", "Apache-2.0")
 
 
 class TestFile:

@@ -1,4 +1,4 @@
-"""Training without data: losses, the split, augmentation, calibration, conversion."""
+"""Training without data: the split, sampling, calibration, recipes, conversion."""
 
 import importlib
 import importlib.util
@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from age_gender.vision.attributes import calibrate
 from age_gender.vision.model_spec import Ages, Calibration, Chip, ModelSpec, load_spec
-from modelbuild.catalogue import CATALOGUE
+from modelbuild.catalogue import CATALOGUE, OWN
+from modelbuild.fetch import sha256
 from training import steps
-from training.augment import degrade, jittered_chips
-from training.batches import Batch, TrainingBatches, balancing_weights
 from training.data import (
     AGE_BANDS,
     DataError,
@@ -28,11 +27,17 @@ from training.data import (
     in_second_half,
     is_validation,
     read_labels,
+    read_tables,
+    set_names,
 )
 from training.metrics import share_interval, summary
-from training.recipes import load_recipe
+from training.prepare import SIDE, squared
+from training.recipes import load_recipe, recipe_names
+from training.report import over_age
+from training.sampling import folds, groups, sampling_weights, training_rows
 
 HAS_KERAS = importlib.util.find_spec("keras") and importlib.util.find_spec("tensorflow")
+HAS_TORCH = importlib.util.find_spec("torch")
 needs_keras = pytest.mark.skipif(not HAS_KERAS, reason="TensorFlow is not installed")
 
 
@@ -75,6 +80,7 @@ def make_prepared(count: int = 12, size: int = 40) -> Prepared:
         detected=np.ones(count, bool),
         leaked=np.zeros(count, bool),
         labels=make_labels(list(range(count))),
+        rolls=np.zeros(count, np.float32),
     )
 
 
@@ -130,47 +136,66 @@ def test_age_bands_are_those_of_fairface() -> None:
 # Augmentation and batches
 
 
-def test_augmentation_keeps_shapes_and_types() -> None:
-    data = make_prepared()
-    rng = np.random.default_rng(0)
-    chips = jittered_chips(data.images, data.boxes, data.landmarks, 1.25, 48, rng)
-    assert chips.shape == (12, 48, 48, 3)
-    assert chips.dtype == np.uint8
-    for chip in np.concatenate([chips] * 8):  # often enough for every kind of degradation
-        result = degrade(chip, rng)
-        assert result.shape == (48, 48, 3)
-        assert result.dtype == np.uint8
+# Sampling
 
 
-def test_a_batch_depends_on_seed_and_step_only() -> None:
-    def batch(step: int, seed: int) -> Batch:
-        batches = TrainingBatches(
-            make_prepared(), np.arange(12), size=32, scale=1.25, batch=4, degradation=1.0, seed=seed
-        )
-        return batches.make(step)
-
-    first = batch(3, 1)
-    assert first.chips.shape == (4, 32, 32, 3)
-    assert first.ages.shape == (4, 2)
-    assert (batch(3, 1).chips == first.chips).all()
-    assert (batch(3, 2).chips != first.chips).any()
-
-
-def test_the_stream_resumes_at_any_step() -> None:
-    batches = TrainingBatches(
-        make_prepared(), np.arange(12), size=32, scale=1.25, batch=4, degradation=1.0, seed=1
-    )
-    from_two = batches.stream(2)
-    assert (next(from_two).chips == batches.make(2).chips).all()
-    assert (next(from_two).chips == batches.make(3).chips).all()
-    from_two.close()
-
-
-def test_rare_groups_get_higher_weights() -> None:
-    labels = make_labels([30] * 90 + [80] * 10)
-    weights = balancing_weights(labels)
-    assert weights.mean() == pytest.approx(1, abs=1e-5)
+def test_rare_groups_are_drawn_more_often() -> None:
+    labels = make_labels([30] * 90 + [50] * 10)
+    weights = sampling_weights(labels)
+    assert weights.sum() == pytest.approx(1)
     assert weights[-1] / weights[0] == pytest.approx(9**0.25, rel=1e-4)
+
+
+def test_old_people_are_drawn_more_often() -> None:
+    labels = make_labels([50, 60, 69, 70, 90])
+    factors = sampling_weights(labels, 3.0) / sampling_weights(labels)
+    assert factors / factors[0] == pytest.approx([1, 2, 2, 3, 3])
+
+
+def test_folds_never_change_and_are_independent_of_the_split() -> None:
+    names = [f"{i}.webp" for i in range(4000)]
+    parts = folds(names)
+    assert parts[:6].tolist() == folds([f"elsewhere/{name}" for name in names[:6]]).tolist()
+    for part in range(3):
+        assert (parts == part).mean() == pytest.approx(1 / 3, abs=0.03)
+        assert is_validation(names)[parts == part].mean() == pytest.approx(0.1, abs=0.03)
+
+
+def test_groups_are_races_and_genders_of_sets_with_ranges() -> None:
+    labels = make_labels(
+        [20, 20, 20, 30, 20],
+        [29, 29, 29, 30, 29],
+        male=[True, False, True, True, True],
+        race=["B", "A", "A", "A", ""],
+    )
+    assert groups(labels).tolist() == [4, 1, 2, 0, 0]
+
+
+def test_a_model_sees_only_the_sets_of_its_recipe() -> None:
+    labels = make_labels([30] * 4)
+    names = np.array(["utk_train/1", "fairface_train/2", "fairface_train/3", "portraits/4"])
+    labels = replace(labels, name=names)
+    usable = np.array([True, True, True, False])
+    data = load_recipe("agn-v2").data
+    assert training_rows(labels, usable, data).tolist() == [1, 2]
+    assert training_rows(labels, usable, data, ["fairface_train/3"]).tolist() == [1]
+    assert training_rows(labels, usable, ()).tolist() == [0, 1, 2]
+
+
+def test_an_image_of_another_size_is_cut_around_its_face() -> None:
+    image = np.zeros((300, 500, 3), np.uint8)
+    image[100:180, 200:260] = 255
+    box = np.array([200, 100, 260, 180], np.float32)
+    points = np.array([[215, 120], [245, 120], [230, 140], [218, 160], [242, 160]], np.float32)
+    square, moved_box, moved_points = squared(image, box, points)
+    assert square.shape == (SIDE, SIDE, 3)
+    x1, y1, x2, y2 = moved_box.round().astype(int)
+    assert (y2 - y1) / (x2 - x1) == pytest.approx(80 / 60, rel=0.05)
+    assert square[y1 + 1 : y2 - 1, x1 + 1 : x2 - 1].min() > 200
+    assert square[: y1 - 2].max() < 50
+    assert moved_points[2] == pytest.approx((moved_box[:2] + moved_box[2:]) / 2)
+    same, _, _ = squared(np.ones((SIDE, SIDE, 3), np.uint8), box, points)
+    assert (same == 1).all()
 
 
 # Metrics
@@ -188,76 +213,6 @@ def test_wilson_interval() -> None:
     low, high = share_interval(8, 10)
     assert (low, high) == pytest.approx((0.490, 0.943), abs=1e-3)
     assert share_interval(0, 0) == (0.0, 1.0)
-
-
-# Losses
-
-
-@needs_keras
-def test_age_loss_of_an_exact_age_is_zero_for_its_own_target() -> None:
-    from training.losses import DISTANCE_WEIGHT, MAX_SPREAD, AgeLoss
-
-    years = np.arange(101)
-    logits = -0.5 * ((years - 50) / MAX_SPREAD) ** 2
-    loss = AgeLoss(reduction="none")
-    label = np.array([[50.0, 50.0]])
-    assert float(loss(label, logits[None].astype(np.float32))[0]) == pytest.approx(0, abs=1e-4)
-    shifted = np.roll(logits, 1)[None].astype(np.float32)
-    # Two equal Gaussians a year apart: divergence 1 / (2 s^2), and the distance of a year.
-    expected = 1 / (2 * MAX_SPREAD**2) + DISTANCE_WEIGHT
-    assert float(loss(label, shifted)[0]) == pytest.approx(expected, abs=1e-3)
-
-
-@needs_keras
-def test_age_loss_of_a_range_is_its_likelihood() -> None:
-    from training.losses import DISTANCE_WEIGHT, AgeLoss
-
-    flat = np.zeros((1, 101), np.float32)
-    loss = AgeLoss(reduction="none")
-    # The expected age of a flat distribution, 50, is inside the first range and 21 off the second.
-    inside = float(loss(np.array([[40.0, 59.0]]), flat)[0])
-    assert inside == pytest.approx(-np.log(20 / 101), abs=1e-4)
-    below = float(loss(np.array([[20.0, 29.0]]), flat)[0])
-    assert below == pytest.approx(-np.log(10 / 101) + 21 * DISTANCE_WEIGHT, abs=1e-3)
-
-
-@needs_keras
-def test_flatness_draws_a_range_towards_its_middle() -> None:
-    import keras
-
-    from training.losses import AgeLoss
-
-    truth = np.array([[20.0, 29.0]], np.float32)
-    even = np.where((np.arange(101) >= 20) & (np.arange(101) < 30), 0.0, -30.0)
-    peaked = np.where(np.arange(101) == 29, 0.0, -30.0)
-
-    def loss(logits: Any, flatness: float) -> float:
-        value = AgeLoss(flatness)(truth, logits[None].astype(np.float32))
-        return float(keras.ops.convert_to_numpy(value))
-
-    assert loss(even, 0.0) == pytest.approx(0, abs=1e-4)
-    assert loss(peaked, 0.0) == pytest.approx(0, abs=1e-4)
-    assert loss(even, 0.1) == pytest.approx(0, abs=1e-4)
-    assert loss(peaked, 0.1) > 1
-
-
-@needs_keras
-def test_age_loss_accepts_ages_beyond_the_last_bin() -> None:
-    from training.losses import AgeLoss
-
-    loss = AgeLoss(reduction="none")(np.array([[116.0, 116.0]]), np.zeros((1, 101), np.float32))
-    assert np.isfinite(float(loss[0]))
-
-
-@needs_keras
-def test_gender_loss_is_smoothed_cross_entropy() -> None:
-    from training.losses import SMOOTHING, GenderLoss
-
-    loss = GenderLoss(reduction="none")(np.array([[1.0]]), np.array([[2.0]], np.float32))
-    p = 1 / (1 + np.exp(-2.0))
-    target = 1 - SMOOTHING / 2
-    expected = -target * np.log(p) - (1 - target) * np.log(1 - p)
-    assert float(loss[0]) == pytest.approx(expected, abs=1e-5)
 
 
 # Calibration
@@ -375,13 +330,13 @@ def test_weights_survive_the_file_and_the_conversion(tmp_path: Path) -> None:
 
     from age_gender.limits.cpus import CpuShares
     from age_gender.networks.engine import LiteRTEngine
-    from modelbuild import agn
+    from modelbuild import agn, weights
     from training.export import publish
 
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("float32")
     source = agn.build(32)
-    agn.save(agn.weights_of(source), tmp_path / "weights.npz")
+    weights.save(agn.weights_of(source), tmp_path / "weights.npz")
     publish(tmp_path / "weights.npz", make_spec(), tmp_path, own=tmp_path / "own")
     agn.convert(tmp_path / "own" / "tiny.npz", tmp_path, chip_size=32)
 
@@ -398,50 +353,17 @@ def test_weights_are_pinned_in_the_catalogue() -> None:
     from training.export import pinned
 
     before = '# head\n\n[own.a]\nversion = "1"\nsha256 = "0"\n\n[own.b]\nversion = "1"\n'
-    after = tomllib.loads(pinned(before, "a", "2", "ff", 192))
+    after = tomllib.loads(pinned(before, "a", "2", "MIT", "ff", 192))
     assert after["own"]["a"] == {
         "version": "2",
+        "licence": "MIT",
         "sha256": "ff",
         "revision": 1,
         "chip_size": 192,
     }
     assert after["own"]["b"] == {"version": "1"}
-    added = tomllib.loads(pinned(before, "c", "1", "ff", 192))
+    added = tomllib.loads(pinned(before, "c", "1", "MIT", "ff", 192))
     assert added["own"]["c"]["sha256"] == "ff"
-
-
-@needs_keras
-def test_weights_are_rounded_except_for_the_outputs() -> None:
-    from modelbuild import agn
-
-    weights = {
-        "conv1/0": np.array([1.001], np.float32),
-        "age_logits/0": np.array([1.001], np.float32),
-    }
-    assert agn.rounded(weights)["conv1/0"][0] == 1.0
-    assert agn.rounded(weights)["age_logits/0"][0] == np.float32(1.001)
-
-
-@needs_keras
-def test_the_first_blocks_are_frozen() -> None:
-    from modelbuild import agn
-
-    assert agn.frozen_layers(0) == []
-    assert agn.frozen_layers(1) == ["conv1", "conv_dw_1", "conv_pw_1"]
-    with pytest.raises(ValueError, match="13 blocks"):
-        agn.frozen_layers(14)
-
-
-@needs_keras
-def test_averaged_weights_follow_slowly() -> None:
-    from training.train import ExponentialMovingAverage
-
-    average = ExponentialMovingAverage([np.zeros(2, np.float32)], 0.9)
-    average.update([np.ones(2, np.float32)], 2, step=1000)
-    assert average.weights[0] == pytest.approx([0.19, 0.19])
-    average = ExponentialMovingAverage([np.zeros(2, np.float32)], 0.999)
-    average.update([np.ones(2, np.float32)], 4, step=4)
-    assert average.weights[0][0] > 0.9
 
 
 # Recipes
@@ -454,14 +376,53 @@ def test_every_committed_model_has_a_recipe() -> None:
         recipe, spec = load_recipe(name), load_spec(models, name)
         assert recipe.version == table["version"] == spec.version
         assert (recipe.licence, recipe.provenance) == (spec.licence, spec.data)
-        assert (recipe.size, recipe.tuning.scale) == (spec.chip.size, spec.chip.scale)
+        assert recipe.licence == table["licence"]
+        assert (recipe.size, recipe.scale) == (spec.chip.size, spec.chip.scale)
         assert table["chip_size"] == spec.chip.size
+
+
+def test_the_recipes_match_the_committed_weights() -> None:
+    own = tomllib.loads(CATALOGUE.read_text())["own"]
+    assert set(own) == {"agn-v2", "agn-v2-research"} <= set(recipe_names())
+    assert {path.stem for path in OWN.glob("*.npz")} == set(own)
+    for name, table in own.items():
+        assert sha256(OWN / f"{name}.npz") == table["sha256"]
+        assert load_recipe(name).phases[-1].name == name
+
+
+def test_the_default_model_has_seen_no_research_data() -> None:
+    assert set(load_recipe("agn-v2").data).isdisjoint({"utk_train", "aaf_train"})
+    research = load_recipe("agn-v2-research")
+    assert {"utk_train", "aaf_train"} < set(research.data)
+    assert "research" in research.licence
+    # Nor have the weights that it starts from, as far as they are ours.
+    made = {phase.name for phase in load_recipe("agn-v2").phases}
+    starts = {phase.start for phase in load_recipe("agn-v2").phases} - made
+    assert starts == {"agn-v1-ccby", "open"}
+
+
+def test_teachers_are_trained_before_they_teach() -> None:
+    for name in recipe_names():
+        done = {"agn-v2"} if name == "own" else set()
+        for phase in load_recipe(name).phases:
+            assert set(phase.teachers) <= done
+            done.add(phase.name)
 
 
 def test_an_invalid_recipe_is_named(tmp_path: Path) -> None:
     path = tmp_path / "recipes.toml"
-    path.write_text('[a]\nversion = "1"\n[b]\nhead = { epoch = 1 }\n')
-    for name, message in (("a", "a: .*missing"), ("b", "b: .*epoch"), ("c", "known: a, b")):
+    path.write_text(
+        '[a]\nversion = "1"\n'
+        "[b]\ndata = []\n[[b.phases]]\nepoch = 1\n"
+        '[c]\nversion = "1"\ndata = []\nlicence = ""\nprovenance = ""\n'
+        '[[c.phases]]\nname = "x"\nstart = "y"\nsteps = 1\nrate = 1.0\nseed = 1\n'
+    )
+    for name, message in (
+        ("a", "a: .*phases"),
+        ("b", "b: .*epoch"),
+        ("c", "the last phase must be called c"),
+        ("d", "known: a, b, c"),
+    ):
         with pytest.raises(DataError, match=message):
             load_recipe(name, path)
 
@@ -480,18 +441,18 @@ def test_a_step_is_skipped_only_if_its_result_exists(
     labels = tmp_path / "labels.csv"
     labels.write_text("file,age\n")
     work = tmp_path / "work"
-    arguments = ["steps", "--name", "agn-v1", "--images", "i", "--labels", labels, "--work", work]
+    arguments = ["steps", "--name", "agn-v2", "--images", "i", "--labels", labels, "--work", work]
     monkeypatch.setattr("sys.argv", [str(a) for a in arguments])
     with pytest.raises(SystemExit, match=r"training\.train failed"):
         steps.main()
-    assert done == ["training.prepare", "training.refit", "training.train"]
+    assert done == ["training.prepare", "training.initial", "training.train"]
     done.clear()
     (work / "prepared" / "faces.npz").touch()
     with pytest.raises(SystemExit, match=r"training\.train failed"):
         steps.main()
-    assert done == ["training.refit", "training.train"]
+    assert done == ["training.initial", "training.train"]
     done.clear()
-    (work / "agn-v1" / "first.npz").touch()
+    (work / "agn-v2" / "open-t0.npz").touch()
     labels.write_text("file,age\na.jpg,3\n")
     with pytest.raises(SystemExit, match="results of another recipe or other tables"):
         steps.main()
@@ -499,7 +460,7 @@ def test_a_step_is_skipped_only_if_its_result_exists(
 
 
 def test_results_of_other_inputs_are_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "work" / "agn-v1"
+    folder = tmp_path / "work" / "agn-v2"
     steps.require_same_inputs(folder, {"recipe": {"size": 192}})  # no results yet
     for _ in range(2):
         steps.require_same_inputs(folder, {"recipe": {"size": 224}})
@@ -512,7 +473,7 @@ def test_results_of_other_inputs_are_refused(tmp_path: Path) -> None:
 
 
 def test_descriptions_in_a_recipe_do_not_count_as_inputs() -> None:
-    recipe = load_recipe("agn-v1")
+    recipe = load_recipe("agn-v2")
     assert steps.recipe_inputs(replace(recipe, version="9")) == steps.recipe_inputs(recipe)
     assert steps.recipe_inputs(replace(recipe, size=8)) != steps.recipe_inputs(recipe)
 
@@ -521,16 +482,62 @@ def test_descriptions_in_a_recipe_do_not_count_as_inputs() -> None:
 def test_every_step_accepts_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step's parser accepts the command, and the step stops because there is no data."""
     commands = steps.steps(
-        load_recipe("agn-v1-ccby"),
+        load_recipe("agn-v2"),
         images=tmp_path,
         labels=[tmp_path / "none.csv"],
-        work=tmp_path,
+        work=tmp_path / "work",
         faceres=tmp_path,
         models=tmp_path,
         docs=tmp_path,
+        leave_out=tmp_path / "clean.csv",
+        device="cpu",
     )
-    monkeypatch.setattr("keras.config.set_dtype_policy", lambda _: None)
     for _, (module, *arguments) in commands:
+        if module == "training.train" and not HAS_TORCH:
+            continue
         monkeypatch.setattr("sys.argv", [module, *arguments])
         with pytest.raises((FileNotFoundError, DataError)):
             importlib.import_module(module).main()
+
+
+# Reports
+
+
+def test_errors_of_over_age_are_counted_by_threshold_and_limit() -> None:
+    # Known ages 17 and 18; one of each is told with 0.95, the other with 0.4.
+    certain = np.zeros((4, 101), np.float32)
+    certain[[0, 2], 10], certain[[0, 2], 30] = 0.6, 0.4
+    certain[[1, 3], 10], certain[[1, 3], 30] = 0.05, 0.95
+    predicted = calibrate(certain, np.full(4, 0.5, np.float32), make_spec())
+    labels = make_labels([17, 17, 18, 18], male=[True, False, True, False], race=["", "", "", ""])
+    table = over_age(predicted, labels)["18"]
+    assert table["faces"] == 4
+    assert (table["predicted"], table["share"]) == (pytest.approx(0.675), 0.5)
+    assert table["0.5"]["younger_passed"][0] == table["0.5"]["older_refused"][0] == 0.5
+    assert table["0.99"]["younger_passed"][0] == 0
+    assert table["0.99"]["older_refused"][0] == 1
+    assert set(table["by_group"]) == {
+        *("M", "F", "up to 3 years younger", "up to 3 years older"),
+        *("up to 6 years younger", "up to 6 years older"),
+    }
+    assert table["by_group"]["M"]["wrong"][0] == 0.5
+
+
+def test_a_range_across_the_threshold_proves_nothing() -> None:
+    predicted = calibrate(np.full((1, 101), 0.01, np.float32), np.array([0.5]), make_spec())
+    assert "18" not in over_age(predicted, make_labels([10], high=[19]))
+    assert "60" in over_age(predicted, make_labels([10], high=[19]))
+
+
+def test_tables_are_read_as_one_without_what_is_left_out(tmp_path: Path) -> None:
+    one, two, bad = (tmp_path / name for name in ("a.csv", "b.csv", "bad.csv"))
+    one.write_text("file,age,gender\n1.jpg,30,M\n2.jpg,40,F\n")
+    two.write_text("file,age_low,age_high,gender,race\nx/3.webp,20,29,F,Black\n")
+    bad.write_text("file,reason\n2.jpg,blurred\n")
+    labels = read_tables([one, two], bad)
+    assert labels.name.tolist() == ["1.jpg", "x/3.webp"]
+    assert labels.race.tolist() == ["", "Black"]
+    assert set_names(labels.name).tolist() == ["", "x"]
+    bad.write_text("name\n2.jpg\n")
+    with pytest.raises(DataError, match=r"bad\.csv: missing column file"):
+        read_tables([one], bad)

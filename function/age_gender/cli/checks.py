@@ -179,8 +179,18 @@ def _models(settings: Settings, model_problems: Callable[[Path], list[str]]) -> 
         yield Check("models", status, problem, REBUILD_MODELS)
     if not problems:
         size = sum(p.stat().st_size for p in settings.models_dir.glob("*.tflite")) / 1e6
-        found = f"complete, checksums match ({size:.0f} MB); attributes: {settings.attribute_model}"
-        yield Check("models", Status.OK, found)
+        yield Check("models", Status.OK, f"complete, checksums match ({size:.0f} MB)")
+    yield _attribute_model(settings)
+
+
+def _attribute_model(settings: Settings) -> Check:
+    from age_gender.vision.model_spec import load_spec
+
+    try:
+        spec = load_spec(settings.models_dir, settings.attribute_model)
+    except ModelUnavailable as error:
+        return Check("age and gender", Status.FAILED, str(error), "change ATTRIBUTE_MODEL")
+    return Check("age and gender", Status.OK, f"{spec.label}; licence: {spec.licence}")
 
 
 def _processor() -> Iterator[Check]:

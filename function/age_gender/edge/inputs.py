@@ -7,7 +7,7 @@ from typing import IO, Any
 
 from flask import Request
 from pydantic import ValidationError
-from werkzeug.datastructures import FileStorage
+from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
 
@@ -18,6 +18,7 @@ from age_gender.schema import PredictRequest
 from age_gender.settings import Settings
 
 MAX_FORM_PARTS = 50
+REPEATABLE = {"over_age"}
 ACCEPTED = "application/json, multipart/form-data or image/*"
 
 
@@ -58,7 +59,7 @@ def read_request(
     if kind.startswith("image/") or kind == "application/octet-stream":
         if not body:
             raise Problem("no-picture", "the body is empty: send the picture as the body")
-        fields = _validated(request.args.to_dict())
+        fields = _validated(_texts(request.args))
         if fields.url or fields.b64:
             raise Problem("two-pictures", "the body is a picture: leave out `url` and `b64`")
         return fields, body
@@ -92,7 +93,7 @@ def _from_form(
         raise Problem("malformed-form", f"the form has more than {MAX_FORM_PARTS} parts") from None
     except ValueError:
         raise Problem("malformed-form", "the body is not multipart/form-data") from None
-    fields = _validated({**request.args.to_dict(), **texts.to_dict()})
+    fields = _validated({**_texts(request.args), **_texts(texts)})
     # For a file that was not chosen, browsers send a part without name and content.
     uploads = [data for upload in files.getlist("image") if (data := _content(upload)) is not None]
     named = [text for name in ("url", "b64") for text in texts.getlist(name) if text]
@@ -108,6 +109,14 @@ def _from_form(
             f"send exactly one of `image` (a file), `url` and `b64`, not {count or 'none'}",
         )
     return fields, uploads[0] if uploads else _named_picture(fields, settings)
+
+
+def _texts(fields: MultiDict[str, str]) -> dict[str, str]:
+    """The first value of each field, but all of those that may be repeated."""
+    texts = fields.to_dict()
+    for name in REPEATABLE & texts.keys():
+        texts[name] = ",".join(fields.getlist(name))
+    return texts
 
 
 def _content(upload: FileStorage) -> bytes | None:

@@ -8,6 +8,9 @@ from age_gender.networks.engine import Engine
 from age_gender.vision.geometry import Float, Image
 from age_gender.vision.model_spec import Calibration, ModelSpec
 
+MAX_AGE = 100
+"""Highest number of years that one can ask whether a person has reached."""
+
 
 @dataclass(frozen=True)
 class Attributes:
@@ -19,6 +22,7 @@ class Attributes:
             contains the true age.
         male: float32 ``[N]``, probability of male.
         spread: float32 ``[N]``, standard deviation of the age distribution, years.
+        older: float32 ``[N, 101]``, probability of being at least 0 to 100 years old.
         embedding: float32 ``[N, E]``, the network's features; None if it does not return them.
     """
 
@@ -26,6 +30,7 @@ class Attributes:
     intervals: Float
     male: Float
     spread: Float
+    older: Float
     embedding: Float | None = None
 
 
@@ -89,7 +94,16 @@ def calibrate(distributions: Float, male: Float, spec: ModelSpec) -> Attributes:
         np.maximum(intervals, 0).astype(np.float32),
         (1 / (1 + np.exp(-logit))).astype(np.float32),
         spread.astype(np.float32),
+        _older(tempered, years),
     )
+
+
+def _older(distributions: Float, years: Float) -> Float:
+    """Probability of being at least 0 to `MAX_AGE` years old; float32 ``[N, MAX_AGE + 1]``."""
+    tails = np.cumsum(distributions[:, ::-1], axis=1)[:, ::-1]
+    after = np.append(np.clip(tails, 0, 1), np.zeros((len(tails), 1)), axis=1)
+    # The first of the model's ages that is not below each number of years.
+    return after[:, np.searchsorted(years, np.arange(MAX_AGE + 1))].astype(np.float32)
 
 
 def _margins(ages: Float, calibration: Calibration) -> tuple[Float, Float]:

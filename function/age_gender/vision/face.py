@@ -1,6 +1,7 @@
 """One detected face, as it is drawn and reported."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from age_gender.vision.quality import Quality
@@ -32,6 +33,7 @@ class FaceAttributes:
         gender_probability: of ``gender``, 0.5-1.
         quality: how clearly the image shows the face.
         reasons: why the attributes are not reliable, if they are not.
+        over: probability of being at least so many years old, for the years asked for.
     """
 
     age: float
@@ -40,6 +42,7 @@ class FaceAttributes:
     gender_probability: float
     quality: Quality
     reasons: tuple[Reason, ...] = ()
+    over: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def reliable(self) -> bool:

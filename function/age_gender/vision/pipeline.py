@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,7 @@ class Options:
     return_image: bool = True
     draw: bool = True
     blur: bool = False
+    over_age: tuple[int, ...] = ()
 
 
 @dataclass
@@ -175,6 +176,7 @@ class Pipeline:
                         estimates, qualities, wanted.scores, estimator.spec.reliability
                     )
                 attributes = _face_attributes(estimates, *against)
+                attributes = _with_over(attributes, estimates, options.over_age)
             faces = _faces(wanted, attributes, view.size)
 
             jpeg = None
@@ -295,6 +297,17 @@ def _face_attributes(
             reasons=against,
         )
         for age, (low, high), male, quality, against in rows
+    ]
+
+
+def _with_over(
+    attributes: Sequence[FaceAttributes], estimates: Attributes, over_age: Sequence[int]
+) -> list[FaceAttributes]:
+    """Add the probabilities of being at least so many years old."""
+    columns = estimates.older[:, list(over_age)].tolist()
+    return [
+        replace(face, over=dict(zip(over_age, row, strict=True)))
+        for face, row in zip(attributes, columns, strict=True)
     ]
 
 

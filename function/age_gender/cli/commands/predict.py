@@ -60,6 +60,16 @@ def predict(
         int | None,
         typer.Option(min=1, help="Smallest face in pixels.", rich_help_panel="Faces"),
     ] = None,
+    over_age: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1,
+            max=100,
+            help="With --json: probability of being at least this old; repeatable. "
+            "No proof of age.",
+            rich_help_panel="Faces",
+        ),
+    ] = None,
     every: Annotated[
         float,
         typer.Option(
@@ -143,6 +153,7 @@ def predict(
             nms=nms,
             face_detector=detector,
             min_face=min_face,
+            over_age=tuple(sorted(set(over_age or ()))),
             return_image=blur is not None,
             draw=False,
             blur=blur is not None,
