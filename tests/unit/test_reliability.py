@@ -255,7 +255,7 @@ class TestPictures:
             data = (CASES / row["file"]).read_bytes()
             faces = runtime.pipeline.run(runtime.open_image(data), options).faces
             for part in row["boxes"].split(";"):
-                if not part.strip().endswith("-"):
+                if not part.strip().endswith("-") or "?" in part:  # may be missing
                     continue
                 box = [float(v) for v in part.strip(" ?-").split()]
                 best = max(faces, key=lambda face: _overlap(face.box, box), default=None)
