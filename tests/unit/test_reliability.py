@@ -180,7 +180,7 @@ def shaken(image: Pixels, length: int, angle: float) -> Pixels:
 
 def masked(colour: tuple[int, int, int]) -> Pixels:
     """The portrait with a rounded mask from the landmarks, unlike those drawn for training."""
-    image = portrait()
+    image = portrait().copy()
     (face,) = faces_in(image)
     assert face.landmarks is not None
     x1, _, x2, y2 = face.box
