@@ -89,7 +89,7 @@ def fit_margins(
     low, high = bare.intervals.T
     first, last = _ages(labels)
     scores = np.stack([low - last, first - high], axis=1)
-    exact = np.asarray(first == last, np.bool_)
+    exact: Bools = np.equal(first, last)
     cells = _cells(scores, weights, bands)
     few = [(exact & (bands == band)).sum() < MIN_CELL for band in range(len(EDGES) + 1)]
     # Only exact ages justify an interval narrower than the network's own.
@@ -100,7 +100,7 @@ def fit_margins(
     for _ in range(10):
         base = (bottom + top) / 2
         margins = np.maximum(_raised(cells, scores, bands, large, base), least)
-        held = np.asarray((scores <= margins[bands]).all(axis=1), np.bool_)
+        held: Bools = np.all(scores <= margins[bands], axis=1)
         if float(np.average(held[exact], weights=weights[exact])) > calibration.coverage:
             top = base
         else:

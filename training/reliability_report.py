@@ -97,7 +97,7 @@ def write_report(
         if rows.sum() >= MIN_ROWS
     ]
     given = {name: np.array([name in against for against in reasons]) for name in REASONS}
-    shares = [
+    by_reason = [
         [str(name), *(percent(rows[sample.sets == each].mean()) for each in np.unique(sample.sets))]
         for name, rows in given.items()
     ]
@@ -144,7 +144,7 @@ def write_report(
         ),
         table(("group (FairFace's labels)", "faces", "reliable", "of clear pictures"), races),
         "## Reasons",
-        table(("reason", *np.unique(sample.sets).tolist()), shares),
+        table(("reason", *np.unique(sample.sets).tolist()), by_reason),
         "## Defects",
         table(("drawn", "faces", "reliable", "reasons"), kinds),
         "## Intervals",

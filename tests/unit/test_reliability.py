@@ -181,7 +181,7 @@ def shaken(image: Pixels, length: int, angle: float) -> Pixels:
 
 def masked(colour: tuple[int, int, int]) -> Pixels:
     """The portrait with a rounded mask from the landmarks, unlike those drawn for training."""
-    image = portrait()
+    image = portrait().copy()
     (face,) = faces_in(image)
     assert face.landmarks is not None
     x1, _, x2, y2 = face.box
@@ -256,7 +256,7 @@ class TestPictures:
             data = (CASES / row["file"]).read_bytes()
             faces = runtime.pipeline.run(runtime.open_image(data), options).faces
             for part in row["boxes"].split(";"):
-                if not part.strip().endswith("-"):
+                if not part.strip().endswith("-") or "?" in part:  # may be missing
                     continue
                 box = [float(v) for v in part.strip(" ?-").split()]
                 best = max(faces, key=lambda face: _overlap(face.box, box), default=None)
