@@ -22,9 +22,12 @@ from age_gender.settings import Settings, get_settings
 from age_gender.vision.attributes import AttributeEstimator
 from age_gender.vision.decode import EncodedImage
 from age_gender.vision.detectors.base import Detector
-from age_gender.vision.detectors.registry import DETECTORS, DetectorName, load_detector
+from age_gender.vision.detectors.registry import DETECTORS, FACE_MESH, DetectorName, load_detector
+from age_gender.vision.face_check import load_face_check
+from age_gender.vision.mesh import FaceMesh
 from age_gender.vision.model_spec import load_spec
 from age_gender.vision.pipeline import Pipeline
+from age_gender.vision.verification import FaceVerifier
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +35,13 @@ T = TypeVar("T")
 
 
 class Lazy(Generic[T]):
-    """A value made on first use by one thread, while the others wait.
+    """A value that is made on first use; other threads wait meanwhile.
 
     A failure is not kept: the next use tries again.
     """
 
     def __init__(self, name: str, make: Callable[[], T]):
-        """Make nothing yet; ``name`` appears in the log."""
+        """Store ``make`` for the first call; ``name`` appears in the log."""
         self._name = name
         self._make = make
         self._lock = threading.Lock()
@@ -61,14 +64,15 @@ class Runtime:
     """The models of a process, and the pipeline over them.
 
     Attributes:
-        settings: the ones it was made with.
+        settings: as passed in.
         engine: ``litert`` or ``tensorflow``.
         estimator: returns the age and gender model.
+        verifier: returns what checks the detectors' faces.
         pipeline: runs over images.
     """
 
     def __init__(self, settings: Settings):
-        """Load nothing yet."""
+        """Build the pipeline; models load on first use."""
         self.settings = settings
         self.engine = settings.engine_in_use
         self._threads = settings.inference_threads or usable_cpus()
@@ -77,8 +81,9 @@ class Runtime:
             name: Lazy(f"{name} detector", partial(self._load_detector, name)) for name in DETECTORS
         }
         self.estimator = Lazy("attributes", self._load_estimator)
+        self.verifier = Lazy("face mesh", self._load_verifier)
         self.pipeline = Pipeline(
-            self._detector, self.estimator, cpus=self._cpus, engine=self.engine
+            self._detector, self.estimator, self.verifier, cpus=self._cpus, engine=self.engine
         )
         # OpenCV's threads are shared by all images; more would only compete for the CPUs.
         cv2.setNumThreads(self._threads)
@@ -101,6 +106,9 @@ class Runtime:
         name = self.settings.attribute_model
         spec = load_spec(self.settings.models_dir, name)
         return AttributeEstimator(self._load_engine(name), spec)
+
+    def _load_verifier(self) -> FaceVerifier:
+        return FaceVerifier(FaceMesh(self._load_engine(FACE_MESH)), load_face_check())
 
     def _load_engine(self, model: str) -> Engine:
         settings = self.settings

@@ -33,7 +33,9 @@ class PredictRequest(BaseModel):
         },
     )
 
-    confidence: Fraction = Field(0.5, description="Minimum score of a returned face.")
+    confidence: Fraction = Field(
+        0.5, description="Minimum probability that a returned box is a human face."
+    )
     nms: Fraction = Field(
         0.5, description="IoU above which the worse of two overlapping boxes is dropped."
     )
@@ -103,7 +105,7 @@ class QualityBody(BaseModel):
         description="0 frontal, ±1 profile; null without landmarks.", examples=[0.04]
     )
     roll: float | None = Field(
-        description="Degrees, clockwise; null without landmarks.", examples=[0.6]
+        description="Degrees, clockwise, ±180 upside down; null without landmarks.", examples=[0.6]
     )
 
 
@@ -114,9 +116,11 @@ class FaceDetails(BaseModel):
         description="x1, y1, x2, y2 in whole pixels of the upright picture, clipped to it.",
         examples=[[177, 60, 271, 181]],
     )
-    confidence: float = Field(description="The detector's score, 0 to 1.", examples=[0.9999])
+    confidence: float = Field(
+        description="Probability that this is a human face, 0 to 1.", examples=[0.9999]
+    )
     landmarks: list[tuple[float, float]] | None = Field(
-        description="Eyes, nose tip, mouth corners, left to right; null from `fast`.",
+        description="Eyes, nose tip, mouth corners; left before right in an upright view.",
         examples=[[[202.7, 102.9], [245.9, 103.2], [224.9, 127.6], [203.4, 139.9], [246.0, 140.4]]],
     )
     age: float | None = Field(None, description="Apparent age in years.", examples=[32.6])

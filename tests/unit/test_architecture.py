@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
         *("runtime", "batch", "schema", "vision", "limits", "settings", "logs", "errors"),
         "networks.model_files",  # `doctor` verifies them
     },
-    "analyzer": {"runtime", "schema", "vision", "settings", "errors"},
+    "analyzer": {"runtime", "vision", "settings", "errors"},
     "runtime": {"vision", "networks", "limits", "settings", "errors"},
     "schema": {"vision"},
     "fetch": {"settings", "errors"},
@@ -69,7 +69,7 @@ LIBRARIES = {
 
 @dataclass(frozen=True)
 class Import:
-    """One import: the module it stands in, its line and the dotted name it asks for."""
+    """One import: the module it stands in, its line and the dotted name."""
 
     module: str
     line: int

@@ -100,6 +100,6 @@ def test_a_picture_larger_than_the_memory_is_refused() -> None:
     limiter = PredictionLimiter(
         in_flight=1, intake=1, queue=0, timeout=LONG, max_pixels=99, max_bytes=MiB
     )
-    picture = encoded(np.zeros((10, 10, 3), np.uint8), "PNG")
+    data = encoded(np.zeros((10, 10, 3), np.uint8), "PNG")
     with pytest.raises(ImageTooLarge):
-        predict_with(Runtime(Settings()), limiter, picture, Options())
+        predict_with(Runtime(Settings()), limiter, data, Options())

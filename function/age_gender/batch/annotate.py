@@ -34,7 +34,7 @@ Status = Literal["annotated", "done-before", "refused"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an image.
+    """The outcome for one image.
 
     Attributes:
         status: ``annotated`` (this call wrote the results), ``done-before`` (they existed) or
@@ -54,7 +54,7 @@ class Annotator:
     """Reads images from one store, runs the pipeline, and writes results to another."""
 
     def __init__(self, out: Location, predict: Predictor, settings: Settings):
-        """Touch nothing yet.
+        """Store the arguments; nothing is read or written yet.
 
         Args:
             out: where results go.
@@ -119,7 +119,7 @@ class Annotator:
 def predict_with(
     runtime: Runtime, limiter: PredictionLimiter, data: bytes, options: Options
 ) -> tuple[Result, dict[str, Any]]:
-    """Be a `Predictor` with the models of ``runtime``, within the bounds of ``limiter``."""
+    """Predict with the models of ``runtime``, within the bounds of ``limiter``; a `Predictor`."""
     limit = runtime.settings.max_picture_bytes
     image = EncodedImage(data, max_bytes=limit, max_pixels=limiter.max_pixels)
     with limiter.predict(prediction_pixels(image.header.pixels, options.min_face)):
@@ -128,7 +128,7 @@ def predict_with(
 
 
 def options_of(settings: Settings) -> Options:
-    """Turn the ``annotate_…`` settings into the pipeline's options."""
+    """Convert the ``annotate_…`` settings to pipeline options."""
     return Options(
         confidence=settings.annotate_confidence,
         nms=settings.annotate_nms,
@@ -143,7 +143,7 @@ def options_of(settings: Settings) -> Options:
 
 
 def output_of(settings: Settings) -> Location:
-    """Where results go, by the settings.
+    """Return the place for results that the settings name.
 
     Raises:
         SettingsError: OUTPUT_BUCKET is not set, or results would become inputs.
@@ -159,7 +159,7 @@ def output_of(settings: Settings) -> Location:
 
 
 def input_of(settings: Settings) -> Location:
-    """Where images come from, by the settings.
+    """Return the place of the images that the settings name.
 
     Raises:
         SettingsError: INPUT_BUCKET is not set.

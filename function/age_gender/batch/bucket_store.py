@@ -24,7 +24,7 @@ class BucketStore:
     """
 
     def __init__(self, bucket: str, timeout: float):
-        """Contact nothing yet.
+        """Store the name; the bucket is contacted at first use.
 
         Args:
             bucket: its name.

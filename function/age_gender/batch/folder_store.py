@@ -24,7 +24,7 @@ class FolderStore:
     """
 
     def __init__(self, root: Path):
-        """Touch nothing yet.
+        """Store the path.
 
         Args:
             root: the folder; created at the first write.

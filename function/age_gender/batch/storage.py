@@ -54,7 +54,7 @@ class StoredObject:
 
 
 class Store(Protocol):
-    """A bucket or a folder. Safe to share by threads.
+    """A bucket or a folder. Thread-safe.
 
     All methods raise `StorageUnavailable` when the storage fails, after the client's retries.
     """

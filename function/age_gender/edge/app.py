@@ -1,4 +1,4 @@
-"""The HTTP edge: routes a request, has the pipeline predict, and answers every error."""
+"""The HTTP edge: routes requests, runs predictions, and turns errors into problems."""
 
 import base64
 import json
@@ -15,8 +15,8 @@ from flask import Request, Response
 
 from age_gender import __version__
 from age_gender.edge import auth, body, inputs
-from age_gender.edge.bodies import HealthBody
 from age_gender.edge.problems import Problem
+from age_gender.edge.responses import HealthBody
 from age_gender.errors import AgeGenderError
 from age_gender.limits.admission import Shutdown
 from age_gender.limits.capacity import prediction_pixels

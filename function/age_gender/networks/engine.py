@@ -1,7 +1,7 @@
 """Runs networks on arrays, with LiteRT by default or TensorFlow, behind one protocol.
 
-An engine takes one batch and returns named arrays; its callers need not know the library. Engines
-are safe to share between threads.
+An engine takes one batch and returns named arrays; callers need not know the library. Engines are
+thread-safe.
 """
 
 import logging
@@ -54,7 +54,8 @@ class Engine(Protocol):
 
         Args:
             shape: of the input, as for `run`.
-            write: fills the input, float32 with arbitrary values in it. It must not keep it.
+            write: fills the float32 input, whose values are arbitrary before, and must not keep a
+                reference to it.
         """
         ...
 
@@ -78,7 +79,7 @@ class LiteRTEngine:
         keep_pixels: int = NETWORK_PIXELS,
         max_pixels: int = NETWORK_PIXELS,
     ):
-        """Load nothing yet.
+        """Check that the file exists; interpreters are made on demand.
 
         Args:
             path: a ``.tflite`` file with the signature ``serving_default``.
@@ -160,7 +161,7 @@ def _cost(shape: tuple[int, ...]) -> int:
 
 
 class Interpreter:
-    """A LiteRT interpreter, prepared for one input shape at a time. Not safe to share.
+    """A LiteRT interpreter, prepared for one input shape at a time. Not thread-safe.
 
     Attributes:
         threads: of every run.
@@ -200,7 +201,7 @@ class Interpreter:
             ) from error
 
     def run_on(self, write: Write) -> dict[str, NDArray[np.float32]]:
-        """Write the input in place and run the network."""
+        """Write the float32 input ``[N, H, W, 3]`` in place and run; see `Engine.run_on`."""
         # No reference to the input's memory may be left while the network runs.
         write(self._interpreter.tensor(self._input)())
         self._interpreter.invoke()
