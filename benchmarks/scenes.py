@@ -58,23 +58,20 @@ LARGE = (
 
 
 @dataclass(frozen=True)
-class Face:
-    """A face with its surroundings; ``box`` is ``[4]``, pixels of ``image``."""
-
-    image: Image
-    box: Float
-
-
-@dataclass(frozen=True)
 class Scene:
-    """A picture of one face; ``box`` is ``[4]``, pixels, and may reach over the border."""
+    """A picture of one face, or a face cut out with its surroundings.
+
+    Attributes:
+        image: uint8 ``[H, W, 3]``, RGB.
+        box: of the face, ``[4]``, pixels; may reach over the border.
+    """
 
     image: Image
     box: Float
 
 
 @cache
-def faces() -> tuple[Face, ...]:
+def faces() -> tuple[Scene, ...]:
     """Labelled faces, neither turned nor close to another one."""
     return tuple(
         _cut(photos.decoded(photo.data), photo.boxes[i])
@@ -92,17 +89,17 @@ def _is_alone(boxes: Float, index: int) -> bool:
     return not iou_matrix(crop, others).any()
 
 
-def _cut(image: Image, box: Float) -> Face:
+def _cut(image: Image, box: Float) -> Scene:
     x1, y1, x2, y2 = box
     reach = math.ceil(max(x2 - x1, y2 - y1) * MARGIN)
     padded = cv2.copyMakeBorder(image, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
     x, y = int(x1 + x2) // 2, int(y1 + y2) // 2
     crop = np.asarray(padded[y : y + 2 * reach, x : x + 2 * reach], np.uint8)
-    return Face(crop, (box - np.tile([x - reach, y - reach], 2)).astype(np.float32))
+    return Scene(crop, (box - np.tile([x - reach, y - reach], 2)).astype(np.float32))
 
 
 def scene(
-    face: Face,
+    face: Scene,
     size: tuple[int, int],
     height: float,
     centre: tuple[float, float],
@@ -132,7 +129,7 @@ def scene(
     return Scene(np.asarray(picture, np.uint8), corners.astype(np.float32))
 
 
-def kinds() -> Iterator[tuple[dict[str, Any], Callable[[Face], Scene], int | None]]:
+def kinds() -> Iterator[tuple[dict[str, Any], Callable[[Scene], Scene], int | None]]:
     """Yield each kind of scene: what describes it, how it is made, and the `min_face` to use."""
     square = (1000, 1000)
     for size in SIZES:
@@ -169,7 +166,7 @@ def kinds() -> Iterator[tuple[dict[str, Any], Callable[[Face], Scene], int | Non
         )
 
 
-def at_border(face: Face, border: str, outside: float) -> Scene:
+def at_border(face: Scene, border: str, outside: float) -> Scene:
     """Put a face of 192 pixels at a border of a picture of 640x480.
 
     Args:

@@ -102,22 +102,6 @@ def test_share_inside() -> None:
     assert inside_matrix(a, b).tolist() == [[0.5, 0], [0, 0]]
 
 
-class TestTurnedOver:
-    def test_corners_and_landmarks(self) -> None:
-        turned = found((10, 20, 30, 60)).turned_over(100, 200)
-        np.testing.assert_allclose(turned.boxes, [[70, 140, 90, 180]])
-        assert turned.landmarks is not None
-        left_eye, right_eye = turned.landmarks[0, :2]
-        assert left_eye[0] > right_eye[0]  # the face's left is at the right now
-        assert turned.landmarks[0, 3, 1] < left_eye[1]
-
-    def test_twice_is_as_before(self) -> None:
-        before = found((10, 20, 30, 60), (0, 0, 5, 5))
-        again = before.turned_over(90, 70).turned_over(90, 70)
-        np.testing.assert_allclose(again.boxes, before.boxes)
-        np.testing.assert_allclose(again.landmarks, before.landmarks, rtol=1e-5)  # type: ignore[arg-type]
-
-
 class TestTiles:
     @given(
         width=st.integers(1, 5000),

@@ -274,8 +274,7 @@ class TestImage:
 def test_the_smallest_face_looked_for_is_that_of_the_scale(scale: float, smallest: int) -> None:
     detector = FakeDetector(detections())
     detector.scale_for = lambda *_: scale  # type: ignore[method-assign]
-    made = pipeline_of(lambda _: detector)
-    result = made.run(encoded_image(), Options(return_image=False))
+    result = pipeline_of(lambda _: detector).run(encoded_image(), Options(return_image=False))
     assert result.smallest_face == smallest
     assert response_body(result)["smallest_face"] == smallest
 

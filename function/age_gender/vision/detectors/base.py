@@ -73,16 +73,6 @@ class Detections:
         landmarks = None if self.landmarks is None else self.landmarks + shift
         return Detections(self.boxes + np.tile(shift, 2), self.scores, landmarks)
 
-    def turned_over(self, width: float, height: float) -> "Detections":
-        """Convert from an image of ``width`` x ``height`` pixels to the same turned by 180 degrees.
-
-        A face keeps the order of its landmarks, so that its roll changes by 180 degrees.
-        """
-        far = np.array([width, height], np.float32)
-        boxes = np.tile(far, 2) - self.boxes[:, [2, 3, 0, 1]]
-        landmarks = None if self.landmarks is None else far - self.landmarks
-        return Detections(boxes, self.scores, landmarks)
-
     def inside(self, width: int, height: int) -> "Detections":
         """Drop boxes that lie outside an image of ``width`` x ``height`` pixels."""
         clipped = clip_boxes(self.boxes, width, height)

@@ -1,4 +1,4 @@
-"""Joins several looks at one image: at another scale, in parts, or upside down.
+"""Joins several looks at one image: at another scale, or in parts.
 
 A detector of one scale sees a face that is much larger than its anchors as several, one on each
 part, and a face that is smaller than its anchors not at all. So an image is looked at again where

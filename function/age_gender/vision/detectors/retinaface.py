@@ -114,7 +114,7 @@ class RetinaFaceDetector:
         return found[top_k(found.scores)].suppressed(nms)
 
     def _look_at_whole(self, image: Image, scale: float, least: float) -> Detections:
-        """Look once, and again where faces may be too large for that, or upside down."""
+        """Look once, and again where faces may be too large for that, or cut off."""
         height, width = image.shape[:2]
         found = self._look(image, scale, least)
         coarse_scale = min(scale, COARSE_SIDE / max(width, height))
@@ -123,10 +123,6 @@ class RetinaFaceDetector:
         if asked and coarse_scale < WORTH_WHILE * scale:
             coarse = self._look(image, coarse_scale, least).suppressed(SAME_FACE)
             found = with_large_faces(found, coarse, LARGE_SHARE * max(width, height))
-        if not _any_face(found):
-            # Small faces are found either way up.
-            turned = self._look(image, coarse_scale, least, turned=True)
-            found = joined(found, turned.turned_over(width, height))
         return found
 
     def _look_at_tiles(self, image: Image, scale: float, least: float) -> Iterator[Detections]:
@@ -137,21 +133,18 @@ class RetinaFaceDetector:
             found = self._look(part, scale, least).suppressed(SAME_FACE)
             yield tile.own(found.moved(tile.x, tile.y))
 
-    def _look(
-        self, image: Image, scale: float, least: float, *, turned: bool = False
-    ) -> Detections:
+    def _look(self, image: Image, scale: float, least: float) -> Detections:
         """Run the network once.
 
         Args:
             image: as for `detect`.
             scale: of the input, relative to the image.
             least: minimum score.
-            turned: look at the image turned by 180 degrees; the result is in its pixels.
         """
         height, width = image.shape[:2]
         letterbox = _Letterbox(width, height, scale)
         outputs = self._engine.run_on(
-            (1, *letterbox.shape, 3), lambda batch: letterbox.fill(batch, image, turned=turned)
+            (1, *letterbox.shape, 3), lambda batch: letterbox.fill(batch, image)
         )
         scores = outputs["scores"][0, :, 1]
         chosen = np.flatnonzero(scores >= least)
@@ -194,11 +187,9 @@ class _Letterbox:
         self.shape = _shape_for(self.height, MARGIN + self.width)
         self.left, self.top = MARGIN, min(MARGIN, self.shape[0] - self.height)
 
-    def fill(self, batch: Float, image: Image, *, turned: bool = False) -> None:
-        """Write an image into a batch ``[1, H, W, 3]``, perhaps turned by 180 degrees."""
+    def fill(self, batch: Float, image: Image) -> None:
+        """Write an image into a batch ``[1, H, W, 3]``."""
         resized = resize_quickly(image, self.width, self.height)
-        if turned:
-            resized = resized[::-1, ::-1]
         bottom, right = self.top + self.height, self.left + self.width
         batch[0, : self.top] = batch[0, bottom:] = 0
         batch[0, self.top : bottom, : self.left] = batch[0, self.top : bottom, right:] = 0
