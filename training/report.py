@@ -82,7 +82,12 @@ def _by_number(name: str) -> tuple[float, str]:
 
 def select(predicted: Attributes, index: NDArray[np.bool_] | NDArray[np.intp]) -> Attributes:
     """Select some of the faces."""
-    return Attributes(predicted.ages[index], predicted.intervals[index], predicted.male[index])
+    return Attributes(
+        predicted.ages[index],
+        predicted.intervals[index],
+        predicted.male[index],
+        predicted.spread[index],
+    )
 
 
 def tables(predicted: Attributes, labels: Labels) -> Metrics:

@@ -10,10 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from typing import Generic, TypeVar
 
 import cv2
 
+from age_gender.errors import ModelUnavailable
 from age_gender.limits.capacity import memory_limit, network_pixels
 from age_gender.limits.cpus import CpuShares, usable_cpus
 from age_gender.networks.engine import Engine, LiteRTEngine, TensorFlowEngine
@@ -58,6 +60,22 @@ class Lazy(Generic[T]):
                         "loaded %s in %.0f ms", self._name, (time.perf_counter() - start) * 1e3
                     )
         return self._value
+
+
+def check_models(settings: Settings) -> None:
+    """Check that the models that requests need are there, without loading them.
+
+    Raises:
+        ModelUnavailable: one is missing, or ``attribute_model`` is none of them.
+    """
+    folder = settings.models_dir
+    load_spec(folder, settings.attribute_model)
+    kind = "{}/saved_model.pb" if settings.engine_in_use == "tensorflow" else "{}.tflite"
+    detectors = chain(*(info.networks for info in DETECTORS.values()))
+    names = [settings.attribute_model, *detectors, FACE_MESH]
+    missing = [file for file in map(kind.format, names) if not (folder / file).is_file()]
+    if missing:
+        raise ModelUnavailable(f"model files are missing: {', '.join(missing)}: run `make models`")
 
 
 class Runtime:
@@ -119,9 +137,11 @@ class Runtime:
                 gpu=settings.gpu,
                 gpu_fraction=settings.gpu_fraction,
             )
+        file = f"{model}.tflite"
         return LiteRTEngine(
-            verified(settings.models_dir, f"{model}.tflite"),
+            settings.models_dir / file,
             self._cpus,
+            content=verified(settings.models_dir, file),
             max_pixels=network_pixels(self._cpus.cpus, memory_limit()),
         )
 

@@ -45,6 +45,8 @@ class Settings(BaseModel):
     gpu_fraction: Annotated[float, Field(gt=0, le=1)] = 0.25
     models_dir: Path = FUNCTION_DIR / "age_gender" / "models"
     attribute_model: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")] = "agn-v1"
+    default_face_detector: DetectorName = "fast"
+    """Of requests that do not name one; the HTTP contract's by default."""
     inference_threads: Annotated[int, Field(ge=0, le=256)] = 0
     """Maximum threads per inference; 0: number of usable CPUs."""
 
@@ -67,7 +69,7 @@ class Settings(BaseModel):
     """Buckets that ``gs://`` URLs may name; ``*`` for all."""
 
     input_bucket: Annotated[str, Field(pattern=r"^[a-z0-9._-]*$")] = ""
-    """Bucket whose uploads are annotated; empty: every bucket whose events arrive."""
+    """Bucket whose uploads are annotated; the trigger needs it."""
     input_prefix: str = ""
     """Only objects whose names start with this are annotated."""
     output_bucket: Annotated[str, Field(pattern=r"^[a-z0-9._-]*$")] = ""

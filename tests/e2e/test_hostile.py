@@ -412,6 +412,8 @@ class TestFaults:
         models = tmp_path / "models"
         source = ROOT / "function" / "age_gender" / "models"
         shutil.copytree(source / "specs", models / "specs")
+        for name in ("retinaface.tflite", "agn-v1.tflite", "facemesh.tflite"):
+            (models / name).touch()
         with Service(tmp_path / "log", MODELS_DIR=str(models)) as service:
             worker = psutil.Process(service.process.pid).children()[0]
             for size in (0, 100, 1_000_000):

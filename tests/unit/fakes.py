@@ -71,6 +71,8 @@ class FakeDetector:
     """Returns given detections, and records the options."""
 
     name = "fake"
+    min_detectable = 16.0
+    candidate_score = 0.5
 
     def __init__(self, detected: Detections):
         self._detected = detected
@@ -115,10 +117,15 @@ def detections(*boxes: tuple[float, ...], landmarks: bool = False) -> Detections
 def face_attributes(age: float = 30.0, *, reliable: bool = True) -> FaceAttributes:
     """Attributes of a man, with an interval of 10 years to either side."""
     return FaceAttributes(
-        age, (age - 10, age + 10), "M", 0.9, Quality(40.0, 0.4, None, None), reliable
+        age,
+        (age - 10, age + 10),
+        "M",
+        0.9,
+        Quality(40.0, 0.4, None, None),
+        () if reliable else ("small",),
     )
 
 
 def empty_result(jpeg: bytes | None = None, stages: Mapping[str, float] | None = None) -> Result:
     """A result without faces."""
-    return Result((4, 3), [], jpeg, stages or {}, 0.5, NAMES)
+    return Result((4, 3), [], jpeg, stages or {}, 0.5, NAMES, 16)

@@ -66,7 +66,7 @@ class FakeInterpreter:
     prepared: list[Shape]
     made: "list[FakeInterpreter]"
 
-    def __init__(self, _path: Path, threads: int):
+    def __init__(self, _name: str, _content: bytes, threads: int):
         self.threads = threads
         self.shape: Shape = ()
         self.pixels = 0

@@ -9,8 +9,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from age_gender.vision import geometry
 from age_gender.vision.geometry import (
     HEAD,
+    Image,
     chip_transforms,
     clip_boxes,
     ios_matrix,
@@ -328,6 +330,41 @@ class TestChips:
         boxes = np.array([[0, 0, side, side]], np.float32)
         chips = warp_chips(image, chip_transforms(boxes, None, 1.25, 48), 48)
         assert (chips == 77).all()
+
+    @pytest.mark.defends("overlapping-faces")
+    def test_many_overlapping_chips_share_the_work(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        image = np.full((4200, 4200, 3), 90, np.uint8)
+        corners = np.random.default_rng(0).integers(0, 1000, (300, 2))
+        boxes = np.concatenate([corners, corners + 3200], axis=1).astype(np.float32)
+        averaged = 0
+
+        def counted(image: Image, width: int, height: int) -> Image:
+            nonlocal averaged
+            averaged += image.shape[0] * image.shape[1]
+            return resize(image, width, height)
+
+        monkeypatch.setattr(geometry, "resize", counted)
+        chips = warp_chips(image, chip_transforms(boxes, None, 1.25, 112), 112)
+        assert (chips == 90).all()
+        # Without sharing, each of the 300 takes more than half of the image.
+        assert averaged < 10 * image.shape[0] * image.shape[1]
+
+    def test_chips_that_share_the_work_are_nearly_the_same(self) -> None:
+        blurred = cv2.GaussianBlur(noise(2400, 2400), (0, 0), 12)
+        image = np.asarray(
+            cv2.normalize(blurred, np.empty_like(blurred), 0, 255, cv2.NORM_MINMAX), np.uint8
+        )
+        sides = np.linspace(300, 1900, 60)
+        corners = np.random.default_rng(0).integers(0, 400, (60, 2))
+        boxes = np.concatenate([corners, corners + sides[:, None]], axis=1).astype(np.float32)
+        landmarks = np.tile(
+            np.array([[0, 0], [9, 2], [5, 5], [1, 9], [8, 11]], np.float32), (60, 1, 1)
+        )
+        transforms = chip_transforms(boxes, landmarks, 1.25, 112)
+        together = warp_chips(image, transforms, 112).astype(int)
+        alone = np.concatenate([warp_chips(image, t[None], 112) for t in transforms])
+        assert not np.array_equal(together, alone)
+        assert np.abs(together - alone).mean(axis=(1, 2, 3)).max() < 3
 
     def test_the_image_is_not_changed(self) -> None:
         image = noise(60, 60)

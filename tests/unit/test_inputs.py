@@ -33,7 +33,10 @@ def read(
     if content_type is not None:
         # Past the builder, which would give a form a boundary of its own.
         environ["CONTENT_TYPE"] = content_type
-    return inputs.read_request(Request(environ), data, Settings())
+    fields, picture = inputs.read_request(Request(environ), data, Settings())
+    if picture is None:
+        picture = urls.from_url(fields.url or "", Settings())
+    return fields, picture
 
 
 def read_json(**fields: Any) -> tuple[PredictRequest, bytes]:
@@ -358,6 +361,28 @@ def read_or_refused(data: bytes, kind: str | None, query: str = "") -> None:
         assert isinstance(encoded, bytes)
         assert isinstance(fields.options, Options)
     assert status < 500
+
+
+@pytest.mark.defends("json-values")
+@pytest.mark.parametrize(
+    "ignored", ["[]," * 5_000_000, '{"a":1},' * 2_000_000, "1," * 8_000_000, '"",' * 5_000_000]
+)
+def test_millions_of_ignored_values_are_refused_unparsed(
+    ignored: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        PredictRequest, "model_validate_json", lambda *_: pytest.fail("it was parsed")
+    )
+    body = f'{{"b64": "{B64}", "more": [{ignored}0]}}'.encode()
+    assert "too many values" in refused("malformed-json", body).detail
+
+
+def test_thousands_of_ignored_values_and_long_texts_are_accepted() -> None:
+    long = base64.b64encode(bytes(10_000_000)).decode()
+    more: Any
+    for more in ([[]] * 4000, "\\ \n" * 1_000_000, {"deep": [[[[{"a": 1.5}]]]]}, 10**4000):
+        assert read_json(b64=B64, more=more)[1] == PICTURE
+    assert read_json(b64=long)[1] == bytes(10_000_000)
 
 
 class TestAnything:

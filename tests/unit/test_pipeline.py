@@ -246,7 +246,7 @@ class TestImage:
     def test_labels(self, monkeypatch: pytest.MonkeyPatch) -> None:
         labels: list[list[str]] = []
 
-        def spy(image: Pixels, boxes: Any, texts: list[str], _genders: Any) -> Pixels:
+        def spy(image: Pixels, boxes: Any, texts: list[str], *_: Any) -> Pixels:
             labels.append(texts)
             return image
 
@@ -266,6 +266,18 @@ class TestImage:
         same = [(10.0, 10.0, 100.0 + i / 50, 100.0) for i in range(500)]
         run(detections(*same, (120.0, 20.0, 180.0, 90.0)), blur=True, nms=1.0, confidence=0.0)
         assert blurred == [2]
+
+
+@pytest.mark.parametrize(
+    ("scale", "smallest"), [(1.0, 16), (0.367, 44), (2.0, 8)], ids=["default", "large", "small"]
+)
+def test_the_smallest_face_looked_for_is_that_of_the_scale(scale: float, smallest: int) -> None:
+    detector = FakeDetector(detections())
+    detector.scale_for = lambda *_: scale  # type: ignore[method-assign]
+    made = Pipeline(lambda _: detector, estimator, cpus=CpuShares(1), engine="litert")
+    result = made.run(encoded_image(), Options(return_image=False))
+    assert result.smallest_face == smallest
+    assert response_body(result)["smallest_face"] == smallest
 
 
 class QuarterScaleDetector(FakeDetector):

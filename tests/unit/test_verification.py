@@ -37,10 +37,12 @@ class UprightDetector(FakeDetector):
     def __init__(self) -> None:
         super().__init__(detections())
 
-    def detect(self, pixels: Pixels, *arguments: Any, **_: Any) -> Detections:
-        self.asked.append(arguments)  # type: ignore[arg-type]
-        height, width = pixels.shape[:2]
-        rows, columns = np.nonzero(pixels[..., 0])
+    def detect(
+        self, image: Pixels, confidence: float, nms: float, min_face: float | None = None
+    ) -> Detections:
+        self.asked.append((confidence, nms, min_face))
+        height, width = image.shape[:2]
+        rows, columns = np.nonzero(image[..., 0])
         if width < height or columns.min() < width / 2:
             return detections()
         corners = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
@@ -53,7 +55,7 @@ class ScoringVerifier(FaceVerifier):
     def __init__(self, probabilities: list[float]):
         self._scores = np.array(probabilities, np.float32)
 
-    def verify(self, pixels: Pixels, detected: Detections, detector: str) -> Faces:
+    def verify(self, image: Pixels, detected: Detections, detector: str) -> Faces:
         verified = Detections(detected.boxes, self._scores, detected.landmarks)
         return Faces(detected, verified, self._scores)
 
@@ -87,7 +89,7 @@ class TestTurnedImages:
         detector = UprightDetector()
         detect_turned(detector, "fast", image(), 2, 0.3, 0.5, 90)
         detect_turned(detector, "fast", image(), 2, 0.3, 0.5, 5)
-        assert [asked[2] for asked in detector.asked] == [90, 20]
+        assert [asked[2] for asked in detector.asked] == [90, 25]
 
     def test_an_image_without_a_face_is_tried_turned(self) -> None:
         detector = UprightDetector()
@@ -103,7 +105,7 @@ class TestTurnedImages:
     def test_so_is_an_image_whose_only_face_is_none(self) -> None:
         detector = FakeDetector(detections((20, 20, 80, 80)))
         assert run(detector, ScoringVerifier([0.2])).faces == []
-        assert len(detector.asked) == 4
+        assert len(detector.asked) == 1 + len(DETECTORS["fast"].turns)
 
 
 class TestConfidence:

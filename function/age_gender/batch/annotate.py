@@ -13,7 +13,7 @@ from age_gender import __version__
 from age_gender.batch import results
 from age_gender.batch.bucket_store import BucketStore
 from age_gender.batch.location import Location, refuse_loop
-from age_gender.batch.storage import MARK, ObjectGone, Store, StoredObject
+from age_gender.batch.storage import MARK, ObjectGone, ObjectTooLong, Store, StoredObject
 from age_gender.errors import ImageError, ImageTooLarge, SettingsError
 from age_gender.limits.capacity import prediction_pixels
 from age_gender.limits.limiter import PredictionLimiter
@@ -71,12 +71,13 @@ class Annotator:
 
         Raises:
             StorageUnavailable: one of the stores failed.
+            ObjectTooLong: ``stored`` does not describe the image.
             AgeGenderError: the pipeline cannot run now.
         """
         watch = Stopwatch()
         names = results.names_of(self._out.prefix, stored)
         with watch.stage("check"):
-            existing = self._out.store.find(names.body)
+            existing = self._existing(names.body)
         if existing is not None:
             return Outcome("done-before", names, results.decoded(existing), watch.stages)
         try:
@@ -93,6 +94,12 @@ class Annotator:
             new = self._create(names.body, results.encoded(body), "application/json", ms)
         return Outcome("annotated" if new else "done-before", names, body, watch.stages)
 
+    def _existing(self, name: str) -> bytes | None:
+        try:
+            return self._out.store.find(name)
+        except ObjectTooLong:
+            raise results.not_a_result() from None
+
     def _process(
         self, source: Store, stored: StoredObject, names: results.ResultNames, watch: Stopwatch
     ) -> tuple[Result, dict[str, Any]]:
@@ -100,7 +107,7 @@ class Annotator:
         if stored.size > max_bytes:
             raise ImageTooLarge.of_bytes(stored.size, max_bytes)
         with watch.stage("fetch"):
-            data = source.read(stored.name, stored.generation)
+            data = source.read(stored)
         with watch.stage("wait"):
             result, response = self._predict(data, self._options)
         # Waiting is what the pipeline does not account for.

@@ -85,4 +85,5 @@ def _face(face: dict[str, Any]) -> dict[str, Any]:
         "gender": face.get("gender"),
         "gender_probability": face.get("gender_probability"),
         "reliable": face.get("reliable"),
+        "reasons": face.get("reasons") or [],
     }

@@ -97,7 +97,7 @@ def installed_model_problems(models_dir: Path, names: Sequence[str]) -> list[str
     problems = []
     for name in names:
         try:
-            if not verified(models_dir, f"{name}.tflite").is_file():
+            if verified(models_dir, f"{name}.tflite") is None:
                 problems.append(f"{name}: {name}.tflite is missing")
         except ModelUnavailable as error:
             problems.append(f"{name}: {error}")

@@ -24,7 +24,7 @@ from age_gender.edge.front.policy import (
 from age_gender.edge.problems import Problem, harmless_id, refusal, with_common_headers
 from age_gender.edge.responses import HealthBody
 from age_gender.errors import AgeGenderError
-from age_gender.limits.admission import Shutdown
+from age_gender.limits.admission import Reservation, Shutdown
 from age_gender.limits.capacity import prediction_pixels
 from age_gender.limits.limiter import PredictionLimiter
 from age_gender.runtime import Runtime, get_runtime
@@ -48,7 +48,7 @@ WEB = Path(__file__).parent / "web"
 STATIC = {path.name: path for path in WEB.iterdir() if path.suffix in MIME_TYPES}
 """Listed once at start, so that no name in a request ever becomes a path."""
 INTAKE = 8
-"""Pictures fetched or unpacked at a time."""
+"""Pictures unpacked at a time."""
 MAX_UNUSED_BYTES = 64 * 1024
 """Body of a request that needs none."""
 
@@ -128,7 +128,7 @@ class Edge:
 
     def _model(self, _request: Request) -> Response:
         spec = load_spec(self._settings.models_dir, self._settings.attribute_model)
-        return _json(spec.model_dump())
+        return _json(spec.model_dump(exclude={"reliability": {"heads": {"__all__": {"weights"}}}}))
 
     def _docs(self, _request: Request) -> Response:
         return _file(WEB / "docs.html")
@@ -145,6 +145,7 @@ class Edge:
             watch.stages["receive"] = seconds * 1000
         wanted = request.environ.get(CONNECTED, lambda: True)
         with ExitStack() as stack:
+            fetched = None
             reservation = request.environ.get(RESERVATION)
             if reservation is None:  # another server than ours, which holds nothing for it
                 reservation = stack.enter_context(limiter.reserve())
@@ -152,9 +153,15 @@ class Edge:
                 data = body.read(request, settings.max_body_bytes, reservation.grow)
             with limiter.intake(wanted=wanted), watch.stage("fetch"):
                 fields, encoded = inputs.read_request(request, data, settings)
-            options = fields.options
-            del data, fields  # they contain the picture as text
-            reservation.resize(len(encoded))
+            del data  # it contains the picture as text
+            if encoded is None:
+                fetched = stack.enter_context(limiter.reserve_fetched())
+                encoded = self._fetch(fields.url or "", fetched, wanted, watch)
+                reservation.resize(0)
+            else:
+                reservation.resize(len(encoded))
+            options = fields.with_default_detector(settings.default_face_detector).options
+            del fields
             image = EncodedImage(
                 encoded, max_bytes=settings.max_picture_bytes, max_pixels=limiter.max_pixels
             )
@@ -165,11 +172,29 @@ class Edge:
             if result.jpeg is not None:
                 answer["image"] = base64.b64encode(result.jpeg).decode("ascii")
             response = _json(answer)
+            if fetched is not None:
+                fetched.resize(0)
             reservation.resize(response.content_length or 0)
             _report(response, result, watch.stages | dict(result.stages))
             # Released when the client has the answer. Last: an error after this would leak it.
             response.call_on_close(stack.pop_all().close)
         return response
+
+    def _fetch(
+        self,
+        url: str,
+        reservation: Reservation,
+        wanted: Callable[[], bool],
+        watch: Stopwatch,
+    ) -> bytes:
+        """Fetch a picture; its bytes are reserved before they are kept."""
+        # Imports an HTTP client, which most requests do not need.
+        from age_gender.fetch import urls
+
+        with self._limiter.fetch(urls.host_of(url), wanted), watch.stage("fetch"):
+            data = urls.from_url(url, self._settings, reservation.grow)
+        reservation.resize(len(data))
+        return data
 
 
 ROUTES: dict[str, dict[str, Handler]] = {

@@ -76,7 +76,8 @@ class LiteRTEngine:
         path: Path,
         cpus: CpuShares,
         *,
-        keep_pixels: int = 896 * 896 + FIXED_PIXELS,
+        content: bytes | None = None,
+        keep_pixels: int = NETWORK_PIXELS,
         max_pixels: int = NETWORK_PIXELS,
     ):
         """Check that the file exists; interpreters are made on demand.
@@ -84,6 +85,8 @@ class LiteRTEngine:
         Args:
             path: a ``.tflite`` file with the signature ``serving_default``.
             cpus: gives the number of threads for a run, and of concurrent runs.
+            content: of the file, where it has been read already. All interpreters share it, and
+                the file is not read again.
             keep_pixels: budget of input pixels that stay prepared while images come one at a time.
             max_pixels: budget of input pixels that run concurrently, and that stay prepared while
                 several images are in progress; a larger input runs alone.
@@ -91,9 +94,12 @@ class LiteRTEngine:
         Raises:
             ModelUnavailable: the file is missing.
         """
-        if not path.is_file():
-            raise ModelUnavailable(f"model file {path.name} is missing: run `make models`")
-        self._path = path
+        if content is None:
+            if not path.is_file():
+                raise ModelUnavailable(f"model file {path.name} is missing: run `make models`")
+            content = path.read_bytes()
+        self._name = path.name
+        self._content = content
         self._cpus = cpus
         self._keep_pixels = keep_pixels
         self._idle: list[Interpreter] = []
@@ -117,7 +123,7 @@ class LiteRTEngine:
                 self._pixels_running += pixels
             reusable = []
             try:
-                interpreter = idle or Interpreter(self._path, threads)
+                interpreter = idle or Interpreter(self._name, self._content, threads)
                 if interpreter.shape != shape:
                     interpreter.resize_input(shape)
                 outputs = interpreter.run_on(write)
@@ -169,16 +175,16 @@ class Interpreter:
         pixels: of the largest input so far, whose memory it keeps, with `FIXED_PIXELS`.
     """
 
-    def __init__(self, path: Path, threads: int):
+    def __init__(self, name: str, content: bytes, threads: int):
         # Imported here because the TensorFlow engine does not need it.
         from ai_edge_litert.interpreter import Interpreter
 
         self.threads = threads
         self.shape: tuple[int, ...] = ()
         self.pixels = 0
-        self._path = path
+        self._name = name
         with self._damage_reported():
-            self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            self._interpreter = Interpreter(model_content=content, num_threads=threads)
             self._input, self._outputs = _tensor_indices(self._interpreter)
 
     def resize_input(self, shape: tuple[int, ...]) -> None:
@@ -196,7 +202,7 @@ class Interpreter:
             yield
         except (ValueError, RuntimeError) as error:
             raise ModelUnavailable(
-                f"model file {self._path.name} is damaged or for another version "
+                f"model file {self._name} is damaged or for another version "
                 f"(delete it and run `make models`){or_else}"
             ) from error
 

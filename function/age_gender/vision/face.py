@@ -6,6 +6,19 @@ from typing import Literal
 from age_gender.vision.quality import Quality
 
 Gender = Literal["M", "F"]
+Reason = Literal[
+    "not-a-face",
+    "turned",
+    "blurred",
+    "dark",
+    "overexposed",
+    "small",
+    "cut-off",
+    "covered",
+    "age-uncertain",
+    "gender-uncertain",
+]
+"""Why attributes are not reliable, in the order in which answers name them."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +31,7 @@ class FaceAttributes:
         gender: the likelier one.
         gender_probability: of ``gender``, 0.5-1.
         quality: how clearly the image shows the face.
-        reliable: whether the quality is within the model's limits.
+        reasons: why the attributes are not reliable, if they are not.
     """
 
     age: float
@@ -26,7 +39,12 @@ class FaceAttributes:
     gender: Gender
     gender_probability: float
     quality: Quality
-    reliable: bool
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def reliable(self) -> bool:
+        """Whether no reason speaks against relying on the attributes."""
+        return not self.reasons
 
 
 @dataclass(frozen=True)

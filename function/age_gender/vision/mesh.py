@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from age_gender.networks.engine import Engine
-from age_gender.vision.geometry import Float, Image, rotated_transforms, warp_chips
+from age_gender.vision.geometry import ChipSource, Float, Image, rotated_transforms
 
 SIDE = 192
 """Side of the network's input in pixels."""
@@ -79,11 +79,12 @@ class FaceMesh:
                 positive.
         """
         transforms = rotated_transforms(boxes, angles, SCALE, SIDE)
+        source = ChipSource(image)
         logits = np.zeros(len(boxes), np.float32)
         points = np.zeros((len(boxes), 468, 2), np.float32)
         for start in range(0, len(boxes), self._engine.batch):
             part = slice(start, start + self._engine.batch)
-            outputs = self._engine.run(warp_chips(image, transforms[part], SIDE))
+            outputs = self._engine.run(source.cut(transforms[part], SIDE))
             logits[part] = outputs["face"][:, 0]
             points[part] = _to_image(outputs["points"][:, :, :2], transforms[part])
         return Meshes(logits, points)

@@ -21,7 +21,8 @@ unless the detector has no landmarks."""
 MAX_TURNED = 24
 """Faces in one image for which other turns are tried, the largest ones."""
 MIN_SIDE = 24.0
-"""Longer side in pixels below which the mesh sees nothing in a face."""
+"""Longer side in pixels below which the mesh is not asked: it sees less and less in such faces, and
+none should be lost by it."""
 CLEAR = 10.0
 """Logit from which a face counts as upright without trying other turns."""
 MIN_GAIN = 5.0

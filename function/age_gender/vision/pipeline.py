@@ -12,15 +12,14 @@ from age_gender.limits.cpus import CpuShares
 from age_gender.vision.attributes import AttributeEstimator, Attributes
 from age_gender.vision.detectors.base import Detections, Detector
 from age_gender.vision.detectors.registry import DETECTORS, DetectorName
-from age_gender.vision.face import Face, FaceAttributes
+from age_gender.vision.face import Face, FaceAttributes, Reason
 from age_gender.vision.geometry import Image, chip_transforms, clip_boxes, warp_chips
-from age_gender.vision.model_spec import Reliability
 from age_gender.vision.quality import Quality, assess
+from age_gender.vision.reliability import assess_reliability
 from age_gender.vision.render import render_jpeg
 from age_gender.vision.verification import (
     CANDIDATE_SCORE,
     TURNED_CONFIDENCE,
-    TURNED_IMAGES,
     Faces,
     FaceVerifier,
     detect_turned,
@@ -91,6 +90,7 @@ class Result:
         stages: milliseconds by stage.
         confidence: the threshold used.
         models: what made it.
+        smallest_face: side of the smallest face that was looked for, pixels.
     """
 
     size: tuple[int, int]
@@ -99,6 +99,7 @@ class Result:
     stages: Mapping[str, float]
     confidence: float
     models: ModelNames
+    smallest_face: int
 
     @property
     def inference_ms(self) -> float:
@@ -167,10 +168,13 @@ class Pipeline:
                         in_view.boxes, in_view.landmarks, chip.scale, chip.size
                     )
                     chips = warp_chips(view.image, transforms, chip.size)
-                    qualities = assess(wanted.boxes, wanted.landmarks, chips)
+                    qualities = assess(wanted.boxes, wanted.landmarks, chips, view.size)
                 with watch.stage("attributes"):
                     estimates = estimator.estimate(chips)
-                attributes = _face_attributes(estimates, qualities, estimator.spec.reliability)
+                    against = assess_reliability(
+                        estimates, qualities, wanted.scores, estimator.spec.reliability
+                    )
+                attributes = _face_attributes(estimates, *against)
             faces = _faces(wanted, attributes, view.size)
 
             jpeg = None
@@ -197,6 +201,7 @@ class Pipeline:
                 attributes=None if estimator is None else estimator.spec.label,
                 engine=self._engine,
             ),
+            _smallest_face(detector, view.size, options.min_face),
         )
 
     def _find_faces(
@@ -210,7 +215,7 @@ class Pipeline:
         upright = self._verified(view.image, detected, options, watch)
         if len(upright.confident(options.confidence)):
             return upright
-        for turn in TURNED_IMAGES:
+        for turn in DETECTORS[options.face_detector].turns:
             with watch.stage("detect"):
                 detected = detect_turned(
                     *(detector, options.face_detector, view.image, turn),
@@ -241,6 +246,10 @@ def _first_reduction(source: ImageSource, detector: Detector, options: Options) 
     return source.max_reduction(scale, may_redecode=options.get_attributes)
 
 
+def _smallest_face(detector: Detector, size: tuple[int, int], min_face: int | None) -> int:
+    return round(detector.min_detectable / detector.scale_for(*size, min_face))
+
+
 def _first(detections: Detections, count: int) -> Detections:
     return detections[np.arange(min(len(detections), count))]
 
@@ -264,13 +273,16 @@ def _whole_pixels(boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[
 
 
 def _face_attributes(
-    estimates: Attributes, qualities: Sequence[Quality], reliability: Reliability
+    estimates: Attributes,
+    qualities: Sequence[Quality],
+    reasons: Sequence[tuple[Reason, ...]],
 ) -> list[FaceAttributes]:
     rows = zip(
         estimates.ages.tolist(),
         estimates.intervals.tolist(),
         estimates.male.tolist(),
         qualities,
+        reasons,
         strict=True,
     )
     return [
@@ -280,9 +292,9 @@ def _face_attributes(
             gender="M" if male >= 0.5 else "F",
             gender_probability=max(male, 1 - male),
             quality=quality,
-            reliable=reliability.holds(quality),
+            reasons=against,
         )
-        for age, (low, high), male, quality in rows
+        for age, (low, high), male, quality, against in rows
     ]
 
 

@@ -16,8 +16,6 @@ CANDIDATE_SCORE = 0.3
 TURNED_CONFIDENCE = 0.9
 """Confidence from which a face in an image turned as a whole counts: these are three more chances
 to be wrong, and the mesh sees a true face of that size well."""
-TURNED_IMAGES = (2, 1, 3)
-"""Clockwise quarter turns of the whole image that are tried where it shows no face as it is."""
 
 
 @dataclass(frozen=True)
