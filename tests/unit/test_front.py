@@ -22,6 +22,7 @@ from age_gender.edge.problems import Problem
 from age_gender.limits.admission import Budget
 
 TIMEOUT = 30.0
+THREADS = 4
 MAX_BODY = 1 << 20
 MAX_HELD = 2 << 20
 
@@ -53,7 +54,7 @@ class Front:
             self._application,
             policy,
             [self.listener],
-            threads=4,
+            threads=THREADS,
             alive=lambda: not self.stopped.is_set(),
         )
         self.thread = threading.Thread(target=self.loop.run, args=(5.0,), daemon=True)
@@ -479,6 +480,7 @@ class TestConnections:
             assert working.wait(TIMEOUT)
             sending = stack.enter_context(front.client())
             sending.sendall(post(3, CLOSE) + b"a")
+            until(lambda: bool(front.loop._phases[connection.Phase.BODY]))
             for _ in range(60):
                 stack.enter_context(front.client())
             assert front.ask(get("/", CLOSE)) == (200, b"hello")
@@ -521,6 +523,29 @@ class TestConnections:
         gone.set()
         until(lambda: len(seen) >= 2)
         assert seen[0]
+
+    @pytest.mark.defends("overload")
+    def test_requests_beyond_the_threads_are_refused(self, front: Front) -> None:
+        """Others, which do not wait, have threads of their own."""
+        finish = threading.Event()
+
+        def work(environ: Environ) -> None:
+            if environ["REQUEST_METHOD"] == "POST":
+                assert finish.wait(TIMEOUT)
+
+        front.work = work
+        with ExitStack() as stack:
+            working = [stack.enter_context(front.client()) for _ in range(THREADS)]
+            for made in working:
+                made.sendall(post(1, CLOSE) + b"a")
+            until(lambda: len(front.environs) == THREADS)
+            with front.client() as made:
+                made.sendall(post(1) + b"a" + get("/", CLOSE))
+                answers = everything(made)
+            assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"429", b"200"]
+            finish.set()
+            assert [parts(everything(made))[0] for made in working] == [200] * THREADS
+        until(lambda: front.held() == 0)
 
     @pytest.mark.defends("wrong-passwords")
     def test_delayed_refusals_hold_up_nobody(

@@ -80,7 +80,7 @@ class Server(Protocol):
         """Note a change of phase, or of the events that are wanted."""
 
     def work(self, connection: "Connection", environ: Environ, *, heavy: bool) -> None:
-        """Have a thread call the application."""
+        """Have a thread call the application, or refuse the request if none is free."""
 
     def soon(self, connection: "Connection", callback: Callable[[], None]) -> None:
         """Call back before the next events are handled."""

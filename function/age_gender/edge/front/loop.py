@@ -33,7 +33,7 @@ TICK_SECONDS = 0.1
 WAIT_SECONDS = 1.0
 """Time that a body waits for bytes before the largest is dropped."""
 ACCEPT_PAUSE_SECONDS = 0.1
-MAX_ACCEPTED = 64
+MAX_ACCEPTED = 16
 """Connections accepted before others have their turn."""
 LAST_REQUEST_SECONDS = 1.0
 """Time for an idle client to send a request when the server is stopping."""
@@ -69,7 +69,7 @@ class Loop:
             application: WSGI; called by several threads.
             policy: see `Policy`.
             listeners: bound and listening.
-            threads: for requests that may wait.
+            threads: for requests that may wait; further ones are refused.
             alive: called at least once a second; False stops the loop gracefully.
         """
         self.policy = policy
@@ -78,7 +78,9 @@ class Loop:
         self._application = application
         self._alive = alive
         self._listeners = list(listeners)
+        self._threads = threads
         self._heavy = ThreadPoolExecutor(threads, "heavy")
+        self._in_heavy: set[Connection] = set()
         self._light = ThreadPoolExecutor(LIGHT_THREADS, "light")
         self._selector = selectors.DefaultSelector()
         self._phases: dict[Phase, dict[Connection, None]] = {phase: {} for phase in Phase}
@@ -135,13 +137,16 @@ class Loop:
         for _ in range(len(self._soon)):
             connection, callback = self._soon.popleft()
             self._guarded(connection, callback)
+        others = []
         for key, mask in events:
             if not isinstance(key.data, Connection):
-                key.data()
+                others.append(key.data)
             elif mask & selectors.EVENT_WRITE:
                 self._guarded(key.data, key.data.on_writable)
             else:
                 self._guarded(key.data, key.data.on_readable)
+        for callback in others:  # last: new connections may have old ones dropped
+            callback()
         if self.now >= self._next_tick:
             self._next_tick = self.now + TICK_SECONDS
             self._enforce_limits()
@@ -202,6 +207,7 @@ class Loop:
                 return
             connection = Connection(accepted, client[:2], listener.getsockname()[:2], self)
             self.update(connection, Phase.IDLE)
+            self._guarded(connection, connection.on_readable)  # its request may be here already
 
     def _drop_one(self) -> bool:
         connection = self._droppable()
@@ -238,8 +244,15 @@ class Loop:
 
     def work(self, connection: Connection, environ: Environ, *, heavy: bool) -> None:
         """See `connection.Server`."""
-        pool = self._heavy if heavy else self._light
-        pool.submit(self._call, connection, environ)
+        if not heavy:
+            self._light.submit(self._call, connection, environ)
+        elif len(self._in_heavy) < self._threads:
+            self._in_heavy.add(connection)
+            self._heavy.submit(self._call, connection, environ)
+        else:  # it would wait without anyone limiting for how long
+            detail = "the service is at capacity: try again soon"
+            busy = Problem("busy", detail, headers={"Retry-After": "1"})
+            connection.refuse(busy, keep_alive=True)
 
     def soon(self, connection: Connection, callback: Callable[[], None]) -> None:
         """See `connection.Server`."""
@@ -278,6 +291,7 @@ class Loop:
         with suppress(queue.Empty):
             while True:
                 connection, answer = self._answers.get_nowait()
+                self._in_heavy.discard(connection)
                 self._guarded(connection, partial(connection.on_answer, answer))
 
     def _call(self, connection: Connection, environ: Environ) -> None:

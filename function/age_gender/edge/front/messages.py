@@ -18,7 +18,7 @@ MAX_HEAD_BYTES = 32 * 1024
 """First line and headers together."""
 
 FORWARDED = frozenset({"SCRIPT_NAME", "PATH_INFO"})
-"""Headers by which a proxy could move the application; nobody is trusted to."""
+"""Headers by which a proxy could move the application; no one is trusted to."""
 
 Address = tuple[str, int]
 WsgiApplication = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
