@@ -56,6 +56,8 @@ MAX_TARGET_COVERAGE = 0.92
 """Highest target to reach it; above, intervals grow to decades for the sake of few faces."""
 MIN_BAND_FACES = 30
 """Faces that a band needs for margins of its own."""
+OLDER_AGES = (3, 10, 15, 18, 20, 21, 25, 30, 40, 50, 60, 70, 80)
+"""Ages for which the probability of being at least that old is fitted, where labels allow it."""
 MIN_EXACT = 0.25
 """Share of exact ages from which the margins are fitted on them alone."""
 MAX_ROUNDS = 60
@@ -103,6 +105,43 @@ def trained_on(labels: Labels, name: str) -> NDArray[np.bool_]:
 
 def _argmin(loss: Callable[[float], float]) -> float:
     return float(TEMPERATURES[int(np.argmin([loss(t) for t in TEMPERATURES]))])
+
+
+def fit_older(
+    older: Float, labels: Labels
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
+    """Fit slope and shift of the logit of being at least N years old (Platt 1999), age by age.
+
+    Args:
+        older: ``[N, 101]``, as `attributes.Attributes.older`, not calibrated.
+        labels: of the same faces. Where ranges lie across an age, only exact ages are used: the
+            other ranges alone are the easy faces.
+
+    Returns:
+        Ages with enough faces on both sides, slopes, shifts.
+    """
+    fitted = []
+    for age in OLDER_AGES:
+        across = (labels.low < age) & (labels.high >= age)
+        known = labels.exact if across.any() else np.ones(len(labels), bool)
+        truth = (labels.low >= age)[known].astype(np.float64)
+        if min(truth.sum(), len(truth) - truth.sum()) >= MIN_BAND_FACES:
+            p = np.clip(older[known, age].astype(np.float64), 1e-6, 1 - 1e-6)
+            fitted.append((float(age), *_logistic(np.log(p / (1 - p)), truth)))
+    ages, slopes, shifts = zip(*fitted, strict=True) if fitted else ((), (), ())
+    return ages, slopes, shifts
+
+
+def _logistic(logit: Float, truth: Float) -> tuple[float, float]:
+    """Slope and shift of the most likely logistic curve, by Newton's method, drawn towards 1, 0."""
+    features = np.stack([logit, np.ones_like(logit)], axis=1)
+    weights = np.array([1.0, 0.0])
+    for _ in range(30):
+        p = 1 / (1 + np.exp(-np.clip(features @ weights, -30, 30)))
+        gradient = features.T @ (p - truth) + (weights - [1.0, 0.0])
+        curvature = (features * (p * (1 - p))[:, None]).T @ features + np.eye(2)
+        weights = weights - np.linalg.solve(curvature, gradient)
+    return round(max(float(weights[0]), 0.1), 3), round(float(weights[1]), 3)
 
 
 def conformal_margin(low: Float, high: Float, ages: Float, coverage: float) -> float:
@@ -199,8 +238,12 @@ def fit(observed: Observations, labels: Labels, spec: ModelSpec) -> Calibration:
     if mostly_drawn:  # ages drawn from the model cannot justify narrower intervals
         margin = max(margin, 0.0)
         banded = [(max(below, 0.0), max(above, 0.0)) for below, above in banded]
+    older_ages, slopes, shifts = fit_older(predicted.older, labels)
     return bare.model_copy(
         update={
+            "older_ages": older_ages,
+            "older_slopes": slopes,
+            "older_shifts": shifts,
             "interval_margin": round(margin, 3),
             "interval_edges": tuple(float(edge) for edge in AGE_EDGES),
             "interval_margins": tuple(banded),

@@ -15,7 +15,7 @@ from age_gender.vision.attributes import Attributes
 from training.data import AGE_BANDS, Labels, age_band
 from training.metrics import mean_interval, share_interval
 
-OVER_AGES = (18, 25, 60)
+OVER_AGES = (18, 20, 25, 60)
 OVER_LIMITS = (0.5, 0.9, 0.99)
 """Probabilities from which someone would be taken for that old."""
 SIZE_EDGES = (12, 16, 24, 32, 48, 64)
@@ -120,11 +120,13 @@ def over_age(predicted: Attributes, labels: Labels) -> dict[str, Metrics]:
         For each of `OVER_AGES`, by whether the face is taken for that old from `OVER_LIMITS` on:
         ``younger_passed`` and ``older_refused`` are shares with confidence intervals; their groups
         of age (years from the threshold) and of gender and race too. ``predicted`` and ``share``
-        are the mean probability and what is true.
+        are the mean probability and what is true. Where ranges lie across an age, only exact ages
+        count: the other ranges alone are the easy faces.
     """
     result: dict[str, Metrics] = {}
     for age in OVER_AGES:
-        known = (labels.low >= age) | (labels.high < age)
+        across = (labels.low < age) & (labels.high >= age)
+        known = labels.exact if across.any() else np.ones(len(labels), bool)
         truth, older = labels[known], labels.low[known] >= age
         probability = predicted.older[known, age]
         if not len(truth):

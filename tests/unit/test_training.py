@@ -523,6 +523,20 @@ def test_errors_of_over_age_are_counted_by_threshold_and_limit() -> None:
     assert table["by_group"]["M"]["wrong"][0] == 0.5
 
 
+def test_older_is_calibrated_age_by_age() -> None:
+    from training.calibrate import fit_older
+
+    rng = np.random.default_rng(0)
+    ages = rng.integers(0, 90, 6000)
+    logit = (ages[:, None] - np.arange(101)) / 2 - 1  # too certain and too low
+    labels = make_labels(ages + np.rint(rng.logistic(0, 4, 6000)).astype(int).clip(-5, 5))
+    fitted_ages, slopes, _ = fit_older(1 / (1 + np.exp(-logit)), labels)
+    assert 18 in fitted_ages
+    assert all(slope < 1 for slope in slopes)
+    ranged = make_labels([10] * 100 + [20] * 100, high=[19] * 100 + [29] * 100)
+    assert fit_older(np.full((200, 101), 0.5), ranged)[0] == (20.0,)
+
+
 def test_a_range_across_the_threshold_proves_nothing() -> None:
     predicted = calibrate(np.full((1, 101), 0.01, np.float32), np.array([0.5]), make_spec())
     assert "18" not in over_age(predicted, make_labels([10], high=[19]))

@@ -156,7 +156,7 @@ def test_restored_normalisation_changes_nothing_and_folds_away(committed: files.
     again = net.layers()
     assert again.keys() == committed.keys()
     for name, array in committed.items():
-        assert again[name] == pytest.approx(array, abs=2e-3)
+        np.testing.assert_allclose(again[name], array, atol=2e-3)
 
 
 def test_the_network_is_the_one_that_is_served(committed: files.Weights) -> None:
@@ -268,7 +268,7 @@ def test_a_run_that_was_stopped_gives_the_same_weights(
     monkeypatch.setattr(train._State, "advance", advance)
     resumed = files.load(small_run(tmp_path / "parts", committed, data).train())
     for name, array in whole.items():
-        assert resumed[name] == pytest.approx(array, abs=1e-3), name
+        np.testing.assert_allclose(resumed[name], array, atol=1e-3, err_msg=name)
 
 
 def test_missing_weights_are_replaced_and_said(

@@ -94,16 +94,25 @@ def calibrate(distributions: Float, male: Float, spec: ModelSpec) -> Attributes:
         np.maximum(intervals, 0).astype(np.float32),
         (1 / (1 + np.exp(-logit))).astype(np.float32),
         spread.astype(np.float32),
-        _older(tempered, years),
+        _older(tempered, years, calibration),
     )
 
 
-def _older(distributions: Float, years: Float) -> Float:
+def _older(distributions: Float, years: Float, calibration: Calibration) -> Float:
     """Probability of being at least 0 to `MAX_AGE` years old; float32 ``[N, MAX_AGE + 1]``."""
     tails = np.cumsum(distributions[:, ::-1], axis=1)[:, ::-1]
     after = np.append(np.clip(tails, 0, 1), np.zeros((len(tails), 1)), axis=1)
     # The first of the model's ages that is not below each number of years.
-    return after[:, np.searchsorted(years, np.arange(MAX_AGE + 1))].astype(np.float32)
+    asked = np.arange(MAX_AGE + 1)
+    older = after[:, np.searchsorted(years, asked)]
+    if calibration.older_ages:
+        knots = calibration.older_ages
+        slopes = np.interp(asked, knots, calibration.older_slopes)
+        shifts = np.interp(asked, knots, calibration.older_shifts)
+        p = np.clip(older, 1e-6, 1 - 1e-6)
+        older = 1 / (1 + np.exp(-(slopes * np.log(p / (1 - p)) + shifts)))
+        older = np.minimum.accumulate(older, axis=1)  # no older age is likelier
+    return older.astype(np.float32)
 
 
 def _margins(ages: Float, calibration: Calibration) -> tuple[Float, Float]:

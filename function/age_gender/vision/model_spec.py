@@ -60,6 +60,10 @@ class Calibration(_Part):
         interval_edges: predicted ages that separate the bands of ``interval_margins``, ascending.
         interval_margins: years by which the interval is widened below and above, for each band;
             one more than ``interval_edges``. They replace ``interval_margin``.
+        older_ages: ages, ascending, for which the probability of being at least that old was
+            fitted; in between, slopes and shifts are interpolated.
+        older_slopes: factor of that probability's logit, for each.
+        older_shifts: added to that logit, for each.
     """
 
     age_temperature: Positive = 1.0
@@ -68,6 +72,16 @@ class Calibration(_Part):
     interval_margin: float = 0.0
     interval_edges: tuple[float, ...] = ()
     interval_margins: tuple[tuple[float, float], ...] = ()
+
+    older_ages: tuple[float, ...] = ()
+    older_slopes: tuple[Positive, ...] = ()
+    older_shifts: tuple[float, ...] = ()
+
+    @model_validator(mode="after")
+    def _a_slope_and_a_shift_for_each_age(self) -> Self:
+        if not len(self.older_ages) == len(self.older_slopes) == len(self.older_shifts):
+            raise ValueError("older_ages, older_slopes and older_shifts must be equally many")
+        return self
 
     @model_validator(mode="after")
     def _a_margin_for_each_band(self) -> Self:
