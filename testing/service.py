@@ -28,6 +28,9 @@ def free_port() -> int:
 class Service:
     """functions-framework with gunicorn in its own process, on the loopback."""
 
+    root = ROOT
+    """The checkout whose code is served."""
+
     def __init__(self, log: Path, target: str = "predict", **environment: str):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -40,7 +43,7 @@ class Service:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 self.command(),
-                cwd=ROOT / "function",
+                cwd=self.root / "function",
                 env={**os.environ, **self._environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,

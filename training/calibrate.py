@@ -279,7 +279,8 @@ def cross_fitted(
         np.where(second, for_second.ages, for_first.ages),
         np.where(second[:, None], for_second.intervals, for_first.intervals),
         np.where(second, for_second.male, for_first.male),
-        older=np.where(second[:, None], for_second.older, for_first.older),
+        np.where(second, for_second.spread, for_first.spread),
+        np.where(second[:, None], for_second.older, for_first.older),
     )
 
 

@@ -11,7 +11,6 @@ calibrated yet, see `training.calibrate`.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import re
 import shutil
@@ -20,6 +19,7 @@ from pathlib import Path
 from age_gender.vision.model_spec import Ages, Chip, ModelSpec
 from modelbuild.build import build_all
 from modelbuild.catalogue import CATALOGUE, OWN
+from modelbuild.fetch import sha256
 from training.recipes import load_recipe
 
 
@@ -39,7 +39,7 @@ def publish(weights: Path, spec: ModelSpec, models_dir: Path, own: Path = OWN) -
     committed.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(weights, committed)
     write_spec(spec, models_dir)
-    return hashlib.sha256(committed.read_bytes()).hexdigest()
+    return sha256(committed)
 
 
 def write_spec(spec: ModelSpec, models_dir: Path) -> None:
@@ -51,7 +51,7 @@ def write_spec(spec: ModelSpec, models_dir: Path) -> None:
 
 
 def pinned(
-    catalogue: str, name: str, version: str, licence: str, sha256: str, chip_size: int
+    catalogue: str, name: str, version: str, licence: str, digest: str, chip_size: int
 ) -> str:
     """Return the text of ``models.toml`` with the table ``own.NAME`` replaced or appended.
 
@@ -60,12 +60,12 @@ def pinned(
         name: of the model.
         version: of the model.
         licence: of its weights.
-        sha256: of its committed weights.
+        digest: SHA-256 of its committed weights.
         chip_size: side of its chips, pixels.
     """
     table = (
         f'[own.{name}]\nversion = "{version}"\nlicence = {json.dumps(licence)}\n'
-        f'sha256 = "{sha256}"\n'
+        f'sha256 = "{digest}"\n'
         f"revision = 1\nchip_size = {chip_size}\n"
     )
     pattern = re.compile(rf"^\[own\.{re.escape(name)}\]\n(?:[^\[\n].*\n)*", re.MULTILINE)
@@ -89,9 +89,9 @@ def main() -> None:
         chip=Chip(size=recipe.size, scale=recipe.scale),
         ages=Ages(first=0.0, step=1.0),
     )
-    sha256 = publish(args.weights, spec, args.models)
+    digest = publish(args.weights, spec, args.models)
     catalogue = CATALOGUE.read_text(encoding="utf-8")
-    text = pinned(catalogue, args.name, recipe.version, recipe.licence, sha256, recipe.size)
+    text = pinned(catalogue, args.name, recipe.version, recipe.licence, digest, recipe.size)
     CATALOGUE.write_text(text, encoding="utf-8")
     build_all(args.models, only=[args.name])
 

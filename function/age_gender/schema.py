@@ -1,14 +1,13 @@
 """The shape of requests and responses."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-from pydantic_core import PydanticUseDefault
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from age_gender import __version__
 from age_gender.vision.attributes import MAX_AGE
 from age_gender.vision.detectors.registry import DETECTORS, DetectorName
-from age_gender.vision.face import Face, FaceAttributes
+from age_gender.vision.face import Face, FaceAttributes, Reason
 from age_gender.vision.pipeline import Options, Result
 
 _DEFAULT_MIN_FACES = " or ".join(
@@ -38,14 +37,17 @@ class PredictRequest(BaseModel):
         },
     )
 
-    confidence: Fraction = Field(0.5, description="Minimum score of a returned face.")
+    confidence: Fraction = Field(
+        0.5, description="Minimum probability that a returned box is a human face."
+    )
     nms: Fraction = Field(
         0.5, description="IoU above which the worse of two overlapping boxes is dropped."
     )
     draw: bool = Field(True, description="Draw boxes and labels on the returned image.")
     face_detector: DetectorName = Field(
         "fast",
-        description=" ".join(f"`{name}`: {info.summary}." for name, info in DETECTORS.items()),
+        description=" ".join(f"`{name}`: {info.summary}." for name, info in DETECTORS.items())
+        + " The service's settings may name another default.",
     )
     get_attributes: bool = Field(True, description="Estimate age and gender of each face.")
     return_image: bool = Field(True, description="Return the picture as base64 JPEG.")
@@ -73,7 +75,7 @@ class PredictRequest(BaseModel):
         ge=1,
         le=100_000,
         description="Side of the smallest face wanted, in pixels of the picture; larger is "
-        f"faster. By default {_DEFAULT_MIN_FACES}, more on very large pictures.",
+        f"faster. By default {_DEFAULT_MIN_FACES}, more on large pictures: see `smallest_face`.",
         examples=[32],
     )
 
@@ -100,12 +102,18 @@ class PredictRequest(BaseModel):
     def _each_once(cls, ages: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(sorted(set(ages)))
 
-    @field_validator("*", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _null_is_the_default(cls, value: Any) -> Any:
-        if value is None:
-            raise PydanticUseDefault
-        return value
+    def _null_is_the_default(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {name: value for name, value in values.items() if value is not None}
+
+    def with_default_detector(self, name: DetectorName) -> Self:
+        """Use the detector ``name`` if the request does not say which."""
+        if "face_detector" in self.model_fields_set:
+            return self
+        return self.model_copy(update={"face_detector": name})
 
     @property
     def options(self) -> Options:
@@ -124,7 +132,38 @@ class QualityBody(BaseModel):
         description="0 frontal, ±1 profile; null without landmarks.", examples=[0.04]
     )
     roll: float | None = Field(
-        description="Degrees, clockwise; null without landmarks.", examples=[0.6]
+        description="Degrees, clockwise, ±180 upside down; null without landmarks.", examples=[0.6]
+    )
+    sharpness_along: float = Field(
+        description="Detail in the direction of the strongest blur, 0 to about 1; a moving face "
+        "has much less than across it.",
+        examples=[0.212],
+    )
+    sharpness_across: float = Field(
+        description="Detail in the direction of the weakest blur.", examples=[0.236]
+    )
+    brightness: float = Field(description="Median grey value, 0 to 1.", examples=[0.53])
+    contrast: float = Field(
+        description="Between the 5 % and 95 % quantiles of the grey values, 0 to 1.",
+        examples=[0.61],
+    )
+    burnt_out: float = Field(description="Share of white pixels, 0 to 1.", examples=[0.0])
+    black: float = Field(description="Share of black pixels, 0 to 1.", examples=[0.02])
+    noise: float = Field(description="Standard deviation of the noise, 0 to 1.", examples=[0.004])
+    yaw_degrees: float | None = Field(
+        description="Degrees from frontal to the right of the picture, good to about ten; null "
+        "without landmarks.",
+        examples=[2.1],
+    )
+    pitch_degrees: float | None = Field(
+        description="Degrees from level upwards, likewise.", examples=[-3.4]
+    )
+    outside: float = Field(
+        description="Estimated share of the face outside the picture, 0 to 1.", examples=[0.0]
+    )
+    covered: float | None = Field(
+        description="Probability that mouth or eyes are covered; null if the model cannot tell.",
+        examples=[0.01],
     )
 
 
@@ -135,9 +174,11 @@ class FaceDetails(BaseModel):
         description="x1, y1, x2, y2 in whole pixels of the upright picture, clipped to it.",
         examples=[[177, 60, 271, 181]],
     )
-    confidence: float = Field(description="The detector's score, 0 to 1.", examples=[0.9999])
+    confidence: float = Field(
+        description="Probability that this is a human face, 0 to 1.", examples=[0.9999]
+    )
     landmarks: list[tuple[float, float]] | None = Field(
-        description="Eyes, nose tip, mouth corners, left to right; null from `fast`.",
+        description="Eyes, nose tip, mouth corners; left before right in an upright view.",
         examples=[[[202.7, 102.9], [245.9, 103.2], [224.9, 127.6], [203.4, 139.9], [246.0, 140.4]]],
     )
     age: float | None = Field(None, description="Apparent age in years.", examples=[32.6])
@@ -155,8 +196,13 @@ class FaceDetails(BaseModel):
     quality: QualityBody | None = Field(None, description="How clearly the picture shows the face.")
     reliable: bool | None = Field(
         None,
-        description="False if the face is too small, blurred or turned for a reliable estimate.",
+        description="Whether nothing speaks against relying on age and gender.",
         examples=[True],
+    )
+    reasons: list[Reason] | None = Field(
+        None,
+        description="What speaks against it; empty if `reliable`.",
+        examples=[[]],
     )
     over: dict[str, float] | None = Field(
         None,
@@ -193,6 +239,10 @@ class PredictResponse(BaseModel):
     image_size: tuple[int, int] = Field(
         description="Width and height of the upright picture.", examples=[[512, 512]]
     )
+    smallest_face: int = Field(
+        description="Side of the smallest face that was looked for, pixels of the picture.",
+        examples=[16],
+    )
     inference_time: float = Field(
         description="Milliseconds to detect the faces and estimate their attributes.",
         examples=[28.87],
@@ -216,6 +266,7 @@ def response_body(result: Result) -> dict[str, Any]:
         "confidence": result.confidence,
         "faces": [_row(face) for face in result.faces],
         "image_size": list(result.size),
+        "smallest_face": result.smallest_face,
         "inference_time": round(result.inference_ms, 2),
         "details": [_details(face) for face in result.faces],
         "model": {
@@ -254,11 +305,27 @@ def _attributes(attributes: FaceAttributes) -> dict[str, Any]:
         "quality": {
             "size": round(quality.size, 1),
             "sharpness": round(quality.sharpness, 3),
-            "yaw": None if quality.yaw is None else round(quality.yaw, 2),
-            "roll": None if quality.roll is None else round(quality.roll, 1),
+            "yaw": _rounded(quality.yaw, 2),
+            "roll": _rounded(quality.roll, 1),
+            "sharpness_along": round(quality.sharpness_along, 3),
+            "sharpness_across": round(quality.sharpness_across, 3),
+            "brightness": round(quality.brightness, 2),
+            "contrast": round(quality.contrast, 2),
+            "burnt_out": round(quality.burnt_out, 3),
+            "black": round(quality.black, 3),
+            "noise": round(quality.noise, 4),
+            "yaw_degrees": _rounded(quality.yaw_degrees, 1),
+            "pitch_degrees": _rounded(quality.pitch_degrees, 1),
+            "outside": round(quality.outside, 2),
+            "covered": _rounded(quality.covered, 3),
         },
         "reliable": attributes.reliable,
+        "reasons": list(attributes.reasons),
     }
     if attributes.over:
         body["over"] = {str(age): round(p, 4) for age, p in attributes.over.items()}
     return body
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

@@ -23,8 +23,8 @@ import requests
 from PIL import Image
 
 from age_gender.edge import server
-from testing import photos
-from testing.service import AUTHORIZATION, ROOT, Service
+from testing import attacks, photos
+from testing.service import AUTHORIZATION, ROOT, Service, free_port
 
 TIMEOUT = 100
 """Seconds until a test fails."""
@@ -108,6 +108,7 @@ class TestInvalidRequests:
             made.shutdown(socket.SHUT_WR)
             answer = receive_all(made)
         assert b"Traceback" not in answer
+        assert not answer or b"application/problem+json" in answer
         assert not answer or status(answer) in {400, 401, 411, 414, 431, 501, 505}
         assert service.get("/health").status_code == 200
 
@@ -175,6 +176,76 @@ class TestBodies:
             assert service.get("/health").status_code == 200
 
 
+class TestOneClient:
+    """Cannot take the service from the others."""
+
+    @pytest.mark.defends(
+        "idle-connections", "slow-headers", "unauthorized-body", "unread-response", "held-bodies"
+    )
+    @pytest.mark.parametrize("attack", attacks.ATTACKS)
+    def test_others_are_served(self, service: Service, portrait: bytes, attack: str) -> None:
+        service.predict(portrait)
+        with attacks.running(attack, service.port, seconds=60):
+            time.sleep(2)  # until it has connected
+            for _ in range(3):
+                start = time.monotonic()
+                assert requests.get(f"{service.url}/health", timeout=TIMEOUT).status_code == 200
+                assert time.monotonic() - start < 2
+                answer = service.post(data=portrait, headers={"Content-Type": "image/jpeg"})
+                assert answer.status_code == 200
+                time.sleep(0.3)
+
+    @pytest.mark.defends("unauthorized-body")
+    def test_a_body_without_credentials_is_not_taken(self, service: Service) -> None:
+        chunk = b"10000\r\n" + bytes(1 << 16) + b"\r\n"
+        request = head(None, Authorization="Basic bm86bm8=", Transfer_Encoding="chunked")
+        sent = 0
+        with connection(service) as made:
+            made.sendall(request)
+            with suppress(OSError):
+                while sent < 20 << 20:
+                    sent += made.send(chunk)
+        assert sent < 8 << 20  # most of it in the buffers of the connection
+
+    @pytest.mark.defends("unauthorized-body")
+    def test_expect_continue_is_not_answered_without_credentials(self, service: Service) -> None:
+        for authorization, expected in ((AUTHORIZATION, b"100"), ("Basic bm86bm8=", b"401")):
+            with connection(service) as made:
+                made.sendall(head(10, Authorization=authorization, Expect="100-continue"))
+                assert made.recv(1000).split(b" ")[1] == expected
+
+    @pytest.mark.defends("wrong-passwords")
+    def test_wrong_passwords(self, tmp_path: Path, portrait: bytes) -> None:
+        """Are logged in few lines, and answered later than right ones."""
+        with Service(tmp_path / "log") as service, ThreadPoolExecutor(8) as pool:
+            service.predict(portrait)
+
+            def guess(number: int) -> tuple[int, float]:
+                start = time.monotonic()
+                answer = service.post(data=portrait, auth=("sugar", f"wrong-{number}"))
+                return answer.status_code, time.monotonic() - start
+
+            guesses = pool.map(guess, range(40))
+            assert (
+                service.post(data=portrait, headers={"Content-Type": "image/jpeg"}).status_code
+                == 200
+            )
+            found = list(guesses)
+        assert {status for status, _ in found} == {401}
+        assert sum(seconds > 0.9 for _, seconds in found) > 20
+        lines = [
+            line for line in lines_of(tmp_path / "log") if line["message"] == "wrong passwords"
+        ]
+        assert 1 <= len(lines) < 10
+        assert "wrong-" not in (tmp_path / "log").read_text()
+
+    @pytest.mark.defends("forwarded-header")
+    def test_header_that_moves_the_application(self, service: Service) -> None:
+        answer = service.get("/health", headers={"SCRIPT_NAME": "/x"})
+        assert (answer.status_code, answer.json()["code"]) == (400, "malformed-request")
+        assert answer.headers["Content-Type"] == "application/problem+json"
+
+
 class TestSlowClients:
     @pytest.mark.defends("slow-headers")
     def test_do_not_occupy_the_threads(self, tmp_path: Path) -> None:
@@ -207,9 +278,9 @@ class TestSlowClients:
     @pytest.mark.defends("unread-response")
     def test_that_never_read_their_answer_are_cut_off(self, service: Service) -> None:
         noise = np.random.default_rng(0).integers(0, 256, (2500, 2500, 3), np.uint8)
-        picture = photos.encoded(noise)
+        data = photos.encoded(noise)
         path = b"/predict?get_attributes=false&draw=false&min_face=2000 "
-        request = head(len(picture), Connection="close").replace(b"/predict ", path) + picture
+        request = head(len(data), Connection="close").replace(b"/predict ", path) + data
         with socket.socket() as made:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             made.settimeout(TIMEOUT)
@@ -300,6 +371,24 @@ class TestShutdown:
 
 
 class TestFaults:
+    def test_a_busy_port_is_one_line(self) -> None:
+        with socket.create_server(("127.0.0.1", port := free_port())):
+            service = Service(Path())
+            service.port = port
+            done = subprocess.run(
+                service.command(),
+                cwd=ROOT / "function",
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT,
+            )
+        assert done.returncode == 1
+        lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+        assert lines == [
+            f"cannot start: port {port} of 127.0.0.1: address already in use; "
+            "choose another with --port or PORT"
+        ]
+
     @pytest.mark.defends("decoder-crash")
     def test_a_worker_that_dies_is_replaced(self, tmp_path: Path, portrait: bytes) -> None:
         """As if a decoder had crashed."""
@@ -323,6 +412,8 @@ class TestFaults:
         models = tmp_path / "models"
         source = ROOT / "function" / "age_gender" / "models"
         shutil.copytree(source / "specs", models / "specs")
+        for name in ("retinaface.tflite", "agn-v2.tflite", "facemesh.tflite"):
+            (models / name).touch()
         with Service(tmp_path / "log", MODELS_DIR=str(models)) as service:
             worker = psutil.Process(service.process.pid).children()[0]
             for size in (0, 100, 1_000_000):

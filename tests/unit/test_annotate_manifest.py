@@ -25,7 +25,8 @@ ATTRIBUTES = {
     "age_interval": [20.0, 40.0],
     "gender": "F",
     "gender_probability": 0.8,
-    "reliable": True,
+    "reliable": False,
+    "reasons": ["blurred", "gender-uncertain"],
     "quality": {"size": 50.0},
 }
 RESPONSE = {
@@ -40,7 +41,7 @@ RESPONSE = {
 def test_a_row_is_flat_but_for_the_faces() -> None:
     body = results.annotated("in", STORED, RESPONSE, NAMES.jpeg)
     row = manifest.row_of(Outcome("annotated", NAMES, body))
-    assert json.loads(manifest.line_of(row)) == row
+    assert json.loads(results.encoded(row)) == row
     faces = row.pop("faces")
     assert row == {
         "bucket": "in",
@@ -63,8 +64,10 @@ def test_a_row_is_flat_but_for_the_faces() -> None:
     }
     box = {"x1": 1, "y1": 2, "x2": 3, "y2": 4, "confidence": 0.9}
     attributes = {"age": 30.5, "age_low": 20.0, "age_high": 40.0, "gender": "F"}
-    assert faces[0] == box | attributes | {"gender_probability": 0.8, "reliable": True}
-    assert faces[1] == box | dict.fromkeys(faces[0].keys() - box.keys())
+    reliability = {"reliable": False, "reasons": ["blurred", "gender-uncertain"]}
+    assert faces[0] == box | attributes | {"gender_probability": 0.8} | reliability
+    # BigQuery takes no null for a repeated field.
+    assert faces[1] == box | dict.fromkeys(faces[0].keys() - box.keys()) | {"reasons": []}
 
 
 def test_rows_fit_the_table_that_terraform_creates() -> None:

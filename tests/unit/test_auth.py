@@ -3,6 +3,8 @@
 import base64
 import hmac
 import logging
+import math
+import time
 from hashlib import sha256
 
 import pytest
@@ -84,6 +86,36 @@ def test_comparison_is_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None
     auth.check(RIGHT, SETTINGS)
     expected = sha256("käthe:p:ß wörd".encode()).digest()
     assert compared == [(sha256(b"somebody:else").digest(), expected), (expected, expected)]
+
+
+@pytest.mark.defends("wrong-passwords")
+def test_many_mistakes_are_counted_and_delayed_and_right_ones_are_not(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("age_gender"), "propagate", True)
+    guard = auth.Guard(SETTINGS)
+    delays = []
+    for _ in range(auth.FREE_MISTAKES + 5):
+        with pytest.raises(Problem) as caught:
+            guard.check(basic("somebody:else"))
+        delays.append(caught.value.delay)
+        guard.check(RIGHT)
+    assert delays[: auth.FREE_MISTAKES] == [0.0] * auth.FREE_MISTAKES
+    assert delays[-1] == auth.DELAY_SECONDS
+    assert len(caplog.records) == 1
+    monkeypatch.setattr(time, "monotonic", lambda: math.inf)
+    guard.tick()
+    counts = [record.fields["counts"] for record in caplog.records]  # type: ignore[attr-defined]
+    assert counts == [{"requests": 1}, {"requests": auth.FREE_MISTAKES + 4}]
+
+
+def test_missing_credentials_are_no_mistake() -> None:
+    """Browsers ask without them first."""
+    guard = auth.Guard(SETTINGS)
+    for _ in range(2 * auth.FREE_MISTAKES):
+        with pytest.raises(Problem) as caught:
+            guard.check(None)
+        assert caught.value.delay == 0
 
 
 @pytest.mark.parametrize("header", [None, "nonsense", RIGHT])

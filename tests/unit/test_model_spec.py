@@ -10,6 +10,7 @@ from age_gender.errors import ModelUnavailable
 from age_gender.settings import Settings
 from age_gender.vision.model_spec import ModelSpec, Reliability, load_spec
 from age_gender.vision.quality import Quality
+from age_gender.vision.reliability import quality_reasons
 from tests.unit.fakes import spec
 
 
@@ -94,4 +95,4 @@ def test_the_default_model_is_delivered() -> None:
 )
 def test_reliability(quality: Quality, holds: bool) -> None:
     limits = Reliability(min_size=30, min_sharpness=0.2, max_yaw=0.5)
-    assert limits.holds(quality) is holds
+    assert (not list(quality_reasons(quality, limits))) is holds

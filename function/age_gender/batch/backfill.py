@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from age_gender import logs
-from age_gender.batch import manifest
+from age_gender.batch import manifest, results
 from age_gender.batch.annotate import Annotator, Outcome, input_of, output_of, predict_with
 from age_gender.batch.location import Location, locate, refuse_loop
 from age_gender.batch.storage import StoredObject
@@ -211,7 +211,7 @@ class _Run:
             self.summary.total = sum(1 for _ in self._images())
         with self.out.store.replacing(rows, manifest.CONTENT_TYPE) as file:
             for stored, future in self._in_flight():
-                file.write(manifest.line_of(self._row(stored, future)))
+                file.write(results.encoded(self._row(stored, future)))
                 self._measure()
                 self.progress(self.summary)
         self._measure()

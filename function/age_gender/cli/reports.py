@@ -21,6 +21,7 @@ from age_gender.vision.pipeline import Result
 CSV_COLUMNS = (
     *("file", "seconds", "width", "height", "face", "x1", "y1", "x2", "y2", "confidence"),
     *("age", "age_low", "age_high", "gender", "gender_probability", "reliable"),
+    *("reasons", "track"),
 )
 
 MAX_WIDTH = 10_000
@@ -67,7 +68,7 @@ class Csv:
     """One row per face; an image without faces has one row with ``face`` 0."""
 
     def __init__(self) -> None:
-        """Write nothing yet."""
+        """Start without output; the header comes with the first row."""
         self._started = False
 
     def add(self, frame: Frame, result: Result, body: dict[str, Any]) -> None:
@@ -155,7 +156,7 @@ def _cells(face: Face) -> list[str]:
         f"{low:.0f}-{high:.0f}",
         f"{attributes.gender} {attributes.gender_probability:.0%}",
         " ".join(map(str, face.box)),
-        "yes" if attributes.reliable else "[yellow]no[/]",
+        "yes" if attributes.reliable else f"[yellow]no: {' '.join(attributes.reasons)}[/]",
     ]
 
 
@@ -164,6 +165,8 @@ def _attributes(face: dict[str, Any]) -> list[Any]:
     return [
         *(face["age"], *face["age_interval"], face["gender"], face["gender_probability"]),
         str(face["reliable"]).lower(),
+        " ".join(face["reasons"]),
+        face.get("track"),
     ]
 
 

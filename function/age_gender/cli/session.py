@@ -24,8 +24,9 @@ from age_gender.cli.frames import Frame, camera_frames, frames_of
 from age_gender.cli.inputs import InputFile
 from age_gender.cli.reports import Report
 from age_gender.cli.streams import Interrupts
-from age_gender.cli.text import plural, printable
-from age_gender.cli.tiles import Sheet, Tile, tiles_of
+from age_gender.cli.text import printable
+from age_gender.cli.tiles import Sheet, Tile, summary, tiles_of
+from age_gender.cli.tracks import Tracker
 from age_gender.errors import AgeGenderError, ModelUnavailable
 from age_gender.runtime import Runtime
 from age_gender.schema import response_body
@@ -71,6 +72,7 @@ class Session:
         notes: console for everything but results.
         frames: frames processed so far, still images included.
         faces: faces detected so far.
+        people: the same, with the faces of one track in a video counted once.
         failed: files that could not be read so far.
     """
 
@@ -80,6 +82,7 @@ class Session:
     notes: Console
     frames: int = 0
     faces: int = 0
+    people: int = 0
     failed: int = 0
     _tiles: list[Tile] = field(default_factory=list)
 
@@ -96,8 +99,9 @@ class Session:
                         file, self.runtime.settings, self.options.every, position.set_length
                     )
                     max_frames = self.options.max_frames if file.is_video else None
+                    tracker = Tracker() if file.is_video else None
                     for frame in islice(frames, max_frames):
-                        self._process(frame)
+                        self._process(frame, tracker)
                         position.advance_to(frame)
                 bar.advance(overall)
 
@@ -105,8 +109,9 @@ class Session:
         """Process a camera's frames until something stops it."""
         with self._reported_failures(f"camera {number}"):
             frames = camera_frames(number, self.runtime.settings, self.options.every)
+            tracker = Tracker()
             for frame in islice(frames, self.options.max_frames):
-                self._process(frame)
+                self._process(frame, tracker)
 
     def report_failure(self, name: str, problem: str) -> None:
         """Count and print a failure."""
@@ -133,21 +138,32 @@ class Session:
     @property
     def summary(self) -> str:
         """The counts as text."""
-        text = f"{plural(self.faces, 'face')} in {plural(self.frames, 'picture')}"
+        text = summary(self.faces, self.people, self.frames)
         return f"{text}, {self.failed} failed" if self.failed else text
 
     def _print(self, markup: str) -> None:
         self.notes.print(markup, highlight=False, soft_wrap=True)
 
-    def _process(self, frame: Frame) -> None:
+    def _process(self, frame: Frame, tracker: Tracker | None) -> None:
         options = self.options
         result = self.runtime.pipeline.run(DecodedImage(frame.image), options.pipeline)
         with self.interrupts.held():
             self.frames += 1
             self.faces += len(result.faces)
+            body = response_body(result)
+            tracks = None
+            if tracker is None:
+                self.people += len(result.faces)
+            else:
+                self.people -= len(tracker.tracks)
+                tracks = tracker.add(result.faces)
+                self.people += len(tracker.tracks)
+                for details, track in zip(body["details"], tracks, strict=True):
+                    details["track"] = track.number
+                body["tracks"] = [track.body for track in tracker.tracks]
             if options.sheet:
-                self._tiles += tiles_of(frame, result.faces)
-            options.report.add(frame, result, response_body(result))
+                self._tiles += tiles_of(frame, result.faces, tracks)
+            options.report.add(frame, result, body)
             if options.drawn:
                 jpeg = render_jpeg(frame.image, result.faces, draw=True)
                 options.drawn.write(frame.stem, jpeg)

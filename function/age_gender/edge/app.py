@@ -1,13 +1,11 @@
-"""The HTTP edge: routes a request, has the pipeline predict, and answers every error."""
+"""The HTTP edge: routes requests, runs predictions, and turns errors into problems."""
 
 import base64
 import json
 import logging
-import re
-import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,18 @@ from flask import Request, Response
 
 from age_gender import __version__
 from age_gender.edge import auth, body, inputs
-from age_gender.edge.bodies import HealthBody
-from age_gender.edge.problems import Problem
+from age_gender.edge.front.policy import (
+    CONNECTED,
+    RECEIVE_SECONDS,
+    RESERVATION,
+    Admission,
+    Environ,
+    Policy,
+)
+from age_gender.edge.problems import Problem, harmless_id, refusal, with_common_headers
+from age_gender.edge.responses import HealthBody
 from age_gender.errors import AgeGenderError
-from age_gender.limits.admission import Shutdown
+from age_gender.limits.admission import Reservation, Shutdown
 from age_gender.limits.capacity import prediction_pixels
 from age_gender.limits.limiter import PredictionLimiter
 from age_gender.runtime import Runtime, get_runtime
@@ -42,14 +48,9 @@ WEB = Path(__file__).parent / "web"
 STATIC = {path.name: path for path in WEB.iterdir() if path.suffix in MIME_TYPES}
 """Listed once at start, so that no name in a request ever becomes a path."""
 INTAKE = 8
-"""Pictures fetched or unpacked at a time."""
-BODY_SECONDS = 30.0
-"""Time for a body at any pace; a client slower than `body.MIN_PACE` has less."""
-DISCARD_SECONDS = 3.0
-"""Time for the rest of a body that will not be used."""
-
-CAPACITY_STATUSES = frozenset({429, 499, 503})
-"""Statuses of valid requests that the service could not answer; they are logged."""
+"""Pictures unpacked at a time."""
+MAX_UNUSED_BYTES = 64 * 1024
+"""Body of a request that needs none."""
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -80,49 +81,38 @@ class Edge:
         """
         self._settings = settings
         self._runtime = runtime
+        self._guard = auth.Guard(settings)
         self._limiter = PredictionLimiter.from_settings(settings, intake=INTAKE, shutdown=shutdown)
 
     @property
-    def max_wait(self) -> float:
-        """Seconds that a request may wait: for its body, its picture, and its two queues."""
-        settings = self._settings
-        return BODY_SECONDS + settings.url_timeout + 2 * settings.queue_timeout
+    def policy(self) -> Policy:
+        """How the server treats requests."""
+        return Policy(self._admit, self._limiter.reserve, self._guard.tick)
 
     def __call__(self, request: Request) -> Response:
         """Answer one request; never raises."""
-        request_id = _request_id(request)
+        request_id = harmless_id(request.headers.get("X-Request-Id", ""))
         try:
-            response = self._route(request)
+            return with_common_headers(_handler(request)(self, request), request_id)
         except Problem as problem:
-            response = _error(problem, request_id)
+            return refusal(problem, request_id)
         except AgeGenderError as error:
-            response = _error(Problem.of(error), request_id)
+            return refusal(Problem.of(error), request_id)
         except Exception:
             log.exception("unexpected error", extra={"fields": {"request_id": request_id}})
             detail = f"an unexpected error occurred; it is logged with request id {request_id}"
-            response = Problem("internal", detail).response(request_id)
-        body.discard(request, self._settings.max_body_bytes, DISCARD_SECONDS)
-        response.headers["X-Request-Id"] = request_id
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
+            return refusal(Problem("internal", detail), request_id)
 
-    def _route(self, request: Request) -> Response:
-        methods = ROUTES.get(request.path)
-        if request.path.removeprefix("/assets/") in STATIC:
-            methods = {"GET": Edge._static}
-        if methods is None:
-            raise Problem(
-                "not-found", f"there is no {request.path[:100]}; predictions are at POST /predict"
-            )
-        handler = methods.get("GET" if request.method == "HEAD" else request.method)
-        if handler is None:
-            allowed = ", ".join([*methods, *(["HEAD"] if "GET" in methods else [])])
-            raise Problem(
-                "method-not-allowed",
-                f"{request.path} accepts {allowed}",
-                headers={"Allow": allowed},
-            )
-        return handler(self, request)
+    def _admit(self, environ: Environ) -> Admission:
+        request = Request(environ, populate_request=False)
+        if _handler(request) is not Edge._predict:
+            return Admission(MAX_UNUSED_BYTES, heavy=False)
+        self._check_headers(request)
+        return Admission(self._settings.max_body_bytes, heavy=True)
+
+    def _check_headers(self, request: Request) -> None:
+        self._guard.check(request.headers.get("Authorization"))
+        inputs.refuse_compressed(request)
 
     def _index(self, request: Request) -> Response:
         best = request.accept_mimetypes.best_match(["application/json", "text/html"])
@@ -138,7 +128,7 @@ class Edge:
 
     def _model(self, _request: Request) -> Response:
         spec = load_spec(self._settings.models_dir, self._settings.attribute_model)
-        return _json(spec.model_dump())
+        return _json(spec.model_dump(exclude={"reliability": {"heads": {"__all__": {"weights"}}}}))
 
     def _docs(self, _request: Request) -> Response:
         return _file(WEB / "docs.html")
@@ -149,19 +139,29 @@ class Edge:
         return _json(openapi.description())
 
     def _predict(self, request: Request) -> Response:
-        auth.check(request.headers.get("Authorization"), self._settings)
-        inputs.refuse_compressed(request)
+        self._check_headers(request)
         settings, limiter, watch = self._settings, self._limiter, Stopwatch()
-        wanted = partial(body.is_connected, request)
+        if (seconds := request.environ.get(RECEIVE_SECONDS)) is not None:
+            watch.stages["receive"] = seconds * 1000
+        wanted = request.environ.get(CONNECTED, lambda: True)
         with ExitStack() as stack:
-            reservation = stack.enter_context(limiter.reserve())
+            fetched = None
+            reservation = request.environ.get(RESERVATION)
+            if reservation is None:  # another server than ours, which holds nothing for it
+                reservation = stack.enter_context(limiter.reserve())
             with watch.stage("receive"):
-                data = body.read(request, settings.max_body_bytes, BODY_SECONDS, reservation.grow)
+                data = body.read(request, settings.max_body_bytes, reservation.grow)
             with limiter.intake(wanted=wanted), watch.stage("fetch"):
                 fields, encoded = inputs.read_request(request, data, settings)
-            options = fields.options
-            del data, fields  # they contain the picture as text
-            reservation.resize(len(encoded))
+            del data  # it contains the picture as text
+            if encoded is None:
+                fetched = stack.enter_context(limiter.reserve_fetched())
+                encoded = self._fetch(fields.url or "", fetched, wanted, watch)
+                reservation.resize(0)
+            else:
+                reservation.resize(len(encoded))
+            options = fields.with_default_detector(settings.default_face_detector).options
+            del fields
             image = EncodedImage(
                 encoded, max_bytes=settings.max_picture_bytes, max_pixels=limiter.max_pixels
             )
@@ -172,11 +172,29 @@ class Edge:
             if result.jpeg is not None:
                 answer["image"] = base64.b64encode(result.jpeg).decode("ascii")
             response = _json(answer)
+            if fetched is not None:
+                fetched.resize(0)
             reservation.resize(response.content_length or 0)
             _report(response, result, watch.stages | dict(result.stages))
             # Released when the client has the answer. Last: an error after this would leak it.
             response.call_on_close(stack.pop_all().close)
         return response
+
+    def _fetch(
+        self,
+        url: str,
+        reservation: Reservation,
+        wanted: Callable[[], bool],
+        watch: Stopwatch,
+    ) -> bytes:
+        """Fetch a picture; its bytes are reserved before they are kept."""
+        # Imports an HTTP client, which most requests do not need.
+        from age_gender.fetch import urls
+
+        with self._limiter.fetch(urls.host_of(url), wanted), watch.stage("fetch"):
+            data = urls.from_url(url, self._settings, reservation.grow)
+        reservation.resize(len(data))
+        return data
 
 
 ROUTES: dict[str, dict[str, Handler]] = {
@@ -199,11 +217,26 @@ def _report(response: Response, result: Result, stages: dict[str, float]) -> Non
     log.info("predicted", extra={"fields": fields})
 
 
-def _error(problem: Problem, request_id: str) -> Response:
-    if problem.status in CAPACITY_STATUSES:
-        fields = {"code": problem.code, "detail": problem.detail, "request_id": request_id}
-        log.warning("refused", extra={"fields": fields})
-    return problem.response(request_id)
+def _handler(request: Request) -> Handler:
+    """Find what answers a request.
+
+    Raises:
+        Problem: 404 or 405.
+    """
+    methods = ROUTES.get(request.path)
+    if request.path.removeprefix("/assets/") in STATIC:
+        methods = {"GET": Edge._static}
+    if methods is None:
+        raise Problem(
+            "not-found", f"there is no {request.path[:100]}; predictions are at POST /predict"
+        )
+    handler = methods.get("GET" if request.method == "HEAD" else request.method)
+    if handler is None:
+        allowed = ", ".join([*methods, *(["HEAD"] if "GET" in methods else [])])
+        raise Problem(
+            "method-not-allowed", f"{request.path} accepts {allowed}", headers={"Allow": allowed}
+        )
+    return handler
 
 
 def _json(value: dict[str, Any]) -> Response:
@@ -211,12 +244,12 @@ def _json(value: dict[str, Any]) -> Response:
 
 
 def _file(path: Path) -> Response:
-    response = Response(path.read_bytes(), mimetype=MIME_TYPES[path.suffix])
+    response = Response(_content(path), mimetype=MIME_TYPES[path.suffix])
     response.headers.update(PAGE_HEADERS)
     return response
 
 
-def _request_id(request: Request) -> str:
-    """Return the client's id if it is harmless, else a new one."""
-    given = request.headers.get("X-Request-Id", "")
-    return given if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", given) else secrets.token_hex(8)
+@cache
+def _content(path: Path) -> bytes:
+    """Read a file of the page once: all responses share its bytes, however many are being sent."""
+    return path.read_bytes()

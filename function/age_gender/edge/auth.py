@@ -4,14 +4,64 @@ import base64
 import binascii
 import hmac
 import logging
+import threading
+import time
 from hashlib import sha256
 
 from age_gender.edge.problems import Problem
+from age_gender.edge.tally import Tally
 from age_gender.settings import Settings
 
 log = logging.getLogger(__name__)
 
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="age-gender", charset="UTF-8"'}
+
+FREE_MISTAKES = 10
+"""Wrong passwords that are answered at once; one more each second."""
+DELAY_SECONDS = 1.0
+"""How late further ones are answered."""
+
+
+class Guard:
+    """Checks credentials, logs wrong ones and has their answers delayed when there are many.
+
+    Right ones are never delayed: clients behind one proxy cannot be distinguished, so that would
+    let one of them lock out the others.
+    """
+
+    def __init__(self, settings: Settings):
+        """Check against the settings' credentials."""
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._tally = Tally("wrong passwords")
+        self._mistakes = 0.0
+        self._last = time.monotonic()
+
+    def check(self, header: str | None) -> None:
+        """Check the credentials in a request's ``Authorization`` header.
+
+        Raises:
+            Problem: 401 with a challenge; with a delay if there were many wrong passwords.
+        """
+        try:
+            check(header, self._settings)
+        except Problem as problem:
+            if header:
+                problem.delay = self._on_mistake()
+            raise
+
+    def tick(self) -> None:
+        """Log what was counted, if it is time."""
+        with self._lock:
+            self._tally.flush()
+
+    def _on_mistake(self) -> float:
+        with self._lock:
+            now = time.monotonic()
+            self._mistakes = max(0.0, self._mistakes - (now - self._last)) + 1
+            self._last = now
+            self._tally.add("requests")
+            return DELAY_SECONDS if self._mistakes > FREE_MISTAKES else 0.0
 
 
 def check(header: str | None, settings: Settings) -> None:

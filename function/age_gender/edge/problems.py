@@ -1,6 +1,9 @@
 """Errors as ``application/problem+json`` (RFC 9457), and the table from codes to statuses."""
 
 import json
+import logging
+import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
@@ -10,30 +13,39 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from age_gender.errors import AgeGenderError
 
+log = logging.getLogger(__name__)
+
 STATUSES = {
     "malformed-json": (400, "Malformed JSON"),
     "no-picture": (400, "No picture"),
     "two-pictures": (400, "More than one picture"),
     "malformed-form": (400, "Malformed form"),
     "bad-base64": (400, "Not base64"),
+    "malformed-request": (400, "Malformed request"),
     "url-not-allowed": (400, "Address not allowed"),
     "incomplete-body": (400, "Incomplete body"),
     "unauthorized": (401, "Unauthorized"),
     "not-found": (404, "Not found"),
     "method-not-allowed": (405, "Method not allowed"),
     "body-timeout": (408, "Request too slow"),
+    "headers-timeout": (408, "Request too slow"),
     "body-too-large": (413, "Body too large"),
     "picture-too-large": (413, "Picture too large"),
+    "uri-too-long": (414, "Address too long"),
     "unsupported-media-type": (415, "Unsupported media type"),
     "unsupported-picture": (415, "Unsupported picture"),
     "invalid-field": (422, "Invalid field"),
     "fetch-failed": (424, "The picture could not be fetched"),
     "busy": (429, "Busy"),
+    "headers-too-large": (431, "Headers too large"),
     "client-gone": (499, "Client closed request"),
     "internal": (500, "Internal error"),
     "model-unavailable": (503, "Model unavailable"),
     "fetch-timeout": (504, "The picture's server is too slow"),
 }
+
+CAPACITY_STATUSES = frozenset({429, 499, 503})
+"""Statuses of valid requests that the service could not answer; they are logged."""
 
 
 class FieldError(BaseModel):
@@ -79,12 +91,14 @@ class Problem(Exception):
         detail: what is wrong and what to change, safe to show.
         errors: with ``invalid-field``, each field that is wrong.
         headers: extra response headers.
+        delay: seconds until the client should get it.
     """
 
     code: str
     detail: str
     errors: list[FieldError] = field(default_factory=list)
     headers: Mapping[str, str] = field(default_factory=dict)
+    delay: float = 0.0
 
     @classmethod
     def of(cls, error: AgeGenderError) -> Self:
@@ -113,3 +127,23 @@ class Problem(Exception):
         response = Response(json.dumps(fields), status, mimetype="application/problem+json")
         response.headers.extend(self.headers)
         return response
+
+
+def refusal(problem: Problem, request_id: str) -> Response:
+    """Build the whole response to a request that is refused, and log it where that is our lack."""
+    if problem.status in CAPACITY_STATUSES:
+        fields = {"code": problem.code, "detail": problem.detail, "request_id": request_id}
+        log.warning("refused", extra={"fields": fields})
+    return with_common_headers(problem.response(request_id), request_id)
+
+
+def with_common_headers(response: Response, request_id: str) -> Response:
+    """Add the headers of every response."""
+    response.headers["X-Request-Id"] = request_id
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def harmless_id(given: str) -> str:
+    """Return the id that a client gave its request if it is harmless, else a new one."""
+    return given if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", given) else secrets.token_hex(8)

@@ -1,6 +1,6 @@
 """From chips to ages and genders: one network over all faces of an image, then calibration."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,13 +21,17 @@ class Attributes:
         intervals: float32 ``[N, 2]``, years; a fraction ``spec.calibration.coverage`` of them
             contains the true age.
         male: float32 ``[N]``, probability of male.
+        spread: float32 ``[N]``, standard deviation of the age distribution, years.
         older: float32 ``[N, 101]``, probability of being at least 0 to 100 years old.
+        embedding: float32 ``[N, E]``, the network's features; None if it does not return them.
     """
 
     ages: Float
     intervals: Float
     male: Float
+    spread: Float
     older: Float
+    embedding: Float | None = None
 
 
 class AttributeEstimator:
@@ -38,7 +42,8 @@ class AttributeEstimator:
 
         Args:
             engine: input ``[N, S, S, 3]``; outputs ``age`` ``[N, K]``, a distribution over
-                years, and ``gender`` ``[N, 1]``, the probability of male.
+                years, and ``gender`` ``[N, 1]``, the probability of male; perhaps ``embedding``
+                ``[N, E]``.
             spec: how its chips are cut and its outputs interpreted.
         """
         self._engine = engine
@@ -54,7 +59,10 @@ class AttributeEstimator:
         outputs = [self._engine.run(chips[i : i + size]) for i in range(0, len(chips), size)]
         distributions = np.concatenate([o["age"] for o in outputs])
         male = np.concatenate([o["gender"][:, 0] for o in outputs])
-        return calibrate(distributions, male, self.spec)
+        embedding = None
+        if "embedding" in outputs[0]:
+            embedding = np.concatenate([o["embedding"] for o in outputs])
+        return replace(calibrate(distributions, male, self.spec), embedding=embedding)
 
 
 def calibrate(distributions: Float, male: Float, spec: ModelSpec) -> Attributes:
@@ -73,6 +81,7 @@ def calibrate(distributions: Float, male: Float, spec: ModelSpec) -> Attributes:
     tempered /= tempered.sum(axis=1, keepdims=True)
     tail = (1 - calibration.coverage) / 2
     ages = np.maximum(tempered @ years, 0)
+    spread = np.sqrt(np.maximum(tempered @ years**2 - (tempered @ years) ** 2, 0))
     below, above = _margins(ages, calibration)
     low = _quantiles(tempered, years, tail) - below
     high = _quantiles(tempered, years, 1 - tail) + above
@@ -84,7 +93,8 @@ def calibrate(distributions: Float, male: Float, spec: ModelSpec) -> Attributes:
         ages.astype(np.float32),
         np.maximum(intervals, 0).astype(np.float32),
         (1 / (1 + np.exp(-logit))).astype(np.float32),
-        older=_older(tempered, years, calibration),
+        spread.astype(np.float32),
+        _older(tempered, years, calibration),
     )
 
 

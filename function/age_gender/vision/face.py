@@ -7,6 +7,19 @@ from typing import Literal
 from age_gender.vision.quality import Quality
 
 Gender = Literal["M", "F"]
+Reason = Literal[
+    "not-a-face",
+    "turned",
+    "blurred",
+    "dark",
+    "overexposed",
+    "small",
+    "cut-off",
+    "covered",
+    "age-uncertain",
+    "gender-uncertain",
+]
+"""Why attributes are not reliable, in the order in which answers name them."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +32,7 @@ class FaceAttributes:
         gender: the likelier one.
         gender_probability: of ``gender``, 0.5-1.
         quality: how clearly the image shows the face.
-        reliable: whether the quality is within the model's limits.
+        reasons: why the attributes are not reliable, if they are not.
         over: probability of being at least so many years old, for the years asked for.
     """
 
@@ -28,8 +41,13 @@ class FaceAttributes:
     gender: Gender
     gender_probability: float
     quality: Quality
-    reliable: bool
+    reasons: tuple[Reason, ...] = ()
     over: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def reliable(self) -> bool:
+        """Whether no reason speaks against relying on the attributes."""
+        return not self.reasons
 
 
 @dataclass(frozen=True)
@@ -38,9 +56,9 @@ class Face:
 
     Attributes:
         box: ``x1, y1, x2, y2``, whole pixels of the upright image, clipped to it.
-        confidence: the detector's score, 0-1.
-        landmarks: five ``(x, y)`` in pixels (order: see ``geometry``), None if the detector has
-            none.
+        confidence: probability of being a human face, 0-1.
+        landmarks: five ``(x, y)`` in pixels (order: see ``geometry``, left being left in an upright
+            image of the face), None if there are none.
         attributes: None if they were not asked for.
     """
 

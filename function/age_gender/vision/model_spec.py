@@ -4,13 +4,23 @@ Each model has a JSON file in ``models/specs/``: how its chips are cut, what its
 how they are calibrated, and when its predictions are unreliable.
 """
 
+import base64
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from age_gender.errors import ModelUnavailable
-from age_gender.vision.quality import Quality
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -80,26 +90,95 @@ class Calibration(_Part):
         return self
 
 
+class Head(_Part):
+    """A linear classifier on the network's ``embedding``.
+
+    Attributes:
+        weights: float16, little-endian, as base64: one for each feature.
+        bias: added to the weighted sum.
+        limit: probability from which its reason applies.
+    """
+
+    weights: str
+    bias: float
+    limit: Annotated[float, Field(ge=0, le=1)]
+
+    @field_validator("weights")
+    @classmethod
+    def _are_finite(cls, text: str) -> str:
+        if not np.isfinite(_halves(text)).all():
+            raise ValueError("weights must be finite")
+        return text
+
+    @cached_property
+    def vector(self) -> NDArray[np.float32]:
+        """The weights, float32 ``[E]``."""
+        return _halves(self.weights).astype(np.float32)
+
+
+def _halves(text: str) -> NDArray[np.float16]:
+    return np.frombuffer(base64.b64decode(text, validate=True), "<f2")
+
+
+class Risk(_Part):
+    """A logistic model of the probability of a large error.
+
+    Attributes:
+        intercept: of the logit.
+        weights: of the features that `reliability.features` names.
+        edges: predicted ages that separate the bands of ``limits``, ascending.
+        limits: probability from which a face is uncertain, for each band: the same share of every
+            age stays reliable. One more than ``edges``.
+    """
+
+    intercept: float
+    weights: dict[str, float]
+    edges: tuple[float, ...]
+    limits: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _a_limit_for_each_band(self) -> Self:
+        if len(self.limits) != len(self.edges) + 1:
+            raise ValueError("limits must be one more than edges")
+        return self
+
+
 class Reliability(_Part):
-    """Limits of quality beyond which the measured error is too large.
+    """Limits of quality and risk beyond which the measured error is too large.
 
     Attributes:
         min_size: shorter side of the bounding box, pixels.
         min_sharpness: see `quality.sharpness`.
+        min_sharpness_along: see `quality.directional_sharpness`.
         max_yaw: see `quality.yaw`; either sign.
+        max_yaw_degrees: see `quality.pose`; either sign.
+        max_pitch_degrees: see `quality.pose`; either sign.
+        min_brightness: median of the grey values, 0-1.
+        min_contrast: between the 5 % and 95 % quantiles of the grey values, 0-1.
+        max_burnt_out: share of white pixels, 0-1.
+        max_noise: in relation to the contrast.
+        max_outside: share of the face outside the image, 0-1.
+        min_confidence: of the detection.
+        heads: what the embedding shows, by the reason it gives.
+        age_risk: of an age that is far off, if it was fitted.
+        gender_risk: of the wrong gender, if it was fitted.
     """
 
     min_size: float = 0.0
     min_sharpness: float = 0.0
+    min_sharpness_along: float = 0.0
     max_yaw: float = 1.0
-
-    def holds(self, quality: Quality) -> bool:
-        """Whether ``quality`` is within the limits."""
-        return (
-            quality.size >= self.min_size
-            and quality.sharpness >= self.min_sharpness
-            and abs(quality.yaw or 0.0) <= self.max_yaw
-        )
+    max_yaw_degrees: float = 90.0
+    max_pitch_degrees: float = 90.0
+    min_brightness: float = 0.0
+    min_contrast: float = 0.0
+    max_burnt_out: float = 1.0
+    max_noise: float = 10.0
+    max_outside: float = 1.0
+    min_confidence: float = 0.0
+    heads: dict[Literal["not-a-face", "covered", "cut-off"], Head] = {}
+    age_risk: Risk | None = None
+    gender_risk: Risk | None = None
 
 
 class ModelSpec(_Part):
@@ -132,7 +211,8 @@ def load_spec(models_dir: Path, name: str) -> ModelSpec:
     try:
         return ModelSpec.model_validate_json((folder / f"{name}.json").read_bytes())
     except FileNotFoundError:
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.json"))) or "none"
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.json")))
+        known = known or "none (run `make models`)"
         raise ModelUnavailable(f"unknown model {name!r}; available: {known}") from None
     except (OSError, ValidationError) as error:
         raise ModelUnavailable(f"the specification of model {name} is damaged: {error}") from error

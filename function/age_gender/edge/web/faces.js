@@ -6,6 +6,19 @@ import { make } from "./dom.js";
 /** @typedef {import("./service.js").Face} Face */
 
 const GENDERS = { F: "Female", M: "Male" };
+/** @type {Record<string, string>} */
+const REASONS = {
+  "not-a-face": "perhaps not a face",
+  turned: "turned away",
+  blurred: "blurred",
+  dark: "too dark",
+  overexposed: "overexposed",
+  small: "too small",
+  "cut-off": "partly outside the picture",
+  covered: "partly covered",
+  "age-uncertain": "age uncertain",
+  "gender-uncertain": "gender uncertain",
+};
 const SCALE_YEARS = 100;
 const CHIP_PIXELS = 112;
 /** Boxes narrower than this on the screen show their label only while they are looked at. */
@@ -224,8 +237,18 @@ export function sentence(face) {
     `about ${Math.round(face.age)} years, probably ${range(face, " to ")}`,
     `${gender(face).toLowerCase()}, ${percent(face)}`,
   ];
-  if (face.reliable === false) words.push("not reliable");
+  if (face.reliable === false) words.push(["not reliable", ...reasons(face)].join(": "));
   return words.join("; ");
+}
+
+/**
+ * Why a face is not reliable: one text, or none for an answer without reasons.
+ *
+ * @param {Face} face
+ */
+function reasons(face) {
+  const words = (face.reasons ?? []).map((reason) => REASONS[reason] ?? reason);
+  return words.length ? [words.join(", ")] : [];
 }
 
 /** @param {Face} face */
@@ -274,7 +297,7 @@ function row(face, index, chip) {
   );
   if (face.reliable === false) {
     button.append(
-      make("span", { className: "doubt" }, "Do not rely on it: too small, blurred or turned away"),
+      make("span", { className: "doubt" }, ["Do not rely on it", ...reasons(face)].join(": ")),
     );
   }
   return button;

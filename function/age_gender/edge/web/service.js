@@ -10,6 +10,7 @@
  * @property {number} [gender_probability]
  * @property {{size: number, sharpness: number}} [quality]
  * @property {boolean} [reliable]
+ * @property {string[]} [reasons]
  *
  * @typedef {object} Answer
  * @property {Face[]} details

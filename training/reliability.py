@@ -1,0 +1,366 @@
+"""Fits what makes a face reliable and the margins of its age interval, and reports on both.
+
+::
+
+    python -m training.reliability --name agn-v2 --models DIR --prepared DIR --images DIR
+        --animals animals.csv --clean clean.csv --cache DIR --docs docs [--free]
+
+The last of the steps that write a model's specification, after `training.calibrate`. A new network
+takes one pass over the chips, which is cached, and a few minutes. Everything is fitted on one half
+of the validation part (`training.data.in_second_half`) and evaluated on the other; classifiers of
+the embedding are fitted on faces of the training part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from age_gender.vision.face import Reason
+from age_gender.vision.model_spec import Calibration, Head, ModelSpec, Reliability, Risk, load_spec
+from age_gender.vision.reliability import features, risk
+from training.data import Prepared, in_second_half, load_prepared
+from training.evaluated import TRUE_EDGES, Sample, evaluated, large_errors, observed_attributes
+from training.export import write_spec
+from training.intervals import fit_margins, meets
+from training.logistic import fit_logistic
+from training.looks import Looks, observe_all
+from training.reliability_report import write_report
+
+Float = NDArray[np.floating]
+Bools = NDArray[np.bool_]
+Rows = NDArray[np.int64]
+
+CLEAN = 1500
+"""Unchanged faces of the training part, for the classifiers of the embedding."""
+DEFECTIVE = {"covered": 1500, "beside": 500, "cut": 700} | dict.fromkeys(
+    ("motion", "defocus", "overexposed", "underexposed", "small"), 250
+)
+"""Faces of the training part with each defect."""
+EVALUATED = 200
+"""Faces of the validation part with each defect."""
+DRAWN_APART = ("mask", "glasses", "hand")
+"""Evaluated apart from all coverings."""
+
+HEADS: dict[Reason, tuple[str, tuple[str, ...], float]] = {
+    "covered": ("covered", ("clean", "beside", "motion", "defocus", "small"), 0.006),
+    "cut-off": ("cut", ("clean", "beside", "covered", "motion", "defocus", "small"), 0.001),
+    "not-a-face": ("nobody", ("clean", "beside", "covered", "cut", "motion"), 0.0015),
+}
+"""For each reason: the faces that show it, those that do not, and the share of ordinary faces that
+it may be given to, wrongly or not."""
+RIDGE = 100.0
+SHARES = {
+    "turned": 0.0012,
+    "blurred": 0.0045,
+    "dark": 0.001,
+    "overexposed": 0.003,
+}
+"""Share of ordinary faces beyond each limit."""
+MIN_SIZE = 16.0
+"""Pixels: below, a face has fewer than the network was trained with."""
+MAX_OUTSIDE = 0.27
+"""Share of a face outside the picture; boxes of tightly cropped whole faces reach 0.2."""
+
+UNCERTAIN = {"age": 0.012, "gender": 0.022}
+"""Share of each band of predicted ages that is age-uncertain, and gender-uncertain."""
+RISK_EDGES = (3.0, 8.0, 14.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0)
+RISK_RIDGE = 3.0
+MIN_BAND = 40
+"""Faces that a band of ages needs for a limit of its own."""
+MAX_LOST_MORE = 0.022
+"""Share that a group may lose to uncertainty beyond what all faces lose."""
+MAX_ROUNDS = 60
+
+
+def wanted_rows(data: Prepared, unclean: Bools, usable: Bools) -> dict[str, Rows]:
+    """Rows of the prepared folder to observe, by kind.
+
+    Args:
+        data: prepared images.
+        unclean: bool ``[N]``, whose labels are likely wrong.
+        usable: bool ``[N]``, that the model may learn from.
+    """
+    random = np.random.default_rng(0)
+    validation = np.flatnonzero(data.detected & data.validation)
+    training = random.permutation(
+        np.flatnonzero(data.detected & usable & ~data.validation & ~unclean)
+    )
+    tested = random.permutation(validation)
+    portraits = np.char.startswith(data.labels.name, "portraits/")
+    good = np.flatnonzero(data.detected & portraits & ~data.validation)
+    wanted = {"clean": np.concatenate([validation, np.sort(training[:CLEAN]), good])}
+    start = CLEAN
+    for kind, count in DEFECTIVE.items():
+        mine = np.sort(training[start : start + count])
+        wanted[kind] = np.concatenate([mine, tested[:EVALUATED]])
+        start += count
+    return wanted | dict.fromkeys(DRAWN_APART, tested[EVALUATED : 2 * EVALUATED])
+
+
+def fit_head(
+    looks: Looks, training: Bools, reason: Reason, ordinary: Looks, weights: Float
+) -> Head:
+    """Fit one linear classifier of the embedding.
+
+    Args:
+        looks: of all kinds.
+        training: bool ``[N]``, those to fit on.
+        reason: a key of `HEADS`.
+        ordinary: unchanged faces that it was not fitted on, for the limit.
+        weights: of the same.
+    """
+    shown, others, share = HEADS[reason]
+    rows = training & np.isin(looks.kind, (shown, *others))
+    vector, bias = fit_logistic(
+        looks.embedding[rows].astype(np.float32), looks.kind[rows] == shown, ridge=RIDGE
+    )
+    halves = vector.astype("<f2")
+    logits = ordinary.embedding.astype(np.float64) @ halves.astype(np.float64) + bias
+    limit = quantile(logits, weights, 1 - share)
+    return Head(
+        weights=base64.b64encode(halves.tobytes()).decode(),
+        bias=round(bias, 4),
+        limit=round(float(np.clip(1 / (1 + np.exp(-limit)), 0.001, 0.999)), 4),
+    )
+
+
+def quantile(values: Float, weights: Float, share: float) -> float:
+    """Weighted quantile."""
+    order = np.argsort(values)
+    cumulative = weights[order].cumsum()
+    at = min(int(np.searchsorted(cumulative, share * cumulative[-1])), len(values) - 1)
+    return float(values[order[at]])
+
+
+def fit_limits(ordinary: Looks, weights: Float) -> dict[str, float]:
+    """Fit the limits of quality so that few ordinary faces are beyond them."""
+
+    def upper(values: Float, share: float) -> float:
+        return quantile(values, weights, 1 - share)
+
+    contrast = np.maximum(ordinary.of("contrast"), 0.01)
+    dark = SHARES["dark"]
+    return {
+        "min_size": MIN_SIZE,
+        "max_yaw_degrees": round(upper(np.abs(ordinary.of("yaw_degrees")), SHARES["turned"]), 1),
+        "max_pitch_degrees": round(
+            upper(np.abs(ordinary.of("pitch_degrees")), SHARES["turned"] / 4), 1
+        ),
+        "min_sharpness_along": round(-upper(-ordinary.of("sharpness_along"), SHARES["blurred"]), 3),
+        "min_contrast": round(-upper(-contrast, dark), 3),
+        "min_brightness": round(-upper(-ordinary.of("brightness"), dark / 2), 3),
+        # Compression looks like noise, too: only what is far from ordinary counts.
+        "max_noise": round(2 * upper(ordinary.of("noise") / contrast, dark), 4),
+        "max_burnt_out": round(upper(ordinary.of("burnt_out"), SHARES["overexposed"]), 3),
+        "max_outside": MAX_OUTSIDE,
+    }
+
+
+def fit_risk(
+    values: dict[str, NDArray[np.float32]],
+    wrong: Bools,
+    ages: Float,
+    sets: NDArray[np.str_],
+    weights: Float,
+    usable: Bools,
+    groups: Sequence[Bools],
+    share: float,
+) -> Risk:
+    """Fit a logistic model and its limits.
+
+    Args:
+        values: from `age_gender.vision.reliability.features`, of N faces.
+        wrong: bool ``[N]``.
+        ages: predicted, ``[N]``.
+        sets: ``[N]``, the data set of each. Each has an intercept of its own, for its labels are
+            more or less exact, so that no feature stands in for it.
+        weights: of the faces, ``[N]``.
+        usable: bool ``[N]``, that nothing else speaks against: the limits are for these.
+        groups: bool ``[N]`` each: none may lose much more of its faces than all do.
+        share: of the usable faces of each band that become uncertain, at first.
+    """
+    x = np.stack(list(values.values()), axis=1)
+    own = (sets[:, None] == np.unique(sets)).astype(np.float32)
+    slopes, intercept = fit_logistic(
+        np.concatenate([x, own], axis=1),
+        wrong,
+        ridge=RISK_RIDGE,
+        weights=weights / weights.mean(),
+    )
+    intercept += float(slopes[x.shape[1] :].mean())
+    named = {name: round(float(w), 4) for name, w in zip(values, slopes, strict=False)}
+    model = Risk(intercept=round(intercept, 4), weights=named, edges=(), limits=(1.0,))
+    risks, bands = risk(values, model), np.digitize(ages, RISK_EDGES)
+    shares = np.full(len(RISK_EDGES) + 1, share)
+    limits = np.zeros(len(shares))
+    for _ in range(MAX_ROUNDS):
+        for band in range(len(shares)):
+            rows = usable & (bands == band)
+            if rows.sum() < MIN_BAND:  # too few for a limit of its own
+                rows = usable & (np.abs(bands - band) <= 1)
+            limits[band] = quantile(risks[rows], weights[rows], 1 - shares[band])
+        lost = usable & (risks >= limits[bands])
+        allowed = lost[usable].mean() + MAX_LOST_MORE
+        short = [g & usable for g in groups if lost[g & usable].mean() > allowed]
+        if not short:
+            break
+        for group in short:
+            most = np.bincount(bands[group & lost], minlength=len(shares)).argmax()
+            shares[most] *= 0.93
+    rounded = tuple(round(float(limit), 4) for limit in limits)
+    return model.model_copy(update={"edges": RISK_EDGES, "limits": rounded})
+
+
+def true_groups(sample: Sample) -> list[Bools]:
+    """Groups whose intervals must hold: ages, sets, ages within a set, poor pictures."""
+    bands = np.digitize(sample.labels.low, TRUE_EDGES)
+    sharpness = sample.looks.of("sharpness_along")
+    groups = [sharpness <= np.quantile(sharpness, 0.1)]
+    for name in np.unique(sample.sets):
+        rows = sample.sets == name
+        groups += [rows, *(rows & (bands == band) for band in np.unique(bands))]
+    return [*groups, *(bands == band for band in np.unique(bands))]
+
+
+def fit_intervals(sample: Sample, spec: ModelSpec) -> Calibration:
+    """Fit the margins of the interval."""
+    empty = {"interval_margin": 0.0, "interval_edges": (), "interval_margins": ()}
+    calibration = spec.calibration.model_copy(update=empty)
+    bare = observed_attributes(sample.looks, spec.model_copy(update={"calibration": calibration}))
+    return fit_margins(bare, sample.labels, sample.weights, true_groups(sample), calibration)
+
+
+def fit_reliability(looks: Looks, training: Bools, fitting: Sample, spec: ModelSpec) -> Reliability:
+    """Fit everything that `reliable` depends on.
+
+    Args:
+        looks: of all kinds, for the classifiers.
+        training: bool ``[N]``, those to fit them on.
+        fitting: unchanged faces.
+        spec: with its calibration.
+    """
+    weights = fitting.weights
+    heads = {reason: fit_head(looks, training, reason, fitting.looks, weights) for reason in HEADS}
+    limits = Reliability.model_validate(
+        fit_limits(fitting.looks, weights)
+        | {"heads": {k: h.model_dump() for k, h in heads.items()}}
+    )
+    spec = spec.model_copy(update={"reliability": limits})
+    attributes, qualities, reasons = evaluated(fitting.looks, spec)
+    usable = np.array([not why for why in reasons])
+    values = features(attributes, qualities)
+    wrong_gender = (attributes.male >= 0.5) != fitting.labels.male
+    far_off = large_errors(attributes.ages, fitting.labels)
+    bands = np.digitize(fitting.labels.low, TRUE_EDGES)
+    faces = fitting.sets == "fairface"
+    groups = [bands == band for band in np.unique(bands)]
+    groups += [faces & (fitting.labels.race == race) for race in np.unique(fitting.labels.race)]
+    groups = [group for group in groups if group.sum() >= MIN_BAND]
+    return limits.model_copy(
+        update={
+            f"{kind}_risk": fit_risk(
+                values,
+                wrong,
+                attributes.ages,
+                fitting.sets,
+                weights,
+                usable,
+                groups,
+                UNCERTAIN[kind],
+            )
+            for kind, wrong in (("age", far_off), ("gender", wrong_gender))
+        }
+    )
+
+
+def samples(looks: Looks, data: Prepared, unclean: Bools) -> tuple[Sample, Bools]:
+    """Unchanged faces of the validation part, and which of all looks are for training."""
+    known = looks.row >= 0
+    rows = np.maximum(looks.row, 0)
+    training = np.where(
+        known, ~data.validation[rows] & ~unclean[rows], np.arange(len(looks)) % 2 == 0
+    )
+    clean = known & (looks.kind == "clean") & data.validation[rows]
+    sets = np.array([name.split("/")[0] for name in data.labels.name[rows[clean]]])
+    sets[np.char.startswith(sets, "fairface")] = "fairface"
+    labels = data.labels[rows[clean]]
+    return Sample(looks[clean], labels, sets, in_second_half(list(labels.name))), training
+
+
+def animals(table: Path, images: Path, *, free: bool) -> list[Path]:
+    """Pictures without people.
+
+    Args:
+        table: with ``file`` and ``licence``.
+        images: folder of the files.
+        free: leave out those that are for research only.
+    """
+    with table.open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    bound = ("research", "unclear")
+    return [
+        images / row["file"]
+        for row in rows
+        if not (free and any(word in row["licence"].lower() for word in bound))
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Fit and report reliability and intervals.")
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--prepared", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True, help="folder of the tables' `file`")
+    parser.add_argument("--animals", type=Path, required=True, help="table without people")
+    parser.add_argument("--clean", type=Path, help="table of pictures to leave out of fitting")
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--docs", type=Path, required=True)
+    parser.add_argument("--free", action="store_true", help="fit on commercially free data only")
+    parser.add_argument("--workers", type=int, default=2)
+    args = parser.parse_args(arguments)
+    data = load_prepared(args.prepared)
+    unclean = np.zeros(len(data.labels), bool)
+    if args.clean:
+        with args.clean.open(newline="", encoding="utf-8") as lines:
+            unclean = np.isin(data.labels.name, [row["file"] for row in csv.DictReader(lines)])
+    usable = np.ones(len(data.labels), bool)
+    if args.free:
+        usable = np.array([n.startswith(("fairface", "portraits")) for n in data.labels.name])
+    looks = observe_all(
+        args.prepared,
+        args.models,
+        args.name,
+        wanted_rows(data, unclean, usable),
+        animals(args.animals, args.images, free=args.free),
+        args.cache,
+        args.workers,
+    )
+    everything, training = samples(looks, data, unclean)
+    fittable = ~np.isin(everything.labels.name, data.labels.name[unclean])
+    spec = load_spec(args.models, args.name)
+    half = everything[~everything.second & fittable]
+    calibration = fit_intervals(half, spec)
+    spec = spec.model_copy(update={"calibration": calibration})
+    spec = spec.model_copy(update={"reliability": fit_reliability(looks, training, half, spec)})
+    other = everything[everything.second]
+    left_out = {}
+    for name in np.unique(everything.sets).tolist():
+        rest = everything[(everything.sets != name) & fittable]
+        alone = spec.model_copy(update={"calibration": fit_intervals(rest, spec)})
+        apart = everything[everything.sets == name]
+        left_out[str(name)] = meets(observed_attributes(apart.looks, alone).intervals, apart.labels)
+    write_report(args.docs, spec, other, looks[~training], left_out)
+    final = fit_intervals(everything[fittable], spec)
+    write_spec(spec.model_copy(update={"calibration": final}), args.models)
+
+
+if __name__ == "__main__":
+    main()
