@@ -107,13 +107,13 @@ class TrainingFaces:
                 p = net.faceres_ages(chips)
             low, high = self.low[some][:, None], self.high[some][:, None]
             inside = (p + 1e-6) * ((years >= low) & (years <= high))
-            told = (inside * years).sum(1) / inside.sum(1)
+            expected = (inside * years).sum(1) / inside.sum(1)
             open_ended = high[:, 0] >= OPEN_END
             middle = (low + high)[:, 0] / 2
             self._guess[some] = torch.where(
                 open_ended,
-                OLDEST_MEAN + OLDEST_STRETCH * (told - OLDEST_FACERES),
-                FACERES_SHARE * told + (1 - FACERES_SHARE) * middle,
+                OLDEST_MEAN + OLDEST_STRETCH * (expected - OLDEST_FACERES),
+                FACERES_SHARE * expected + (1 - FACERES_SHARE) * middle,
             )
             width = ((high - low)[:, 0] * 0.4).clamp(min=1)
             self._guess_spread[some] = torch.where(open_ended, OLDEST_SPREAD, width)

@@ -108,6 +108,6 @@ def learning_curve(log: Path, path: Path) -> None:
                 axis.plot(range(1, len(rows) + 1), values, marker=".", label=name)
         for start in starts:
             axis.axvline(start + 0.5, color="0.8", linewidth=1)
-        axis.set(xlabel="judgements, phase by phase", ylabel=label)
+        axis.set(xlabel="evaluations, phase by phase", ylabel=label)
         axis.legend(fontsize="small")
     _save(figure, path)

@@ -58,10 +58,10 @@ def groups(labels: Labels) -> NDArray[np.int64]:
 
     Sets with exact ages label races coarsely or not at all.
     """
-    told = ~labels.exact & (labels.race != "")
-    races = np.unique(labels.race[told])
+    known = ~labels.exact & (labels.race != "")
+    races = np.unique(labels.race[known])
     numbers = np.searchsorted(races, labels.race)
-    return np.where(told, 1 + 2 * numbers + labels.male, 0).astype(np.int64)
+    return np.where(known, 1 + 2 * numbers + labels.male, 0).astype(np.int64)
 
 
 def training_rows(

@@ -55,8 +55,8 @@ from training.sampling import FOLDS, sampling_weights, training_rows
 
 MEASURED = 256
 """Chips on which the restored normalisation is measured."""
-JUDGEMENTS = 8
-"""Times that a phase is judged by the validation part."""
+EVALUATIONS = 8
+"""Times that a phase is evaluated on the validation part."""
 SAVE_EVERY = 120.0
 """Seconds between checkpoints."""
 MAX_GRADIENT = 5.0
@@ -128,19 +128,19 @@ class Trainer:
         if checkpoint.exists():
             state.restore(checkpoint)
         else:
-            self._judge(phase, state)
+            self._evaluate(phase, state)
         saved = time.monotonic()
         while state.step < phase.steps:
             state.advance()
-            if state.step % max(1, phase.steps // JUDGEMENTS) == 0:
-                self._judge(phase, state)
+            if state.step % max(1, phase.steps // EVALUATIONS) == 0:
+                self._evaluate(phase, state)
             if time.monotonic() - saved > SAVE_EVERY:
                 state.save(checkpoint)
                 saved = time.monotonic()
         save(state.result(), self._run / f"{phase.name}.npz")
         checkpoint.unlink(missing_ok=True)
 
-    def _judge(self, phase: Phase, state: _State) -> None:
+    def _evaluate(self, phase: Phase, state: _State) -> None:
         """Log what the averaged weights get right of the validation part."""
         scores = self._scores(state.averaged())
         line = {"phase": phase.name, "step": state.step, "loss": round(state.loss, 4), **scores}
@@ -315,7 +315,7 @@ class _State:
         sums = torch.zeros_like(difficulty).index_add_(0, group, losses)
         fresh = torch.where(counts > 0, sums / counts.clamp(min=1), difficulty)
         difficulty.lerp_(fresh, 1 - GROUP_MOMENTUM)
-        if len(difficulty) == 1:  # no races are told
+        if len(difficulty) == 1:  # no races are known
             return torch.ones_like(losses)
         known = difficulty[1:].mean().clamp(min=1e-3)
         factor = (difficulty / known) ** self._phase.worst_groups

@@ -38,17 +38,30 @@ class TestOlder:
         predicted = calibrate(distribution(0.25, 0.25, 0.5), half(), model)
         assert predicted.older[0, :7] == pytest.approx([1, 1, 0.75, 0.75, 0.5, 0.5, 0])
 
+    def test_slope_and_shift_change_the_logit_in_between_too(self) -> None:
+        calibration = Calibration(older_ages=(0, 2), older_slopes=(1, 2), older_shifts=(0, 1))
+        raw = calibrate(distribution(0.3, 0.3, 0.2, 0.2), half(), spec()).older[0]
+        older = calibrate(distribution(0.3, 0.3, 0.2, 0.2), half(), spec(calibration)).older[0]
+        for age, slope, shift in ((1, 1.5, 0.5), (2, 2, 1), (3, 2, 1)):
+            logit = np.log(raw[age] / (1 - raw[age]))
+            assert older[age] == pytest.approx(1 / (1 + np.exp(-slope * logit - shift)), abs=1e-4)
+        with pytest.raises(ValueError, match="equally many"):
+            Calibration(older_ages=(18,))
+
     @given(
-        st.lists(st.floats(0, 1, width=32), min_size=101, max_size=101).filter(
-            lambda m: sum(m) > 0
-        ),
+        st.lists(st.floats(0.001, 1), min_size=101, max_size=101),
         st.floats(0.3, 3),
     )
     def test_it_never_rises_with_the_age(self, masses: list[float], temperature: float) -> None:
-        calibration = Calibration(age_temperature=temperature)
+        calibration = Calibration(
+            age_temperature=temperature,
+            older_ages=(10, 50, 60),
+            older_slopes=(0.5, 2, 0.5),
+            older_shifts=(-2, 2, -2),
+        )
         masses_ = np.array([masses], np.float32)
         older = calibrate(masses_ / masses_.sum(), half(), spec(calibration)).older[0]
-        assert older[0] == pytest.approx(1, abs=1e-5)
+        assert older[0] >= older[100]
         assert (np.diff(older) <= 0).all()
         assert (older >= 0).all()
         assert (older <= 1).all()

@@ -55,6 +55,10 @@ class TestRequest:
             assert allowed == f"{schema['minimum']:g} to {schema['maximum']:.0f}"
         elif "maxLength" in schema:
             assert allowed == f"up to {schema['maxLength']} characters"
+        elif "maxItems" in schema:
+            least, most = (f"{schema['items'][f'{end}imum']}" for end in ("min", "max"))
+            count = f"{schema['minItems']} to {schema['maxItems']}"
+            assert allowed == f"{count} of {least} to {most}"
         else:
             assert allowed == ""
 
@@ -83,7 +87,7 @@ class TestResponse:
         jsonschema.validate(response, schema)
         assert set(response) == set(PredictResponse.model_fields) - {"image"}
         for face in response["details"]:
-            assert set(face) == set(FaceDetails.model_fields)
+            assert set(face) == set(FaceDetails.model_fields) - {"over"}  # not asked for
 
 
 class TestErrors:

@@ -504,7 +504,7 @@ def test_every_step_accepts_its_command(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_errors_of_over_age_are_counted_by_threshold_and_limit() -> None:
-    # Known ages 17 and 18; one of each is told with 0.95, the other with 0.4.
+    # Known ages 17 and 18; one of each is predicted with 0.95, the other with 0.4.
     certain = np.zeros((4, 101), np.float32)
     certain[[0, 2], 10], certain[[0, 2], 30] = 0.6, 0.4
     certain[[1, 3], 10], certain[[1, 3], 30] = 0.05, 0.95

@@ -110,7 +110,8 @@ def _older(distributions: Float, years: Float, calibration: Calibration) -> Floa
         slopes = np.interp(asked, knots, calibration.older_slopes)
         shifts = np.interp(asked, knots, calibration.older_shifts)
         p = np.clip(older, 1e-6, 1 - 1e-6)
-        older = 1 / (1 + np.exp(-(slopes * np.log(p / (1 - p)) + shifts)))
+        logit = np.clip(slopes * np.log(p / (1 - p)) + shifts, -30, 30)
+        older = 1 / (1 + np.exp(-logit))
         older = np.minimum.accumulate(older, axis=1)  # no older age is likelier
     return older.astype(np.float32)
 
