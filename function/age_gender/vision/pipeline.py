@@ -83,6 +83,7 @@ class Result:
         stages: milliseconds by stage.
         confidence: the threshold used.
         models: what made it.
+        warnings: what is not as it should be, in sentences for people.
     """
 
     size: tuple[int, int]
@@ -91,6 +92,7 @@ class Result:
     stages: Mapping[str, float]
     confidence: float
     models: ModelNames
+    warnings: tuple[str, ...] = ()
 
     @property
     def inference_ms(self) -> float:
@@ -187,6 +189,7 @@ class Pipeline:
                 attributes=None if estimator is None else estimator.spec.label,
                 engine=self._engine,
             ),
+            source.warnings,
         )
 
 

@@ -43,7 +43,12 @@ class ImageSource(Protocol):
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the full image, pixels, before any EXIF rotation."""
+        """Width and height of the full image, pixels, before any rotation."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is not as it should be in the views so far, in sentences for people."""
         ...
 
     def max_reduction(self, scale: float, *, may_redecode: bool) -> int:
