@@ -14,7 +14,7 @@ from age_gender.batch import results
 from age_gender.batch.bucket_store import BucketStore
 from age_gender.batch.location import Location, refuse_loop
 from age_gender.batch.storage import MARK, ObjectGone, Store, StoredObject
-from age_gender.errors import ImageError, ImageTooLarge, SettingsError
+from age_gender.errors import ImageError, ImageTooLarge, NotAPicture, SettingsError
 from age_gender.limits.capacity import prediction_pixels
 from age_gender.limits.limiter import PredictionLimiter
 from age_gender.runtime import Runtime
@@ -42,12 +42,14 @@ class Outcome:
         names: of the results.
         body: the JSON, as written or read.
         stages: milliseconds by stage.
+        is_picture: false if it was refused because it is something else, such as a text.
     """
 
     status: Status
     names: results.ResultNames
     body: dict[str, Any]
     stages: dict[str, float] = field(default_factory=dict)
+    is_picture: bool = True
 
 
 class Annotator:
@@ -85,7 +87,8 @@ class Annotator:
             refusal = results.refused(source.label, stored, error)
             with watch.stage("store"):
                 self._create(names.error, results.encoded(refusal), "application/json")
-            return Outcome("refused", names, refusal, watch.stages)
+            is_picture = not isinstance(error, NotAPicture)
+            return Outcome("refused", names, refusal, watch.stages, is_picture)
         with watch.stage("store"):
             if result.jpeg is not None:
                 self._create(names.jpeg, result.jpeg, "image/jpeg")
@@ -122,7 +125,7 @@ def predict_with(
     """Be a `Predictor` with the models of ``runtime``, within the bounds of ``limiter``."""
     limit = runtime.settings.max_picture_bytes
     image = EncodedImage(data, max_bytes=limit, max_pixels=limiter.max_pixels)
-    with limiter.predict(prediction_pixels(image.header.pixels, options.min_face)):
+    with limiter.predict(prediction_pixels(image.header.memory_pixels, options.min_face)):
         result = runtime.pipeline.run(image, options)
         return result, response_body(result)
 

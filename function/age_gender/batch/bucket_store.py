@@ -6,7 +6,14 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any
 
-from age_gender.batch.storage import MARK, StorageUnavailable, StoredObject, gone
+from age_gender.batch.storage import (
+    MARK,
+    StorageUnavailable,
+    StoredObject,
+    Unlisted,
+    gone,
+    ignore,
+)
 
 if TYPE_CHECKING:
     from google.cloud import storage
@@ -36,8 +43,12 @@ class BucketStore:
     def __str__(self) -> str:
         return f"gs://{self.label}"
 
-    def list(self, prefix: str) -> Iterator[StoredObject]:
-        """See `Store.list`."""
+    def list(
+        self,
+        prefix: str,
+        unlisted: Unlisted = ignore,  # noqa: ARG002
+    ) -> Iterator[StoredObject]:
+        """See `Store.list`; everything in a bucket is listed."""
         with _bucket_errors():
             blobs = _client().list_blobs(
                 self.label,

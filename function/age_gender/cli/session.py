@@ -141,7 +141,11 @@ class Session:
 
     def _process(self, frame: Frame) -> None:
         options = self.options
-        result = self.runtime.pipeline.run(DecodedImage(frame.image), options.pipeline)
+        result = self.runtime.pipeline.run(
+            DecodedImage(frame.image, frame.warnings), options.pipeline
+        )
+        for warning in frame.warnings:
+            self.note(f"{printable(frame.label)}: {warning}")
         with self.interrupts.held():
             self.frames += 1
             self.faces += len(result.faces)

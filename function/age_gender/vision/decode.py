@@ -118,11 +118,7 @@ class EncodedImage:
         if self.header.format in isolated.FORMATS:
             image = self._isolated()
         else:
-            image = self._decoded(self._checked_data, reduction)
-            if image is None and self.header.format == "JPEG":
-                image = self._salvaged(reduction)
-            if image is None:
-                raise self._damaged()
+            image = self._in_process(reduction)
         # A JPEG may hide a second, larger frame header.
         stored = View(image, reduction)
         if self.header.format == "JPEG" and stored.size != self.size:
@@ -137,6 +133,14 @@ class EncodedImage:
     def _metadata(self) -> Metadata:
         return self.header.metadata(self._data)
 
+    def _in_process(self, reduction: int) -> Image:
+        image = self._decoded(self._checked_data, reduction)
+        if image is None and self.header.format == "JPEG":
+            image = self._salvaged(reduction)
+        if image is None:
+            raise self._damaged()
+        return image
+
     def _decoded(self, data: bytes, reduction: int) -> Image | None:
         try:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS[reduction])
@@ -145,7 +149,7 @@ class EncodedImage:
         return None if image is None else np.asarray(image, np.uint8)
 
     def _isolated(self) -> Image:
-        """Decode a HEIC, AVIF or TIFF file; what is cut away is gone, but it may lie on its side."""
+        """Decode a HEIC, AVIF or TIFF file; cropped, but perhaps not upright."""
         header, primary = self.header, self.header.primary
         if primary is None:
             return isolated.decode(
@@ -174,9 +178,7 @@ class EncodedImage:
                 f"{self.header.height:,} rows are missing, which are grey"
             )
         elif self.header.jpeg_coding == "progressive":
-            self._warnings["rest"] = (
-                "the JPEG file is cut off: some of its detail may be missing"
-            )
+            self._warnings["rest"] = "the JPEG file is cut off: some of its detail may be missing"
         return image
 
     def _with_srgb_colours(self, image: Image) -> Image:
@@ -233,14 +235,10 @@ class EncodedImage:
 class DecodedImage:
     """Pixels that are there already, such as a video's frame; an `ImageSource`."""
 
-    def __init__(self, image: Image):
-        """Wrap uint8 ``[H, W, 3]``, RGB, upright."""
+    def __init__(self, image: Image, warnings: tuple[str, ...] = ()):
+        """Wrap uint8 ``[H, W, 3]``, RGB, upright, and what its file was warned of."""
         self._view = View(image)
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """See `ImageSource.warnings`; none."""
-        return ()
+        self.warnings = warnings
 
     @property
     def size(self) -> tuple[int, int]:

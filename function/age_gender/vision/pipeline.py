@@ -189,7 +189,7 @@ class Pipeline:
                 attributes=None if estimator is None else estimator.spec.label,
                 engine=self._engine,
             ),
-            source.warnings,
+            tuple(source.warnings),
         )
 
 

@@ -148,7 +148,7 @@ def _curve(tag: bytes) -> Curve:
         if count > _MAX_CURVE:
             raise ValueError
         table = np.frombuffer(tag, ">u2", count, 12) / 65_535
-        return np.interp(x, np.linspace(0, 1, count), table)
+        return np.asarray(np.interp(x, np.linspace(0, 1, count), table))
     if tag[:4] == b"para":
         (kind,) = struct.unpack_from(">H", tag, 8)
         count = {0: 1, 1: 3, 2: 4, 3: 5, 4: 7}[kind]
@@ -181,7 +181,7 @@ def _encoded() -> NDArray[np.uint8]:
     encoded = np.where(
         linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055
     )
-    return np.rint(encoded * 255).astype(np.uint8)
+    return np.asarray(np.rint(encoded * 255), np.uint8)
 
 
 _ENCODED = _encoded()

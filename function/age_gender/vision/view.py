@@ -1,5 +1,6 @@
 """An image, decoded at full or reduced size: a detector seldom needs all pixels of a photo."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,7 +48,7 @@ class ImageSource(Protocol):
         ...
 
     @property
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self) -> Sequence[str]:
         """What is not as it should be in the views so far, in sentences for people."""
         ...
 

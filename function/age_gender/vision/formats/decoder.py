@@ -65,7 +65,7 @@ def _limit(max_bytes: int, seconds: int) -> None:
 
 def _heic_decoder() -> Callable[[bytes], Decoded | None]:
     # The public module would import Pillow.
-    import _pi_heif
+    import _pi_heif  # type: ignore[import-not-found,unused-ignore]
 
     def decode(data: bytes) -> Decoded | None:
         try:

@@ -1,4 +1,4 @@
-"""Walks one directory of TIFF files and of the EXIF blocks in other formats (TIFF 6.0, section 2)."""
+"""Walks the first directory of TIFF files and of EXIF blocks (TIFF 6.0, section 2)."""
 
 import struct
 from typing import NamedTuple
@@ -16,21 +16,21 @@ class Entry(NamedTuple):
     """An entry of a directory: type, number of values, position of the values, their byte order."""
 
     kind: int
-    count: int
+    values: int
     position: int
     order: str
 
     def numbers(self, data: bytes, limit: int) -> tuple[int, ...]:
         """Read up to ``limit`` whole numbers; none if they are of another type or cut off."""
         code = _NUMBERS.get(self.kind)
-        count = min(self.count, limit)
+        count = min(self.values, limit)
         if code is None or self.position + count * _SIZES[self.kind] > len(data):
             return ()
         return struct.unpack_from(f"{self.order}{count}{code}", data, self.position)
 
     def content(self, data: bytes) -> bytes:
         """Return the bytes of all values, as far as they are there."""
-        return data[self.position : self.position + self.count * _SIZES.get(self.kind, 0)]
+        return data[self.position : self.position + self.values * _SIZES.get(self.kind, 0)]
 
 
 class Directory(NamedTuple):

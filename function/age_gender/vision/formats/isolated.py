@@ -95,7 +95,7 @@ def _exchange(
         if {width, height} != set(size):
             return None
         image = np.empty((height, width, 3), np.uint8)
-        rest = memoryview(image.reshape(-1))
+        rest = image.reshape(-1).data
         while rest and (count := answer.readinto(rest)):  # type: ignore[attr-defined]
             rest = rest[count:]
         return None if rest else image

@@ -1,13 +1,24 @@
-"""Tells from a file's first bytes what it is: the one list of what can be read, and of the rest."""
+"""Recognises what a file is by its first bytes: one list of what can be read, and of the rest."""
 
 from typing import NamedTuple
 
-from age_gender.errors import ImageError
+from age_gender.errors import ImageError, NotAPicture
 from age_gender.vision.formats import png
 
 FORMATS = ("JPEG", "PNG", "WebP", "GIF", "BMP", "HEIC", "AVIF", "TIFF")
 """Accepted formats; no decoder sees a byte of any other."""
 NAMES = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "WebP": (".webp",),
+    "GIF": (".gif",),
+    "BMP": (".bmp", ".dib"),
+    "HEIC": (".heic", ".heif", ".hif"),
+    "AVIF": (".avif",),
+    "TIFF": (".tif", ".tiff"),
+}
+"""Usual ends of their files' names. What a file is, its content says; these only help to choose."""
 SNIFFED_BYTES = 1024
 """Bytes of a file's start that `kind_of` needs."""
 
@@ -32,16 +43,22 @@ class Kind(NamedTuple):
         """Whether it is one of `FORMATS`."""
         return self.name in FORMATS
 
+    @property
+    def is_video(self) -> bool:
+        """Whether it is a video."""
+        return self.advice == _VIDEO_ADVICE
+
     def refusal(self) -> ImageError:
         """Return the error for a file of this kind, which cannot be read."""
-        return ImageError(f"{self.name} cannot be read: {self.advice} (readable: {NAMES})")
+        error = ImageError if self.is_picture else NotAPicture
+        return error(f"{self.name} cannot be read: {self.advice} (readable: {NAMES})")
 
 
-UNKNOWN = Kind("a file of this kind", is_picture=False, advice="send a picture")
+UNKNOWN = Kind("a file of unknown kind", is_picture=False, advice="send a picture")
 
 _PDF = Kind("a PDF", is_picture=False, advice="export its page as JPEG or PNG")
-_VIDEO_ADVICE = "send one of its frames, or give the video to the command line"
-_RAW = Kind("a RAW photo", advice="export it from your photo program as JPEG")
+_VIDEO_ADVICE = "send one of its frames; the command line takes videos with their usual ending"
+RAW = Kind("a RAW photo", advice="export it from your photo program as JPEG")
 _ARCHIVE = Kind("an archive or document", is_picture=False, advice="send the pictures in it")
 _AUDIO = Kind("a sound", is_picture=False, advice="send a picture")
 _SVG = Kind("an SVG", advice="export it as PNG")
@@ -61,15 +78,15 @@ _STARTS: tuple[tuple[bytes, Kind], ...] = (
     (b"GIF87a", Kind("GIF")),
     (b"GIF89a", Kind("GIF")),
     # Before TIFF, whose first bytes some of them share.
-    (b"II*\0\x10\0\0\0CR", _RAW),
-    (b"II\x1a\0\0\0HEAPCCDR", _RAW),
-    (b"IIRO", _RAW),
-    (b"IIRS", _RAW),
-    (b"IIU\0", _RAW),
-    (b"MMOR", _RAW),
-    (b"FUJIFILMCCD-RAW", _RAW),
-    (b"FOVb", _RAW),
-    (b"\0MRM", _RAW),
+    (b"II*\0\x10\0\0\0CR", RAW),
+    (b"II\x1a\0\0\0HEAPCCDR", RAW),
+    (b"IIRO", RAW),
+    (b"IIRS", RAW),
+    (b"IIU\0", RAW),
+    (b"MMOR", RAW),
+    (b"FUJIFILMCCD-RAW", RAW),
+    (b"FOVb", RAW),
+    (b"\0MRM", RAW),
     (b"II*\0", Kind("TIFF")),
     (b"MM\0*", Kind("TIFF")),
     (b"II+\0", Kind("a BigTIFF", advice="save it as an ordinary TIFF or as JPEG")),
@@ -130,7 +147,7 @@ _VIDEO_BRANDS = (b"M4V", b"iso", b"mp4", b"mp7", b"avc", b"3gp", b"3g2", b"f4v",
 
 
 def kind_of(data: bytes) -> Kind:
-    """Tell what a file is.
+    """Recognise what a file is.
 
     Args:
         data: its first `SNIFFED_BYTES` bytes, or all of it.
@@ -158,7 +175,7 @@ def kind_of(data: bytes) -> Kind:
 
 
 def _base_media(data: bytes) -> Kind:
-    """Tell by the brands of an ISO base media file (ISO/IEC 14496-12, section 4.3)."""
+    """Recognise by the brands of an ISO base media file (ISO/IEC 14496-12, section 4.3)."""
     end = min(int.from_bytes(data[:4], "big"), len(data), SNIFFED_BYTES)
     brands = [data[8:12], *(data[at : at + 4] for at in range(16, end - 3, 4))]
     major = brands[0]
@@ -167,7 +184,7 @@ def _base_media(data: bytes) -> Kind:
     if HEIC_BRANDS.intersection(brands):
         return Kind("HEIC")
     if major == b"crx ":
-        return _RAW
+        return RAW
     if major == b"qt  ":
         return _video("a QuickTime video")
     if major in (b"M4A ", b"M4B ", b"M4P "):

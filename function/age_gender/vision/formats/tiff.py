@@ -69,7 +69,7 @@ def read_page(data: bytes) -> Page:
     width, height = number(_WIDTH, 0), number(_HEIGHT, 0)
     compression, samples = number(_COMPRESSION, 1), number(_SAMPLES, 1)
     if _is_raw(directory, number(_SUBTYPE, 0), compression, number(_PHOTOMETRIC, 0)):
-        raise kinds.Kind("a RAW photo", advice="export it from your photo program as JPEG").refusal()
+        raise kinds.RAW.refusal()
     if compression not in _COMPRESSIONS:
         how = _OTHERS.get(compression, f"number {compression}")
         raise kinds.Kind(f"a TIFF with {how} compression").refusal()
@@ -114,9 +114,9 @@ def _check_parts(directory: exif.Directory, data: bytes, width: int, height: int
     if place is None or across < 1 or down < 1:
         raise ImageError("the TIFF file is damaged: its pixels are missing; send it again")
     parts = math.ceil(width / across) * math.ceil(height / min(down, 1 << 30))
-    if max(parts, place.count) > MAX_PARTS:
+    if max(parts, place.values) > MAX_PARTS:
         raise ImageTooLarge(
-            f"the TIFF file has {max(parts, place.count):,} strips or tiles: save it with fewer"
+            f"the TIFF file has {max(parts, place.values):,} strips or tiles: save it with fewer"
         )
 
 
