@@ -21,6 +21,7 @@ from age_gender.runtime import Runtime
 from age_gender.schema import response_body
 from age_gender.settings import Settings
 from age_gender.vision.decode import EncodedImage
+from age_gender.vision.formats.kinds import claims_picture
 from age_gender.vision.pipeline import Options, Result, Stopwatch
 
 Predictor = Callable[[bytes, Options], tuple[Result, dict[str, Any]]]
@@ -42,7 +43,8 @@ class Outcome:
         names: of the results.
         body: the JSON, as written or read.
         stages: milliseconds by stage.
-        is_picture: false if it was refused because it is something else, such as a text.
+        is_picture: false if it was refused because it is something else, such as a text, and its
+            name does not claim otherwise.
     """
 
     status: Status
@@ -87,7 +89,7 @@ class Annotator:
             refusal = results.refused(source.label, stored, error)
             with watch.stage("store"):
                 self._create(names.error, results.encoded(refusal), "application/json")
-            is_picture = not isinstance(error, NotAPicture)
+            is_picture = not isinstance(error, NotAPicture) or claims_picture(stored.name)
             return Outcome("refused", names, refusal, watch.stages, is_picture)
         with watch.stage("store"):
             if result.jpeg is not None:

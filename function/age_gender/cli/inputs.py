@@ -9,8 +9,6 @@ from pathlib import Path
 from age_gender.vision.formats import kinds
 
 STDIN = "-"
-IMAGE_SUFFIXES = frozenset(suffix for suffixes in kinds.SUFFIXES.values() for suffix in suffixes)
-"""A file in a folder with one of them is read even if its content is something else."""
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mjpg", ".mjpeg", ".mpg", ".mpeg"}
     | {".mts", ".m2ts", ".wmv", ".flv", ".3gp"}
@@ -137,7 +135,7 @@ class _Collector:
                 kind = kinds.kind_of(file.read(kinds.SNIFFED_BYTES))
         except OSError:  # reported when it is read
             kind = None
-        if kind is None or kind.is_picture or _suffix(path.name) in IMAGE_SUFFIXES:
+        if kind is None or kind.is_picture or kinds.claims_picture(path.name):
             self._add(str(path), relative)
         elif kind.is_video:
             self._inputs.videos.add(os.path.realpath(path))

@@ -33,6 +33,8 @@ _FLAGS = {
 }
 _MISSING = (128, 128, 128)
 """What decoders fill the missing rest of a JPEG with."""
+_LEAST_ROWS = 16
+"""Where no more than one row of a JPEG's blocks is there, nothing can be seen."""
 _UPRIGHT: dict[int, Callable[[Image], Any]] = {
     2: lambda image: cv2.flip(image, 1),
     3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
@@ -152,12 +154,10 @@ class EncodedImage:
         """Decode a HEIC, AVIF or TIFF file; cropped, but perhaps not upright."""
         header, primary = self.header, self.header.primary
         if primary is None:
-            return isolated.decode(
-                tiff.first_page(self._data), "TIFF", self.size, header.memory_pixels
-            )
+            return isolated.decode(tiff.first_page(self._data), "TIFF", self.size, header.pixels)
         crop = primary.crop if header.format == "AVIF" else None
         size = (primary.width, primary.height) if header.format == "AVIF" else self.size
-        image = isolated.decode(self._data, header.format, size, header.memory_pixels)
+        image = isolated.decode(self._data, header.format, size, header.pixels)
         if crop is None:
             return image
         left, top, width, height = crop
@@ -169,12 +169,12 @@ class EncodedImage:
         if image is None:
             return None
         blank = (image == _MISSING).all(axis=(1, 2))
-        missing = int(np.argmin(blank[::-1])) if not blank.all() else len(blank)
-        if missing == len(blank):
+        missing = reduction * (len(blank) if blank.all() else int(np.argmin(blank[::-1])))
+        if missing + _LEAST_ROWS >= self.header.height:
             return None
         if missing:
             self._warnings["rest"] = (
-                f"the JPEG file is cut off: about {missing * reduction:,} of its "
+                f"the JPEG file is cut off: about {missing:,} of its "
                 f"{self.header.height:,} rows are missing, which are grey"
             )
         elif self.header.jpeg_coding == "progressive":

@@ -8,8 +8,10 @@ from age_gender.errors import ImageError
 from age_gender.vision.formats import bmff, jpeg, kinds, metadata, png, tiff
 from age_gender.vision.formats.metadata import Metadata
 
-ISOLATED_PIXELS = 4_000_000
-"""Pixels whose memory a decoder in a process of its own takes for itself."""
+_MEMORY = {"AVIF": 2, "TIFF": 2}
+"""Memory of a pixel, compared to that of other formats: up to 26 bytes in OpenCV's decoders."""
+_MORE_MEMORY = {"HEIC": 2_000_000, "AVIF": 4_000_000, "TIFF": 4_000_000}
+"""Pixels whose memory the decoder's own process takes before it starts."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,7 @@ class Header:
     @property
     def memory_pixels(self) -> int:
         """Pixels whose memory the decoding takes."""
-        isolated = self.page is not None or self.primary is not None
-        return self.pixels + (ISOLATED_PIXELS if isolated else 0)
+        return _MEMORY.get(self.format, 1) * self.pixels + _MORE_MEMORY.get(self.format, 0)
 
     def metadata(self, data: bytes) -> Metadata:
         """Read orientation and colour profile of the file that has this header."""

@@ -11,6 +11,7 @@ import resource
 import struct
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ def main(file_format: str, max_bytes: int, seconds: int) -> int:
 def _limit(max_bytes: int, seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError):  # where memory is short, this process goes first, not the service
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     except OSError:  # not Linux, whose others do not keep to this limit anyway

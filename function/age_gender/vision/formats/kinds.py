@@ -1,5 +1,6 @@
 """Recognises what a file is by its first bytes: one list of what can be read, and of the rest."""
 
+import os
 from typing import NamedTuple
 
 from age_gender.errors import ImageError, NotAPicture
@@ -140,6 +141,14 @@ _RIFF = {
     b"WAVE": _AUDIO,
     b"ACON": Kind("a cursor"),
 }
+
+_ALL_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+
+
+def claims_picture(name: str) -> bool:
+    """Whether a file has the name of a picture, so that it should be one."""
+    return os.path.splitext(name)[1].lower() in _ALL_SUFFIXES
+
 
 AVIF_BRANDS = frozenset({b"avif", b"avis"})
 HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
