@@ -32,6 +32,8 @@ SIDE = 24
 MAX_FILE_BYTES = 20_000_000
 BETTER = 8.0
 """Levels of 255 by which another way up has to be closer to count as the right one."""
+CLOSE = 30.0
+"""Levels of 255 within which it has to be: damaged files look different in each program."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,10 @@ def pillow_thumbnail(data: bytes) -> NDArray[np.float32] | None:
 
 
 def is_upright(picture: NDArray[np.float32], reference: NDArray[np.float32]) -> bool:
-    """Whether no other of the eight ways up is clearly closer to the reference."""
+    """Whether no other of the eight ways up is close to the reference, and clearly closer."""
     turned = [np.rot90(way, k) for way in (picture, picture[:, ::-1]) for k in range(4)]
     distances = [float(np.abs(way - reference).mean()) for way in turned]
-    return distances[0] - min(distances) < BETTER
+    return distances[0] - min(distances) < BETTER or min(distances) > CLOSE
 
 
 def main() -> int:

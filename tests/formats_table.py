@@ -140,7 +140,8 @@ def _trigger(folder: Path, suffix: str, data: bytes) -> str:
 
 def _client() -> Client:
     app = functions_framework.create_app("predict", str(MAIN))  # type: ignore[no-untyped-call]
-    sys.modules["main"]._edge = Edge(Settings(), FakeRuntime)  # type: ignore[attr-defined]
+    edge = Edge(Settings(), FakeRuntime)  # type: ignore[arg-type]
+    sys.modules["main"]._edge = edge  # type: ignore[attr-defined]
     return Client(app.test_client())
 
 

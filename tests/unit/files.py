@@ -39,7 +39,11 @@ def oriented(image: Pixels, file_format: str, orientation: int) -> bytes:
     exif[0x0112] = orientation
     if file_format == "HEIC":
         return heic(image, exif=exif.tobytes())
-    options = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}, "AVIF": {"quality": 95}}
+    options: dict[str, dict[str, Any]] = {
+        "JPEG": {"quality": 95},
+        "WEBP": {"lossless": True},
+        "AVIF": {"quality": 95},
+    }
     return encoded(image, file_format, exif=exif, **options.get(file_format, {}))
 
 

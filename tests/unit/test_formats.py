@@ -62,6 +62,21 @@ def test_webp_whose_exif_starts_like_that_of_a_jpeg(orientation: int) -> None:
     assert error_of(decode(encoded(stored, "WEBP", lossless=True, exif=block)), IMAGE) == 0
 
 
+@pytest.mark.parametrize("packet", ['<x tiff:Orientation="6"/>', "<tiff:Orientation>6</x>"])
+def test_orientation_in_xmp_counts_where_there_is_no_other(packet: str) -> None:
+    stored = np.ascontiguousarray(STORED[6](IMAGE))
+    text = b"XML:com.adobe.xmp\0\0\0\0\0" + packet.encode()
+    png = encoded(stored, "PNG")
+    with_xmp = png[:33] + png_chunk(b"iTXt", text) + png[33:]
+    assert error_of(decode(with_xmp), IMAGE) == 0
+    upright = oriented(IMAGE, "PNG", 1)
+    with_both = upright[:33] + png_chunk(b"iTXt", text) + upright[33:]
+    assert error_of(decode(with_both), IMAGE) == 0
+    assert error_of(decode(encoded(stored, "AVIF", quality=95, xmp=packet.encode())), IMAGE) < 4
+    turned = oriented(stored, "AVIF", 6)
+    assert error_of(decode(turned + packet.encode()), IMAGE) < 4
+
+
 def box(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I4s", len(content) + 8, kind) + content
 
@@ -213,7 +228,10 @@ class TestProfiles:
             read = np.asarray(Pillow.open(io.BytesIO(data)).convert("RGB"))
         source = ImageCms.ImageCmsProfile(io.BytesIO(made))
         expected = ImageCms.profileToProfile(
-            Pillow.fromarray(read), source, ImageCms.createProfile("sRGB"), renderingIntent=1
+            Pillow.fromarray(read),
+            source,
+            ImageCms.createProfile("sRGB"),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
         )
         file = opened(data)
         assert error_of(file.view().image, np.asarray(expected)) < 0.5

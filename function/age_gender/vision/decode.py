@@ -33,7 +33,7 @@ _FLAGS = {
 }
 _MISSING = (128, 128, 128)
 """What decoders fill the missing rest of a JPEG with."""
-_LEAST_ROWS = 16
+_MIN_ROWS = 16
 """Where no more than one row of a JPEG's blocks is there, nothing can be seen."""
 _UPRIGHT: dict[int, Callable[[Image], Any]] = {
     2: lambda image: cv2.flip(image, 1),
@@ -170,7 +170,7 @@ class EncodedImage:
             return None
         blank = (image == _MISSING).all(axis=(1, 2))
         missing = reduction * (len(blank) if blank.all() else int(np.argmin(blank[::-1])))
-        if missing + _LEAST_ROWS >= self.header.height:
+        if missing + _MIN_ROWS >= self.header.height:
             return None
         if missing:
             self._warnings["rest"] = (

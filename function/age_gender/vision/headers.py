@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from age_gender.errors import ImageError
-from age_gender.vision.formats import bmff, jpeg, kinds, metadata, png, tiff
+from age_gender.vision.formats import bmff, exif, jpeg, kinds, metadata, png, tiff
 from age_gender.vision.formats.metadata import Metadata
 
 _MEMORY = {"AVIF": 2, "TIFF": 2}
@@ -49,11 +49,16 @@ class Header:
         if self.page is not None:
             return Metadata(self.page.orientation, self.page.profile)
         if self.primary is not None:
-            # HEIC files are rotated by their decoder.
-            upright = self.format == "HEIC"
-            return Metadata(1 if upright else self.primary.orientation, self.primary.profile)
+            return Metadata(self._orientation(self.primary, data), self.primary.profile)
         reader = _METADATA.get(self.format)
         return reader(data) if reader else Metadata()
+
+    def _orientation(self, primary: bmff.Primary, data: bytes) -> int:
+        if self.format == "HEIC":  # turned upright by its decoder
+            return 1
+        if primary.is_turned:
+            return primary.orientation
+        return exif.orientation_in_xmp(data)
 
 
 def read_header(data: bytes) -> Header:

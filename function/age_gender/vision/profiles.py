@@ -144,7 +144,7 @@ def _curve(tag: bytes) -> Curve:
         if count == 0:
             return x
         if count == 1:
-            return x ** (struct.unpack_from(">H", tag, 12)[0] / 256)
+            return x ** float(struct.unpack_from(">H", tag, 12)[0] / 256)
         if count > _MAX_CURVE:
             raise ValueError
         table = np.frombuffer(tag, ">u2", count, 12) / 65_535
@@ -160,7 +160,7 @@ def _curve(tag: bytes) -> Curve:
 def _formula(kind: int, values: list[float], x: Curve) -> Curve:
     g, a, b, c, d, e, f = [*values, *[0.0] * (7 - len(values))]
     if kind == 0:
-        return x**g
+        return np.asarray(x**g)
     power = np.maximum(a * x + b, 0) ** g
     if kind == 1:
         return np.where(a * x + b >= 0, power, 0)

@@ -46,6 +46,7 @@ class Primary:
         coded_pixels: total pixels of its tiles, or of itself.
         crop: left, top, width and height of what is shown, in pixels as stored; None for all.
         orientation: the EXIF number for its rotation and mirroring.
+        is_turned: whether there is a rotation or mirroring, be it by nothing.
         profile: its ICC profile, or empty.
         primaries: its colour primaries by their number in ITU-T H.273; 1 is sRGB.
         transfer: its transfer function, likewise; 13 is sRGB.
@@ -57,6 +58,7 @@ class Primary:
     coded_pixels: int
     crop: tuple[int, int, int, int] | None = None
     orientation: int = 1
+    is_turned: bool = False
     profile: bytes = b""
     primaries: int = 1
     transfer: int = 13
@@ -122,6 +124,8 @@ def _details(data: bytes, properties: list[Box], width: int, height: int) -> dic
     turns, mirror = 0, None
     for box in properties:
         content = data[box.start : box.end]
+        if box.kind in (b"irot", b"imir"):
+            found["is_turned"] = True
         if box.kind == b"irot" and content:
             turns = content[0] & 3
         elif box.kind == b"imir" and content:

@@ -7,7 +7,6 @@ two 32-bit numbers, then RGB bytes. It imports nothing of the package, and no mo
 """
 
 import os
-import resource
 import struct
 import sys
 from collections.abc import Callable
@@ -54,6 +53,10 @@ def main(file_format: str, max_bytes: int, seconds: int) -> int:
 
 
 def _limit(max_bytes: int, seconds: int) -> None:
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limits
+        return
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError):  # where memory is short, this process goes first, not the service
@@ -68,7 +71,7 @@ def _limit(max_bytes: int, seconds: int) -> None:
 
 def _heic_decoder() -> Callable[[bytes], Decoded | None]:
     # The public module would import Pillow.
-    import _pi_heif  # type: ignore[import-not-found,unused-ignore]
+    import _pi_heif
 
     def decode(data: bytes) -> Decoded | None:
         try:

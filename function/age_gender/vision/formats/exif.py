@@ -1,5 +1,6 @@
 """Walks the first directory of TIFF files and of EXIF blocks (TIFF 6.0, section 2)."""
 
+import re
 import struct
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ MAX_ENTRIES = 1_000
 """Entries of a directory that are read; cameras write dozens."""
 ORIENTATION = 274
 _MARK = b"Exif\0\0"
+_XMP = re.compile(rb"tiff:Orientation(?:=[\"']|>)\s*([1-8])")
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 """Bytes of a value by its type."""
 _NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I"}
@@ -64,6 +66,12 @@ def read_directory(data: bytes) -> Directory:
         entries.setdefault(tag, Entry(kind, values, at, order))
         position += 12
     return Directory(entries, start + 2 + 12 * count)
+
+
+def orientation_in_xmp(data: bytes) -> int:
+    """Read the orientation in an XMP packet anywhere in a file; 1 where there is none."""
+    match = _XMP.search(data)
+    return int(match[1]) if match else 1
 
 
 def orientation_of(block: bytes) -> int:

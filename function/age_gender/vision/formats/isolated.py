@@ -6,7 +6,6 @@ file does to one must not happen to the service. The process costs a tenth of a 
 
 import logging
 import os
-import signal
 import struct
 import subprocess
 import sys
@@ -32,6 +31,8 @@ PIXELS_PER_SECOND = 1_000_000
 _WAITING = 4
 """Clock time allowed, in CPU times: the machine may be busy."""
 
+_TOO_MUCH = (decoder.TOO_LARGE, -9, -24)
+"""Exit statuses for too much memory or time: our own, SIGKILL and SIGXCPU."""
 _PROGRAM = Path(decoder.__file__)
 _MORE = "its content is larger than its header says, or damaged; save it again, or as JPEG"
 
@@ -118,7 +119,7 @@ def _failure(file_format: str, status: int) -> ImageError | ImageTooLarge:
             f"{file_format} pictures cannot be read here, since a package is not installed: "
             "send a JPEG"
         )
-    if status in (decoder.TOO_LARGE, -signal.SIGKILL, -signal.SIGXCPU):
+    if status in _TOO_MUCH:
         return ImageTooLarge(f"the {file_format} file takes too much memory or time: {_MORE}")
     if status < 0:
         log.warning("a decoder ended by signal %d on a damaged %s file", -status, file_format)

@@ -11,6 +11,7 @@ MAX_PROFILE_BYTES = 4 << 20
 """A larger colour profile is left out; those of printers take up to two megabytes."""
 MAX_CHUNKS = 100_000
 _ICC_MARK = b"ICC_PROFILE\0"
+_XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 _EXIF_MARK = b"Exif\0\0"
 
 
@@ -40,14 +41,17 @@ def of_jpeg(data: bytes) -> Metadata:
 
 
 def of_png(data: bytes) -> Metadata:
-    """Read the chunks ``eXIf`` and ``iCCP``."""
-    orientation, profile = 1, b""
+    """Read the chunks ``eXIf``, in its absence XMP in ``iTXt``, and ``iCCP``."""
+    orientation: int | None = None
+    profile, from_xmp = b"", 1
     for kind, start, end in _chunks(data, len(png.SIGNATURE), ">I4s", checked=4):
         if kind == b"eXIf":
             orientation = exif.orientation_of(data[start:end])
+        elif kind == b"iTXt" and data.startswith(_XMP_KEYWORD, start):
+            from_xmp = exif.orientation_in_xmp(data[start:end])
         elif kind == b"iCCP":
             profile = _unpacked(data[start:end])
-    return Metadata(orientation, profile)
+    return Metadata(from_xmp if orientation is None else orientation, profile)
 
 
 def of_webp(data: bytes) -> Metadata:
