@@ -28,7 +28,7 @@ def test_pictures_that_lie_down_are_noticed() -> None:
     upright = pillow_thumbnail(encoded(IMAGE, "PNG"))
     assert upright is not None
     for orientation, stored in STORED.items():
-        image = np.ascontiguousarray(stored(IMAGE))
+        image = np.ascontiguousarray(stored(IMAGE))  # type: ignore[no-untyped-call]
         turned = pillow_thumbnail(oriented(image, "JPEG", orientation))
         lying = pillow_thumbnail(encoded(image, "PNG"))
         assert turned is not None
