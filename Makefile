@@ -27,10 +27,10 @@ lint: $(VENV)/.dev ## Lint, formatting and types
 	@$(BIN)/mypy function
 	@$(BIN)/mypy training modelbuild testing benchmarks tests container local_runner.py
 
-coverage: $(VENV)/.dev models ## Run the tests and say which lines and branches of the product they reach
+coverage: $(VENV)/.dev models ## Run the tests and report the line and branch coverage of function/
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/e2e -n 2 --dist loadfile --cov --cov-report=term
 
-check-infra: $(VENV)/.dev $(VENV)/.infra $(MODELS) ## Check image, Terraform, manifests, Cloud Build file and docs (with Terraform, docker or podman, gcloud where they are)
+check-infra: $(VENV)/.dev $(VENV)/.infra $(MODELS) ## Check image, Terraform, manifests, Cloud Build file and docs (with Terraform, docker or podman, and gcloud, where installed)
 	@CHECK_CONTAINER="$${CHECK_CONTAINER:-cpu}" $(BIN)/python -m pytest tests/infra -rs -n 2 --dist loadfile
 
 bench: $(VENV)/.dev $(MODELS) ## Benchmark this service and other libraries; writes docs/benchmarks.md (BENCH_PEERS=folder to install them in, BENCH_CONTAINER=command that starts the image)

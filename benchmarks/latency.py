@@ -71,7 +71,7 @@ def measure(rounds: int = ROUNDS) -> dict[str, Any]:
             "ratio": round(statistics.median(case_cpu) / loop_ms["median"], 3),
             "stages_ms": {
                 stage: round(statistics.median(s.get(stage, 0) for s in case_stages), 2)
-                for stage in ("decode", "detect", "align", "attributes")
+                for stage in ("decode", "detect", "verify", "align", "attributes")
             },
         }
         for case, case_times, case_cpu, case_stages in zip(CASES, times, cpu, stages, strict=True)

@@ -177,7 +177,7 @@ def _threads(rows: list[dict[str, Any]]) -> Section:
     )
 
 
-FIRST_STAGES = ("load", "decode", "detect", "align", "attributes", "render")
+FIRST_STAGES = ("load", "decode", "detect", "verify", "align", "attributes", "render")
 
 
 def _cold_start(starts: dict[str, Any], container: dict[str, Any]) -> Section:

@@ -13,14 +13,17 @@ from functools import lru_cache
 import functions_framework
 from cloudevents.http import CloudEvent
 from flask import Request, Response, current_app, has_app_context, request
+from werkzeug.exceptions import HTTPException
 
 from age_gender import logs
+from age_gender.batch import hopeless
 from age_gender.batch.events import Handler
 from age_gender.edge import auth, server
 from age_gender.edge.app import Edge
-from age_gender.errors import SettingsError
+from age_gender.errors import AgeGenderError
 from age_gender.limits.admission import Shutdown
 from age_gender.limits.memory import limit_malloc_arenas
+from age_gender.runtime import check_models
 from age_gender.settings import get_settings
 
 # The framework runs this file in the context of an application named after the target.
@@ -37,9 +40,10 @@ limit_malloc_arenas()
 try:
     _settings = get_settings()
     logs.set_up(_settings.log)
+    check_models(_settings)
     if _target == "annotate":
         _handler()
-except SettingsError as error:
+except AgeGenderError as error:
     sys.exit(f"cannot start: {error}")
 _edge = Edge(_settings, shutdown=_shutdown)
 if _target == "annotate":  # Google authenticates its callers and limits their time
@@ -67,7 +71,24 @@ def annotate(event: CloudEvent) -> None:
     _handler()(event, request.headers)
 
 
-@functions_framework.errorhandler(400)  # type: ignore[untyped-decorator]
-def _not_an_event(_: Exception) -> tuple[str, int]:
-    """Refuse a malformed event; the framework's own answer would repeat all its headers."""
-    return "this is not an event of Cloud Storage", 400
+def _not_an_event(_: Exception) -> str:
+    # The framework's own answer would repeat all headers of the request.
+    return _acknowledged("this is not an event of Cloud Storage")
+
+
+def _not_parsed(error: Exception) -> Exception | str:
+    # The framework failed before our code; it would fail at this event every time.
+    if isinstance(error, HTTPException):
+        return error
+    return _acknowledged(f"the event cannot be parsed ({type(error).__name__})")
+
+
+def _acknowledged(reason: str) -> str:
+    hopeless.acknowledge(reason)
+    return reason
+
+
+if _target == "annotate" and has_app_context():
+    current_app.wsgi_app = hopeless.bounded(current_app.wsgi_app)  # type: ignore[assignment,method-assign]
+    functions_framework.errorhandler(400)(_not_an_event)
+    functions_framework.errorhandler(Exception)(_not_parsed)

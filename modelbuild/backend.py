@@ -1,7 +1,7 @@
-"""PEP 517 build backend: that of setuptools, which builds missing networks before it packs a wheel.
+"""PEP 517 build backend: setuptools, plus a step that builds missing networks first.
 
-``pip install .`` on a clean checkout so ends with an installation that can predict. Where the
-networks are built already, nothing but setuptools is needed.
+So ``pip install .`` in a clean checkout gives an installation that can predict. If the networks are
+built already, setuptools is all it needs.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _PIN = re.compile(r"^[\w.-]+==[^\s\\]+", re.MULTILINE)
 
 
 def get_requires_for_build_wheel(config_settings: ConfigSettings = None) -> list[str]:
-    """Name what the build needs; the converters only where networks are missing."""
+    """List the build requirements; with the converters only if networks are missing."""
     return [*build_meta.get_requires_for_build_wheel(config_settings), *_converters()]
 
 
 def get_requires_for_build_editable(config_settings: ConfigSettings = None) -> list[str]:
-    """Name what an editable build needs; see `get_requires_for_build_wheel`."""
+    """List the requirements of an editable build; see `get_requires_for_build_wheel`."""
     return [*build_meta.get_requires_for_build_editable(config_settings), *_converters()]
 
 
@@ -57,7 +57,7 @@ def build_wheel(
 ) -> str:
     """Build missing networks, then the wheel; returns its file name."""
     _build_models()
-    # setuptools packs whatever an earlier build left there, deleted modules included.
+    # setuptools would also pack what an earlier build left there, such as deleted modules.
     shutil.rmtree(ROOT / "build" / "lib", ignore_errors=True)
     return str(build_meta.build_wheel(wheel_directory, config_settings, metadata_directory))
 

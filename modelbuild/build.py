@@ -84,7 +84,7 @@ def build_all(
     models_dir = models_dir.resolve()
     with readable_errors("models folder"):
         models_dir.mkdir(parents=True, exist_ok=True)
-        # Without the lock first: mostly nothing is to be done, and the folder may be read-only.
+        # Checked without the lock first: usually all is built, and the folder may be read-only.
         if _stale(selected, models_dir):
             with locked(models_dir, SCRATCH):
                 for model in _stale(selected, models_dir):

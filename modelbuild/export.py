@@ -60,7 +60,7 @@ def export(
 
 
 def run_litert(path: Path, tensor: NDArray[Any]) -> Arrays:
-    """Run a LiteRT file with one input, resized to the tensor; return its outputs by name."""
+    """Run a LiteRT file on one input of any shape that it accepts; return its outputs by name."""
     interpreter = Interpreter(model_path=str(path), num_threads=1)
     runner = interpreter.get_signature_runner(SIGNATURE)
     (name,) = runner.get_input_details()

@@ -162,7 +162,7 @@ def layer_weights(weights: Weights) -> Layers:
 
 
 def run_tfjs(folder: Path, weights: Weights, chips: NDArray[np.float32]) -> Arrays:
-    """Run the TensorFlow.js graph itself, node by node, on RGB chips of 0 to 255.
+    """Run the TensorFlow.js graph itself, node by node, on chips ``[N, 224, 224, 3]``, RGB, 0-255.
 
     Independent of `build_faceres`, to check one against the other.
     """

@@ -32,7 +32,7 @@ def measure_ranges(model: Path, name: str, inputs: Iterable[NDArray[np.float32]]
     Args:
         model: ``.tflite`` file whose input has the shape of ``inputs``.
         name: of the input in the signature.
-        inputs: float32 batches.
+        inputs: float32 ``[N, H, W, 3]`` each.
     """
     samples = {SIGNATURE: [{name: batch} for batch in inputs]}
     with _without_progress():

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from age_gender.vision.geometry import chip_transforms, roll_angles, warp_chips
+from age_gender.vision.geometry import roll_angles, rotated_transforms, warp_chips
 
 Image = NDArray[np.uint8]
 Float = NDArray[np.float32]
@@ -54,22 +54,13 @@ def jittered_chips(
     moved = np.concatenate([centres - half, centres + half], axis=1).astype(np.float32)
     upright = np.where(rng.random(count) < NO_LANDMARKS, 0, roll_angles(landmarks))
     angles = upright + np.radians(rng.normal(0, TILT, count))
-    transforms = chip_transforms(moved, _level_points(angles), scale, size)
+    transforms = rotated_transforms(moved, np.asarray(angles, np.float32), scale, size)
     chips = np.concatenate(
         [warp_chips(image, t[None], size) for image, t in zip(images, transforms, strict=True)]
     )
     mirrored = rng.random(count) < 0.5
     chips[mirrored] = chips[mirrored, :, ::-1]
     return chips
-
-
-def _level_points(angles: NDArray[np.floating]) -> Float:
-    """Landmarks ``[N, 5, 2]`` whose eyes and mouth are tilted by the angles (radians)."""
-    ends = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
-    points = np.zeros((len(angles), 5, 2))
-    points[:, 0], points[:, 1] = -ends, ends
-    points[:, 3], points[:, 4] = -ends, ends
-    return points.astype(np.float32)
 
 
 def degrade(chip: Image, rng: np.random.Generator, strength: float = 1.0) -> Image:

@@ -118,13 +118,13 @@ def _draws(files: Sequence[str]) -> NDArray[np.float64]:
 
 
 def age_band(ages: NDArray[np.floating] | NDArray[np.integer]) -> NDArray[np.intp]:
-    """Index into `AGE_BANDS` of each age."""
+    """Index into `AGE_BANDS` of each age in years, ``[N]``."""
     return np.digitize(np.floor(np.asarray(ages, np.float64) + 1e-9), AGE_EDGES)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Images and the face that the service's detector found in each.
+    """Images, and the face that the service's detector detected in each.
 
     Attributes:
         images: uint8 ``[N, S, S, 3]``, RGB, without the border; memory-mapped.

@@ -11,7 +11,6 @@ calibrated yet, see `training.calibrate`.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import re
 import shutil
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 from age_gender.vision.model_spec import Ages, Chip, ModelSpec
 from modelbuild.build import build_all
 from modelbuild.catalogue import CATALOGUE, OWN
+from modelbuild.fetch import sha256
 from training.recipes import load_recipe
 
 
@@ -38,7 +38,7 @@ def publish(weights: Path, spec: ModelSpec, models_dir: Path, own: Path = OWN) -
     committed.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(weights, committed)
     write_spec(spec, models_dir)
-    return hashlib.sha256(committed.read_bytes()).hexdigest()
+    return sha256(committed)
 
 
 def write_spec(spec: ModelSpec, models_dir: Path) -> None:
@@ -49,18 +49,18 @@ def write_spec(spec: ModelSpec, models_dir: Path) -> None:
     (folder / f"{spec.name}.json").write_text(text, encoding="utf-8")
 
 
-def pinned(catalogue: str, name: str, version: str, sha256: str, chip_size: int) -> str:
+def pinned(catalogue: str, name: str, version: str, digest: str, chip_size: int) -> str:
     """Return the text of ``models.toml`` with the table ``own.NAME`` replaced or appended.
 
     Args:
         catalogue: the current text.
         name: of the model.
         version: of the model.
-        sha256: of its committed weights.
+        digest: SHA-256 of its committed weights.
         chip_size: side of its chips, pixels.
     """
     table = (
-        f'[own.{name}]\nversion = "{version}"\nsha256 = "{sha256}"\n'
+        f'[own.{name}]\nversion = "{version}"\nsha256 = "{digest}"\n'
         f"revision = 1\nchip_size = {chip_size}\n"
     )
     pattern = re.compile(rf"^\[own\.{re.escape(name)}\]\n(?:[^\[\n].*\n)*", re.MULTILINE)
@@ -84,9 +84,9 @@ def main() -> None:
         chip=Chip(size=recipe.size, scale=recipe.tuning.scale),
         ages=Ages(first=0.0, step=1.0),
     )
-    sha256 = publish(args.weights, spec, args.models)
+    digest = publish(args.weights, spec, args.models)
     catalogue = CATALOGUE.read_text(encoding="utf-8")
-    text = pinned(catalogue, args.name, recipe.version, sha256, recipe.size)
+    text = pinned(catalogue, args.name, recipe.version, digest, recipe.size)
     CATALOGUE.write_text(text, encoding="utf-8")
     build_all(args.models, only=[args.name])
 

@@ -21,7 +21,7 @@ def share_interval(hits: int, count: int, z: float = 1.96) -> tuple[float, float
 
 
 def mean_interval(values: Float, z: float = 1.96) -> tuple[float, float]:
-    """Normal 95 % confidence interval of a mean."""
+    """Normal 95 % confidence interval of the mean of values ``[N]``."""
     half = z * float(np.std(values)) / np.sqrt(max(len(values), 1))
     return float(np.mean(values) - half), float(np.mean(values) + half)
 

@@ -36,7 +36,7 @@ _detector: RetinaFaceDetector
 
 
 def central_face(detections: Detections, width: int, height: int) -> int:
-    """Index of the subject of a cropped portrait: the most central of the large faces.
+    """Return the index of a portrait's subject: the most central of the large faces.
 
     Args:
         detections: at least one face.
@@ -63,7 +63,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def with_border(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
-    """Pad an image by repeating its edge pixels; also return the width of the border."""
+    """Repeat the edge pixels of ``[H, W, 3]`` as a border; also return its width in pixels."""
     border = round(BORDER * max(image.shape[:2]))
     padded = cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_REPLICATE)
     return np.asarray(padded, np.uint8), border

@@ -105,12 +105,12 @@ def tables(predicted: Attributes, labels: Labels) -> Metrics:
 
 
 def size_names(sizes: NDArray[np.floating]) -> list[str]:
-    """Name the group of each face size."""
+    """Name the group of each face size ``[N]`` in pixels."""
     return _ranges(sizes, SIZE_EDGES, " px")
 
 
 def sharpness_names(sharpness: NDArray[np.floating]) -> list[str]:
-    """Name the group of each sharpness."""
+    """Name the group of each sharpness ``[N]``."""
     return _ranges(sharpness, SHARPNESS_EDGES, "")
 
 
@@ -123,6 +123,10 @@ def _ranges(values: NDArray[np.floating], edges: Sequence[float], unit: str) -> 
 
 def gender_calibration(male: NDArray[np.floating], truth: NDArray[np.bool_]) -> Metrics:
     """Compare the predicted probability of the more likely gender with the share that is correct.
+
+    Args:
+        male: ``[N]``, probability of male.
+        truth: bool ``[N]``, whether the label is male.
 
     Returns:
         ``predicted`` and ``correct`` by group, and ``ece``, the mean gap (expected calibration

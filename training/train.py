@@ -148,13 +148,13 @@ class Run:
 
 
 def training_rows(data: Prepared, prefix: str) -> NDArray[np.intp]:
-    """Indices of the training images: face detected, neither in the validation part nor a copy."""
+    """Indices ``[M]`` of the training images: with a face, not in the validation part, no copy."""
     use = data.detected & ~data.validation & ~data.leaked & has_prefix(data, prefix)
     return np.flatnonzero(use)
 
 
 def validation_rows(data: Prepared) -> NDArray[np.intp]:
-    """Indices of the validation images with a detected face."""
+    """Indices ``[M]`` of the validation images with a detected face."""
     return np.flatnonzero(data.detected & data.validation)
 
 

@@ -6,13 +6,36 @@ holds the loaded models. Uploads to a bucket enter at ``batch`` instead.
 """
 
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from age_gender.analyzer import FaceAnalyzer as FaceAnalyzer
+    from age_gender.errors import ImageError as ImageError
+    from age_gender.errors import ImageTooLarge as ImageTooLarge
+    from age_gender.errors import ModelUnavailable as ModelUnavailable
+    from age_gender.vision.face import Face as Face
+    from age_gender.vision.face import FaceAttributes as FaceAttributes
 
 __version__ = "0.1.0"
-__all__ = ["FaceAnalyzer", "__version__"]
+__all__ = [
+    "Face",
+    "FaceAnalyzer",
+    "FaceAttributes",
+    "ImageError",
+    "ImageTooLarge",
+    "ModelUnavailable",
+    "__version__",
+]
+
+_MODULES = {
+    "FaceAnalyzer": "age_gender.analyzer",
+    "Face": "age_gender.vision.face",
+    "FaceAttributes": "age_gender.vision.face",
+    "ImageError": "age_gender.errors",
+    "ImageTooLarge": "age_gender.errors",
+    "ModelUnavailable": "age_gender.errors",
+}
 
 # OpenCV reads this once, at its import. Headers are checked against the setting `max_pixels`
 # before decoding; this is the second line of defence, against headers that lie.
@@ -22,9 +45,7 @@ os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")
 
 
 def __getattr__(name: str) -> Any:
-    """Import the Python API at its first use: a cold start of the service does without it."""
-    if name == "FaceAnalyzer":
-        from age_gender.analyzer import FaceAnalyzer
-
-        return FaceAnalyzer
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import the Python API on first use: the service starts faster without it."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)

@@ -6,7 +6,7 @@ from pathlib import Path
 from age_gender.runtime import Runtime
 from age_gender.settings import Settings
 from age_gender.vision.decode import DecodedImage
-from age_gender.vision.detectors.registry import DetectorName
+from age_gender.vision.detectors.registry import DETECTORS, DetectorName
 from age_gender.vision.face import Face
 from age_gender.vision.geometry import Image
 from age_gender.vision.pipeline import Options
@@ -15,7 +15,8 @@ from age_gender.vision.pipeline import Options
 class FaceAnalyzer:
     """Detects faces and estimates age and gender.
 
-    Networks are loaded at the first use and shared by all calls. Safe to share by threads.
+    Networks load at the first call, and later calls reuse them. Thread-safe: create one analyzer
+    and share it.
 
     >>> from age_gender import FaceAnalyzer
     >>> analyzer = FaceAnalyzer()
@@ -36,15 +37,15 @@ class FaceAnalyzer:
         threads: int = 0,
         max_pixels: int = 50_000_000,
     ):
-        """Load nothing yet.
+        """Configure the analyzer.
 
-        Neither environment variables nor ``config.json`` change an analyzer.
+        The service's environment variables and ``config.json`` have no effect here.
 
         Args:
             attribute_model: ``agn-v1``, or ``agn-v1-ccby`` for commercial use.
             models_dir: folder of the networks, if not those of the package.
             threads: maximum threads per inference; 0 for the number of usable CPUs.
-            max_pixels: maximum size of an encoded image.
+            max_pixels: maximum width times height of a file or of bytes.
 
         Raises:
             pydantic.ValidationError: an argument is out of range.
@@ -75,7 +76,7 @@ class FaceAnalyzer:
             image: path of a file (any of `kinds.FORMATS`), its bytes, or pixels: uint8
                 ``[H, W, 3]``, RGB, upright.
             detector: ``accurate`` (RetinaFace) or ``fast`` (dlib's HOG).
-            confidence: minimum score of a face, 0 to 1.
+            confidence: minimum probability that a box is a human face, 0 to 1.
             nms: IoU above which the lower-scoring of two overlapping boxes is dropped.
             min_face: side of the smallest face to detect, in pixels.
             max_faces: return only the largest faces, at most this many.
@@ -86,11 +87,14 @@ class FaceAnalyzer:
 
         Raises:
             OSError: the file cannot be read.
-            ImageError: it is not a supported image, or damaged.
-            ImageTooLarge: it exceeds ``max_pixels`` or 20 MiB.
+            ImageError: the image is damaged, or its format is not supported.
+            ImageTooLarge: the image exceeds ``max_pixels`` or 20 MiB.
             ModelUnavailable: a network is missing or damaged.
-            TypeError: an array of another shape or dtype.
+            TypeError: the array has another shape or dtype.
+            ValueError: there is no such detector.
         """
+        if detector not in DETECTORS:
+            raise ValueError(f"unknown detector {detector!r}; known: {', '.join(DETECTORS)}")
         options = Options(
             confidence=confidence,
             nms=nms,

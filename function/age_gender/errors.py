@@ -30,7 +30,7 @@ class ImageError(AgeGenderError):
     code = "unsupported-picture"
 
 
-class NotAPicture(ImageError):
+class NotAnImage(ImageError):
     """The bytes are something else, such as a text or a video."""
 
 

@@ -4,13 +4,26 @@ import atexit
 import json
 import logging
 import os
+import re
+import select
 import sys
 import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
 
 _SEVERITIES = {"WARNING": "WARNING", "ERROR": "ERROR", "CRITICAL": "CRITICAL", "DEBUG": "DEBUG"}
 
 
 MAX_LINE_BYTES = 8192
+
+REPEAT_SECONDS = 10.0
+"""Native lines that differ only in numbers are logged once in this time, and counted."""
+MAX_KINDS = 100
+"""Native lines logged in this time at most; the rest is counted together."""
+MAX_KIND_LENGTH = 500
+_NUMBER = re.compile(r"\d+")
+_READ_BYTES = 1 << 16
 
 
 class JsonFormatter(logging.Formatter):
@@ -71,11 +84,78 @@ def wrap_native_lines() -> None:
     atexit.register(flush)
 
 
+class RepeatedLines:
+    """Chooses which native lines to log: a single picture can cause hundreds of thousands."""
+
+    def __init__(self) -> None:
+        self._repeats: Counter[str] = Counter()
+        self._others = 0
+
+    def add(self, text: str) -> bool:
+        """Count a line; return whether it is to be logged now."""
+        kind = _NUMBER.sub("#", text)[:MAX_KIND_LENGTH]
+        if kind in self._repeats:
+            self._repeats[kind] += 1
+            return False
+        if len(self._repeats) >= MAX_KINDS:
+            self._others += 1
+            return False
+        self._repeats[kind] = 0
+        return True
+
+    def flush(self) -> Iterator[tuple[str, int]]:
+        """Forget everything; yield what was not logged, and how often it came."""
+        for kind, count in self._repeats.items():
+            if count:
+                yield f"repeated: {kind}", count
+        if self._others:
+            yield "more lines of other kinds", self._others
+        self._repeats.clear()
+        self._others = 0
+
+
 def _forward(reading: int, original: int) -> None:
-    with os.fdopen(reading, "rb") as lines:
-        while line := lines.readline(MAX_LINE_BYTES):
-            text = line.decode("utf-8", "replace").strip()
-            if text:
-                severity = "INFO" if text.startswith("INFO:") else "WARNING"
-                record = {"severity": severity, "message": text, "logger": "stderr"}
-                os.write(original, json.dumps(record).encode() + b"\n")
+    """Log the lines that arrive at ``reading``, until all its writers have closed it."""
+
+    def write(text: str, **more: int) -> None:
+        severity = "INFO" if text.startswith("INFO:") else "WARNING"
+        record = {"severity": severity, "message": text, "logger": "stderr", **more}
+        os.write(original, json.dumps(record).encode() + b"\n")
+
+    repeated = RepeatedLines()
+    flush_at = time.monotonic() + REPEAT_SECONDS
+    for line in _lines(reading):
+        text = line.decode("utf-8", "replace").strip()
+        if text and repeated.add(text):
+            write(text)
+        if time.monotonic() >= flush_at:
+            for kind, count in repeated.flush():
+                write(kind, count=count)
+            flush_at = time.monotonic() + REPEAT_SECONDS
+    for kind, count in repeated.flush():
+        write(kind, count=count)
+
+
+def _lines(reading: int) -> Iterator[bytes]:
+    """Yield lines of at most `MAX_LINE_BYTES`, and an empty one after each silent time."""
+    rest = b""
+    while True:
+        if not select.select([reading], [], [], REPEAT_SECONDS)[0]:
+            yield b""
+            continue
+        data = os.read(reading, _READ_BYTES)
+        if not data:
+            break
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            yield from _parts(line)
+        while len(rest) >= MAX_LINE_BYTES:
+            yield rest[:MAX_LINE_BYTES]
+            rest = rest[MAX_LINE_BYTES:]
+    os.close(reading)
+    yield rest
+
+
+def _parts(line: bytes) -> Iterator[bytes]:
+    for start in range(0, len(line), MAX_LINE_BYTES):
+        yield line[start : start + MAX_LINE_BYTES]

@@ -10,10 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from typing import Generic, TypeVar
 
 import cv2
 
+from age_gender.errors import ModelUnavailable
 from age_gender.limits.capacity import memory_limit, network_pixels
 from age_gender.limits.cpus import CpuShares, usable_cpus
 from age_gender.networks.engine import Engine, LiteRTEngine, TensorFlowEngine
@@ -22,9 +24,12 @@ from age_gender.settings import Settings, get_settings
 from age_gender.vision.attributes import AttributeEstimator
 from age_gender.vision.decode import EncodedImage
 from age_gender.vision.detectors.base import Detector
-from age_gender.vision.detectors.registry import DETECTORS, DetectorName, load_detector
+from age_gender.vision.detectors.registry import DETECTORS, FACE_MESH, DetectorName, load_detector
+from age_gender.vision.face_check import load_face_check
+from age_gender.vision.mesh import FaceMesh
 from age_gender.vision.model_spec import load_spec
 from age_gender.vision.pipeline import Pipeline
+from age_gender.vision.verification import FaceVerifier
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +37,13 @@ T = TypeVar("T")
 
 
 class Lazy(Generic[T]):
-    """A value made on first use by one thread, while the others wait.
+    """A value that is made on first use; other threads wait meanwhile.
 
     A failure is not kept: the next use tries again.
     """
 
     def __init__(self, name: str, make: Callable[[], T]):
-        """Make nothing yet; ``name`` appears in the log."""
+        """Store ``make`` for the first call; ``name`` appears in the log."""
         self._name = name
         self._make = make
         self._lock = threading.Lock()
@@ -57,18 +62,35 @@ class Lazy(Generic[T]):
         return self._value
 
 
+def check_models(settings: Settings) -> None:
+    """Check that the models that requests need are there, without loading them.
+
+    Raises:
+        ModelUnavailable: one is missing, or ``attribute_model`` is none of them.
+    """
+    folder = settings.models_dir
+    load_spec(folder, settings.attribute_model)
+    kind = "{}/saved_model.pb" if settings.engine_in_use == "tensorflow" else "{}.tflite"
+    detectors = chain(*(info.networks for info in DETECTORS.values()))
+    names = [settings.attribute_model, *detectors, FACE_MESH]
+    missing = [file for file in map(kind.format, names) if not (folder / file).is_file()]
+    if missing:
+        raise ModelUnavailable(f"model files are missing: {', '.join(missing)}: run `make models`")
+
+
 class Runtime:
     """The models of a process, and the pipeline over them.
 
     Attributes:
-        settings: the ones it was made with.
+        settings: as passed in.
         engine: ``litert`` or ``tensorflow``.
         estimator: returns the age and gender model.
+        verifier: returns what checks the detectors' faces.
         pipeline: runs over images.
     """
 
     def __init__(self, settings: Settings):
-        """Load nothing yet."""
+        """Build the pipeline; models load on first use."""
         self.settings = settings
         self.engine = settings.engine_in_use
         self._threads = settings.inference_threads or usable_cpus()
@@ -77,8 +99,9 @@ class Runtime:
             name: Lazy(f"{name} detector", partial(self._load_detector, name)) for name in DETECTORS
         }
         self.estimator = Lazy("attributes", self._load_estimator)
+        self.verifier = Lazy("face mesh", self._load_verifier)
         self.pipeline = Pipeline(
-            self._detector, self.estimator, cpus=self._cpus, engine=self.engine
+            self._detector, self.estimator, self.verifier, cpus=self._cpus, engine=self.engine
         )
         # OpenCV's threads are shared by all images; more would only compete for the CPUs.
         cv2.setNumThreads(self._threads)
@@ -102,6 +125,9 @@ class Runtime:
         spec = load_spec(self.settings.models_dir, name)
         return AttributeEstimator(self._load_engine(name), spec)
 
+    def _load_verifier(self) -> FaceVerifier:
+        return FaceVerifier(FaceMesh(self._load_engine(FACE_MESH)), load_face_check())
+
     def _load_engine(self, model: str) -> Engine:
         settings = self.settings
         if self.engine == "tensorflow":
@@ -111,9 +137,11 @@ class Runtime:
                 gpu=settings.gpu,
                 gpu_fraction=settings.gpu_fraction,
             )
+        file = f"{model}.tflite"
         return LiteRTEngine(
-            verified(settings.models_dir, f"{model}.tflite"),
+            settings.models_dir / file,
             self._cpus,
+            content=verified(settings.models_dir, file),
             max_pixels=network_pixels(self._cpus.cpus, memory_limit()),
         )
 

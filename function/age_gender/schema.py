@@ -1,9 +1,8 @@
 """The shape of requests and responses."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-from pydantic_core import PydanticUseDefault
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from age_gender import __version__
 from age_gender.vision.detectors.registry import DETECTORS, DetectorName
@@ -34,14 +33,17 @@ class PredictRequest(BaseModel):
         },
     )
 
-    confidence: Fraction = Field(0.5, description="Minimum score of a returned face.")
+    confidence: Fraction = Field(
+        0.5, description="Minimum probability that a returned box is a human face."
+    )
     nms: Fraction = Field(
         0.5, description="IoU above which the worse of two overlapping boxes is dropped."
     )
     draw: bool = Field(True, description="Draw boxes and labels on the returned image.")
     face_detector: DetectorName = Field(
         "fast",
-        description=" ".join(f"`{name}`: {info.summary}." for name, info in DETECTORS.items()),
+        description=" ".join(f"`{name}`: {info.summary}." for name, info in DETECTORS.items())
+        + " The service's settings may name another default.",
     )
     get_attributes: bool = Field(True, description="Estimate age and gender of each face.")
     return_image: bool = Field(True, description="Return the picture as base64 JPEG.")
@@ -69,16 +71,22 @@ class PredictRequest(BaseModel):
         ge=1,
         le=100_000,
         description="Side of the smallest face wanted, in pixels of the picture; larger is "
-        f"faster. By default {_DEFAULT_MIN_FACES}, more on very large pictures.",
+        f"faster. By default {_DEFAULT_MIN_FACES}, more on large pictures: see `smallest_face`.",
         examples=[32],
     )
 
-    @field_validator("*", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _null_is_the_default(cls, value: Any) -> Any:
-        if value is None:
-            raise PydanticUseDefault
-        return value
+    def _null_is_the_default(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {name: value for name, value in values.items() if value is not None}
+
+    def with_default_detector(self, name: DetectorName) -> Self:
+        """Use the detector ``name`` if the request does not say which."""
+        if "face_detector" in self.model_fields_set:
+            return self
+        return self.model_copy(update={"face_detector": name})
 
     @property
     def options(self) -> Options:
@@ -97,7 +105,7 @@ class QualityBody(BaseModel):
         description="0 frontal, ±1 profile; null without landmarks.", examples=[0.04]
     )
     roll: float | None = Field(
-        description="Degrees, clockwise; null without landmarks.", examples=[0.6]
+        description="Degrees, clockwise, ±180 upside down; null without landmarks.", examples=[0.6]
     )
 
 
@@ -108,9 +116,11 @@ class FaceDetails(BaseModel):
         description="x1, y1, x2, y2 in whole pixels of the upright picture, clipped to it.",
         examples=[[177, 60, 271, 181]],
     )
-    confidence: float = Field(description="The detector's score, 0 to 1.", examples=[0.9999])
+    confidence: float = Field(
+        description="Probability that this is a human face, 0 to 1.", examples=[0.9999]
+    )
     landmarks: list[tuple[float, float]] | None = Field(
-        description="Eyes, nose tip, mouth corners, left to right; null from `fast`.",
+        description="Eyes, nose tip, mouth corners; left before right in an upright view.",
         examples=[[[202.7, 102.9], [245.9, 103.2], [224.9, 127.6], [203.4, 139.9], [246.0, 140.4]]],
     )
     age: float | None = Field(None, description="Apparent age in years.", examples=[32.6])
@@ -161,6 +171,10 @@ class PredictResponse(BaseModel):
     image_size: tuple[int, int] = Field(
         description="Width and height of the upright picture.", examples=[[512, 512]]
     )
+    smallest_face: int = Field(
+        description="Side of the smallest face that was looked for, pixels of the picture.",
+        examples=[16],
+    )
     inference_time: float = Field(
         description="Milliseconds to detect the faces and estimate their attributes.",
         examples=[28.87],
@@ -189,6 +203,7 @@ def response_body(result: Result) -> dict[str, Any]:
         "confidence": result.confidence,
         "faces": [_row(face) for face in result.faces],
         "image_size": list(result.size),
+        "smallest_face": result.smallest_face,
         "inference_time": round(result.inference_ms, 2),
         "details": [_details(face) for face in result.faces],
         "model": {

@@ -3,8 +3,8 @@
 Every field can be set in ``config.json`` under its own name and in the environment under its
 name in capitals (``gpu_fraction`` -> ``GPU_FRACTION``). An empty variable counts as unset.
 
-``pydantic-settings`` could do the merging, but importing it takes longer than importing all of this
-package, at every cold start.
+``pydantic-settings`` could merge them, but importing it takes longer than importing this whole
+package, and every cold start would pay for it.
 """
 
 import json
@@ -45,18 +45,20 @@ class Settings(BaseModel):
     gpu_fraction: Annotated[float, Field(gt=0, le=1)] = 0.25
     models_dir: Path = FUNCTION_DIR / "age_gender" / "models"
     attribute_model: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")] = "agn-v1"
+    default_face_detector: DetectorName = "fast"
+    """Of requests that do not name one; the HTTP contract's by default."""
     inference_threads: Annotated[int, Field(ge=0, le=256)] = 0
-    """Maximum threads per inference; 0: one for each usable CPU."""
+    """Maximum threads per inference; 0: number of usable CPUs."""
 
     max_body_bytes: Annotated[int, Field(ge=1024)] = 32 * MiB
     max_picture_bytes: Annotated[int, Field(ge=1024)] = 20 * MiB
     max_pixels: Annotated[int, Field(ge=1024)] = 50_000_000
-    """Of one picture; less where memory is short."""
+    """Of one picture, and of all in progress; less where memory is short."""
     max_held_bytes: Annotated[int, Field(ge=1024)] = 64 * MiB
     """Total of the bodies, pictures and answers held; beyond it, requests get a 429."""
 
     max_in_flight: Annotated[int, Field(ge=0)] = 0
-    """Predictions in flight; 0: one for each CPU and one more."""
+    """Concurrent predictions; 0: number of CPUs + 1."""
     max_queue: Annotated[int, Field(ge=0)] = 32
     queue_timeout: Annotated[float, Field(gt=0, le=3600)] = 8.0
 
@@ -67,7 +69,7 @@ class Settings(BaseModel):
     """Buckets that ``gs://`` URLs may name; ``*`` for all."""
 
     input_bucket: Annotated[str, Field(pattern=r"^[a-z0-9._-]*$")] = ""
-    """Bucket whose uploads are annotated; empty: every bucket whose events arrive."""
+    """Bucket whose uploads are annotated; the trigger needs it."""
     input_prefix: str = ""
     """Only objects whose names start with this are annotated."""
     output_bucket: Annotated[str, Field(pattern=r"^[a-z0-9._-]*$")] = ""
@@ -79,7 +81,7 @@ class Settings(BaseModel):
     annotate_max_faces: Annotated[int, Field(ge=1, le=10_000)] | None = None
     annotate_attributes: bool = True
     annotate_image: Literal["none", "drawn", "blurred"] = "none"
-    """Whether to write an annotated JPEG as well, and which kind."""
+    """Kind of annotated JPEG to write as well."""
     annotate_in_flight: Annotated[int, Field(ge=1, le=64)] = 8
     """Pictures being fetched, predicted and stored."""
     annotate_storage_timeout: Annotated[float, Field(gt=0, le=600)] = 30.0
@@ -94,7 +96,7 @@ class Settings(BaseModel):
         return values
 
     @model_validator(mode="after")
-    def _no_default_password_where_refused(self) -> Self:
+    def _refuse_default_password(self) -> Self:
         if self.require_strong_auth and (self.auth == "off" or self.uses_default_password):
             raise ValueError(
                 "require_strong_auth is set: give basic_auth_password a value of your own "

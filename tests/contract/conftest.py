@@ -21,7 +21,7 @@ from age_gender.settings import FUNCTION_DIR, Settings
 from age_gender.vision.attributes import AttributeEstimator
 from age_gender.vision.pipeline import Pipeline
 from tests.unit import profile  # noqa: F401 - loads it
-from tests.unit.fakes import FakeDetector, detections, estimator
+from tests.unit.fakes import FakeDetector, TrustingVerifier, detections, estimator
 
 MAIN = FUNCTION_DIR / "main.py"
 AUTHORIZATION = "Basic " + base64.b64encode(b"sugar:kubes").decode()
@@ -86,6 +86,7 @@ class FakeRuntime:
         self.pipeline = Pipeline(
             lambda _: self.detector,
             lambda: self.attributes,
+            TrustingVerifier,
             cpus=CpuShares(1),
             engine=self.engine,
         )

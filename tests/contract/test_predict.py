@@ -157,7 +157,7 @@ class TestAnswer:
 @pytest.fixture(scope="module")
 def runtime() -> Runtime:
     """Real models."""
-    for name in ("retinaface.tflite", f"{Settings().attribute_model}.tflite"):
+    for name in ("retinaface.tflite", "facemesh.tflite", f"{Settings().attribute_model}.tflite"):
         model(name)
     return Runtime(Settings())
 
@@ -165,9 +165,9 @@ def runtime() -> Runtime:
 class TestRealModels:
     @pytest.mark.parametrize("detector", ["fast", "accurate"])
     def test_a_portrait(self, serve: Serve, runtime: Runtime, detector: str) -> None:
-        picture = base64.b64encode(encoded(portrait(), "JPEG", quality=95)).decode()
+        b64 = base64.b64encode(encoded(portrait(), "JPEG", quality=95)).decode()
         client = serve(runtime)
-        response = client.post(json={"b64": picture, "face_detector": detector})
+        response = client.post(json={"b64": b64, "face_detector": detector})
         answer = response.get_json()
         validate("PredictResponse", answer)
         ((x1, y1, x2, y2, width, height, confidence, age, gender),) = answer["faces"]
@@ -178,7 +178,7 @@ class TestRealModels:
         assert 15 <= age <= 60
         # From a box without landmarks this one face is a close call.
         assert gender == "F" or detector == "fast"
-        again = client.post(json={"b64": picture, "face_detector": detector}).get_json()
+        again = client.post(json={"b64": b64, "face_detector": detector}).get_json()
         assert without_time(again) == without_time(answer)
 
     def test_a_picture_without_faces(self, serve: Serve, runtime: Runtime) -> None:

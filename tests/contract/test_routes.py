@@ -10,9 +10,9 @@ import pytest
 
 from age_gender import __version__
 from age_gender.edge.app import ROUTES, STATIC
-from age_gender.edge.bodies import ModelBody
 from age_gender.edge.openapi import description
 from age_gender.edge.problems import STATUSES
+from age_gender.edge.responses import ModelSpecBody
 from age_gender.settings import FUNCTION_DIR
 from tests.contract.conftest import Client, Serve, validate
 
@@ -170,7 +170,7 @@ class TestDescriptions:
         card = client.get("/model").get_json()
         assert {"name", "version", "licence", "data", "chip", "calibration"} <= set(card)
         validate("Model", card)
-        assert set(card) == set(ModelBody.model_fields)
+        assert set(card) == set(ModelSpecBody.model_fields)
 
     def test_health_as_described(self, client: Client) -> None:
         validate("Health", client.get("/health").get_json())

@@ -92,7 +92,7 @@ class BusyProxy:
         self._service = service
         self._refusals = refusals
         self._retry_after = str(retry_after)
-        self.asked: list[float] = []
+        self.requested_at: list[float] = []
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -115,8 +115,8 @@ class BusyProxy:
 
     def _answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers["Content-Length"]))
-        self.asked.append(time.monotonic())
-        if len(self.asked) <= self._refusals:
+        self.requested_at.append(time.monotonic())
+        if len(self.requested_at) <= self._refusals:
             problem = {"status": 429, "code": "busy", "detail": "try again soon"}
             status, content = 429, json.dumps(problem).encode()
             headers = {"Retry-After": self._retry_after, "Content-Type": "application/problem+json"}
@@ -174,7 +174,7 @@ def test_waits_while_the_service_is_busy(
     done = run(busy_once.url, picture)
     assert done.returncode == 0, done.stderr
     check_printed(language, done.stdout, service, picture)
-    first, second = busy_once.asked
+    first, second = busy_once.requested_at
     assert second - first >= 0.95  # as Retry-After says
 
 
@@ -187,7 +187,7 @@ def test_gives_up_when_it_stays_busy(
     assert done.returncode == 1
     assert done.stdout == ""
     assert "busy" in done.stderr
-    assert len(proxy.asked) == 5
+    assert len(proxy.requested_at) == 5
 
 
 def test_says_what_is_wrong(run: Run, service: Service, picture: Path) -> None:

@@ -207,9 +207,9 @@ class TestSlowClients:
     @pytest.mark.defends("unread-response")
     def test_that_never_read_their_answer_are_cut_off(self, service: Service) -> None:
         noise = np.random.default_rng(0).integers(0, 256, (2500, 2500, 3), np.uint8)
-        picture = photos.encoded(noise)
+        data = photos.encoded(noise)
         path = b"/predict?get_attributes=false&draw=false&min_face=2000 "
-        request = head(len(picture), Connection="close").replace(b"/predict ", path) + picture
+        request = head(len(data), Connection="close").replace(b"/predict ", path) + data
         with socket.socket() as made:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             made.settimeout(TIMEOUT)
@@ -323,6 +323,8 @@ class TestFaults:
         models = tmp_path / "models"
         source = ROOT / "function" / "age_gender" / "models"
         shutil.copytree(source / "specs", models / "specs")
+        for name in ("retinaface.tflite", "agn-v1.tflite", "facemesh.tflite"):
+            (models / name).touch()
         with Service(tmp_path / "log", MODELS_DIR=str(models)) as service:
             worker = psutil.Process(service.process.pid).children()[0]
             for size in (0, 100, 1_000_000):

@@ -29,7 +29,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from a copy of the checkout, with the networks that are there."""
-    for name in ("manifest.json", "retinaface.tflite", f"{Settings().attribute_model}.tflite"):
+    networks = ("retinaface", "facemesh", Settings().attribute_model)
+    for name in ("manifest.json", *(f"{network}.tflite" for network in networks)):
         model(name)
     source = tmp_path_factory.mktemp("source")
     for name in ("function", "modelbuild", "requirements", "LICENSES"):

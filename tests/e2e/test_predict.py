@@ -121,8 +121,8 @@ def test_exif_orientation_is_applied(service: Service, orientation: int, detecto
 )
 def test_formats(service: Service, mode: str, format_name: str, options: dict[str, Any]) -> None:
     photo = photos.photo("astronaut")
-    picture = Image.fromarray(photos.decoded(photo.data)).convert(mode)
-    answer = service.predict(_saved(picture, format_name, **options), face_detector="accurate")
+    image = Image.fromarray(photos.decoded(photo.data)).convert(mode)
+    answer = service.predict(_saved(image, format_name, **options), face_detector="accurate")
     assert len(answer["faces"]) == 1
     assert (match(answer, photo.boxes, iou=0.55) >= 0).all()
     row = answer["faces"][0]
@@ -134,8 +134,8 @@ def test_formats(service: Service, mode: str, format_name: str, options: dict[st
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (640, 480)])
 def test_no_face_is_an_empty_list(service: Service, size: tuple[int, int], detector: str) -> None:
     gradient = np.linspace(0, 255, size[0] * size[1] * 3).astype(np.uint8)
-    picture = photos.encoded(gradient.reshape(size[1], size[0], 3))
-    answer = service.predict(picture, face_detector=detector)
+    data = photos.encoded(gradient.reshape(size[1], size[0], 3))
+    answer = service.predict(data, face_detector=detector)
     assert answer["faces"] == []
     assert answer["details"] == []
     assert answer["image_size"] == list(size)
@@ -158,9 +158,9 @@ def test_many_faces_in_one_picture(service: Service) -> None:
 @pytest.mark.parametrize("width", [96, 512, 3000])
 def test_drawing_is_on_the_face_and_the_same_size(service: Service, width: int) -> None:
     photo = photos.photo("astronaut")
-    picture = photos.resized("astronaut", width, width)
-    drawn = service.predict(picture, face_detector="accurate")
-    plain = service.predict(picture, face_detector="accurate", draw=False)
+    data = photos.resized("astronaut", width, width)
+    drawn = service.predict(data, face_detector="accurate")
+    plain = service.predict(data, face_detector="accurate", draw=False)
     images = [
         photos.decoded(base64.b64decode(answer["image"])).astype(int) for answer in (drawn, plain)
     ]
@@ -232,9 +232,9 @@ def test_without_attributes_and_image(service: Service) -> None:
     assert "age" not in answer["details"][0]
 
 
-def _saved(picture: Image.Image, format_name: str, **options: object) -> bytes:
+def _saved(image: Image.Image, format_name: str, **options: object) -> bytes:
     import io
 
     stream = io.BytesIO()
-    picture.save(stream, format_name, **options)
+    image.save(stream, format_name, **options)
     return stream.getvalue()

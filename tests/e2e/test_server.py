@@ -113,14 +113,25 @@ def test_gpu_without_a_gpu_says_so_and_goes_on(tmp_path: Path, pictures: dict[st
     assert (tmp_path / "log").read_text().count("going on with the CPU") == 1
 
 
-def test_models_missing_is_a_clear_503(tmp_path: Path, pictures: dict[str, bytes]) -> None:
-    with Service(tmp_path / "log", MODELS_DIR=str(tmp_path)) as service:
-        for detector in ("fast", "accurate"):
-            response = service.post(json={"b64": _base64(pictures), "face_detector": detector})
-            assert response.status_code == 503
-            assert response.json()["code"] == "model-unavailable"
-            assert str(tmp_path) not in response.text
-        assert service.get("/health").status_code == 200
+@pytest.mark.defends("no-models")
+@pytest.mark.parametrize("target", ["predict", "annotate"])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"MODELS_DIR": "nowhere"}, "unknown model 'agn-v1'; available: none (run `make models`)"),
+        ({"ATTRIBUTE_MODEL": "agn"}, "unknown model 'agn'; available: agn-v1, agn-v1-ccby"),
+    ],
+)
+def test_it_does_not_start_without_models(
+    tmp_path: Path, target: str, changes: dict[str, str], message: str
+) -> None:
+    places = {"INPUT_BUCKET": "in", "OUTPUT_BUCKET": "out"}
+    service = Service(tmp_path / "log", target, **places, **changes)
+    with pytest.raises(RuntimeError, match="exited at once"), service:
+        pass
+    assert service.process.returncode not in (0, None)
+    (line,) = (tmp_path / "log").read_text().splitlines()
+    assert line.startswith(f"cannot start: {message}")
 
 
 @pytest.mark.parametrize(

@@ -287,7 +287,7 @@ def test_the_threshold_acts_at_once_and_a_detector_asks_again(
     with page.expect_request("**/predict"):
         page.press("#min-face", "Tab")
     expect(page.locator("#snippet")).to_contain_text("min_face=60")
-    assert open_page.predictions(page) == 3, "known answers are not asked for again"
+    assert open_page.predictions(page) == 3, "known answers are not requested again"
 
 
 def test_doubtful_faces_are_marked(open_page: OpenPage, portrait: Path) -> None:
@@ -570,7 +570,7 @@ def test_blur_and_download(open_page: OpenPage, portrait: Path, tmp_path: Path) 
     page.check("#blur")
     expect(page.locator("#picture")).not_to_have_attribute("src", before)
     expect(page.locator("#frame")).to_have_class("frame")
-    assert open_page.predictions(page) == 2, "the copy is asked for once"
+    assert open_page.predictions(page) == 2, "the copy is requested once"
     expect(page.locator("#blur-hint")).to_be_visible()
     page.uncheck("#boxes")
     with page.expect_download() as started:

@@ -175,7 +175,9 @@ def test_other_targets_have_names_of_their_own(release: Release) -> None:
     assert (release.workspace / "image").read_text().strip().endswith("/service-gpu@sha256:0123")
 
 
-def test_a_candidate_that_lets_nobody_in_gets_no_traffic(tmp_path: Path, service: Service) -> None:
+def test_a_candidate_that_refuses_the_password_gets_no_traffic(
+    tmp_path: Path, service: Service
+) -> None:
     release = Release(tmp_path, service.url, password="of another revision")
     release.all("build", "digest", "candidate")
     status, output = release.run("smoke-test")

@@ -12,6 +12,7 @@ from age_gender.vision.face import FaceAttributes
 from age_gender.vision.model_spec import Ages, Calibration, Chip, ModelSpec, Reliability
 from age_gender.vision.pipeline import ModelNames, Result
 from age_gender.vision.quality import Quality
+from age_gender.vision.verification import Faces, FaceVerifier
 
 NAMES = ModelNames("fake", "fake 1", "litert")
 
@@ -70,6 +71,8 @@ class FakeDetector:
     """Returns given detections, and records the options."""
 
     name = "fake"
+    min_detectable = 16.0
+    candidate_score = 0.5
 
     def __init__(self, detected: Detections):
         self._detected = detected
@@ -87,6 +90,16 @@ class FakeDetector:
     ) -> Detections:
         self.asked.append((confidence, nms, min_face))
         return self._detected
+
+
+class TrustingVerifier(FaceVerifier):
+    """Takes all that detectors return as it is."""
+
+    def __init__(self) -> None:
+        pass
+
+    def verify(self, image: NDArray[np.uint8], detected: Detections, detector: str) -> Faces:
+        return Faces(detected, detected, np.full(len(detected), 40, np.float32))
 
 
 def detections(*boxes: tuple[float, ...], landmarks: bool = False) -> Detections:
@@ -110,4 +123,4 @@ def face_attributes(age: float = 30.0, *, reliable: bool = True) -> FaceAttribut
 
 def empty_result(jpeg: bytes | None = None, stages: Mapping[str, float] | None = None) -> Result:
     """A result without faces."""
-    return Result((4, 3), [], jpeg, stages or {}, 0.5, NAMES)
+    return Result((4, 3), [], jpeg, stages or {}, 0.5, NAMES, 16)

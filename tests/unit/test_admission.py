@@ -115,6 +115,59 @@ class TestGate:
         with gate.enter():
             pass
 
+    @pytest.mark.defends("large-picture-waits")
+    def test_small_callers_overtake_one_that_they_do_not_delay(self) -> None:
+        gate = Gate(9, 9, LONG, capacity=10)
+        large = Callers(gate, size=8)
+        with gate.enter(8):
+            large.start()
+            with gate.enter(1), gate.enter(1):
+                pass
+            with gate.enter(2):
+                assert not large.entered.acquire(blocking=False)
+            late = Callers(gate, size=1)
+            with gate.enter(2):  # as much as fits beside both
+                late.start()
+                assert not late.entered.acquire(blocking=False)
+            late.await_entries(1)
+        large.await_entries(1)
+        late.join()
+        large.join()
+
+    @pytest.mark.defends("large-picture-waits")
+    def test_a_caller_is_not_overtaken_for_ever(self) -> None:
+        gate = Gate(9, 9, LONG, capacity=10)
+        first, large, small = Callers(gate, size=5), Callers(gate, size=9), Callers(gate, size=4)
+        first.start()
+        first.await_entries(1)
+        large.start()
+        small.start()  # has room, but would take that of the large one
+        assert not small.entered.acquire(timeout=0.3)
+        first.join()
+        large.await_entries(1)
+        assert not small.entered.acquire(blocking=False)
+        large.join()
+        small.await_entries(1)
+        small.join()
+
+    def test_at_first_a_caller_is_overtaken_by_all_that_fit(self) -> None:
+        gate = Gate(9, 9, LONG, capacity=10, overtaking=LONG)
+        large = Callers(gate, size=9)
+        with gate.enter(5):
+            large.start()
+            with gate.enter(4):
+                assert not large.entered.acquire(blocking=False)
+        large.await_entries(1)
+        large.join()
+
+    def test_who_waits_for_a_share_is_overtaken_by_others(self) -> None:
+        gate = Gate(3, 9, 0.01, share=1)
+        with gate.enter(share="a"):
+            with pytest.raises(Busy), gate.enter(share="a"):
+                pass
+            with gate.enter(share="b"), gate.enter():
+                pass
+
     def test_never_more_inside_than_its_width(self) -> None:
         gate = Gate(3, 100, LONG)
         inside, peak, lock = 0, 0, threading.Lock()

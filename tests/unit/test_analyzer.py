@@ -25,6 +25,7 @@ SAMPLE = ROOT / "function" / "age_gender" / "edge" / "web" / "sample.jpg"
 def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """``photo.jpg`` in the working directory."""
     model("retinaface.tflite")
+    model("facemesh.tflite")
     model(f"{Settings().attribute_model}.tflite")
     monkeypatch.chdir(tmp_path)
     return Path(shutil.copy(SAMPLE, tmp_path / "photo.jpg"))
@@ -57,7 +58,10 @@ def test_options(photo: Path) -> None:
     assert faces.analyze(photo, confidence=1) == []
     assert faces.analyze(photo, min_face=2000) == []
     fast = faces.analyze(photo, detector="fast")
-    assert [face.landmarks for face in fast] == [None] * len(fast)
+    (accurate,) = faces.analyze(photo)
+    assert accurate.landmarks is not None
+    assert fast[0].landmarks is not None
+    np.testing.assert_allclose(fast[0].landmarks, accurate.landmarks, atol=8)
     assert len(faces.analyze(photo, detector="fast", max_faces=1)) == 1
     (plain,) = faces.analyze(photo, attributes=False)
     assert plain.box == faces.analyze(photo)[0].box
@@ -71,6 +75,8 @@ def test_errors(photo: Path, tmp_path: Path) -> None:
         faces.analyze(b"<html>")
     with pytest.raises(ImageTooLarge):
         FaceAnalyzer(max_pixels=1024).analyze(photo)
+    with pytest.raises(ValueError, match="accurate"):
+        faces.analyze(photo, detector="best")
     with pytest.raises(ModelUnavailable):
         FaceAnalyzer(models_dir=tmp_path).analyze(photo)
     for array in (np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8)):
@@ -96,6 +102,11 @@ def test_importing_the_package_imports_no_library() -> None:
         timeout=60,
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_everything_public_can_be_imported() -> None:
+    for name in age_gender.__all__:
+        assert getattr(age_gender, name) is not None
 
 
 def test_an_unknown_attribute() -> None:

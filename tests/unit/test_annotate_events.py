@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -120,7 +121,54 @@ def test_lines_carry_the_trace(
 
 def test_a_handler_needs_an_output_bucket() -> None:
     with pytest.raises(SettingsError):
-        Handler(Settings())
+        Handler(Settings(input_bucket="in"))
+
+
+@pytest.mark.defends("foreign-bucket")
+def test_a_handler_needs_an_input_bucket() -> None:
+    with pytest.raises(SettingsError, match="INPUT_BUCKET is not set"):
+        Handler(Settings(output_bucket="out"))
+
+
+@pytest.mark.defends("hopeless-event")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"timeCreated": "0001-01-01T00:00:00+23:59"},
+        {"timeCreated": "9999-12-31T23:59:59-23:59"},
+        {"generation": 10**30},
+        {"generation": "9" * 5000},
+        {"generation": -1},
+        {"generation": 0},
+        {"generation": 2**63},
+        {"size": -1},
+        {"size": 2**63},
+        *({"bucket": name} for name in ("..", ".", " ", "a\0b", "in/../other", "a..b", "")),
+        *({"name": name} for name in ("..", ".", "a\0b", "a\nb", "", "é" * 513, "x" * 1025)),
+        {"name": "\ud800"},
+    ],
+)
+def test_what_can_never_be_read_is_acknowledged_unread(
+    changes: dict[str, Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("age_gender"), "propagate", True)
+    handler = Handler(Settings(input_bucket="in", output_bucket="out"))
+    handler._annotator = None  # type: ignore[assignment] # any use would fail
+    attributes = {
+        name: str(changes[key])
+        for name, key in (
+            ("bucketId", "bucket"),
+            ("objectId", "name"),
+            ("objectGeneration", "generation"),
+        )
+        if key in changes
+    }
+    handler(event({**OBJECT, **changes}), Headers())
+    if attributes:
+        handler(published(attributes={**ATTRIBUTES, **attributes}), Headers())
+    counts = [record.fields["hopeless"] for record in caplog.records]  # type: ignore[attr-defined]
+    assert len(counts) == (2 if attributes else 1)
+    assert counts == sorted(counts)
 
 
 @pytest.mark.parametrize(
@@ -140,13 +188,15 @@ def test_unrelated_objects_are_acknowledged_unread(changes: dict[str, Any]) -> N
 
 
 def test_unexpected_failures_and_outages_are_answered_without_their_text() -> None:
-    handler = Handler(Settings(output_bucket="out"))
+    handler = Handler(Settings(input_bucket="in", output_bucket="out"))
     handler._annotator = None  # type: ignore[assignment]
     with pytest.raises(InternalServerError) as caught:
         handler(event(OBJECT), Headers())
     assert "NoneType" not in str(caught.value)
     assert caught.value.__cause__ is None
-    handler = Handler(Settings(output_bucket="out", annotate_storage_timeout=0.1))
+    handler = Handler(
+        Settings(input_bucket="in", output_bucket="out", annotate_storage_timeout=0.1)
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
         from age_gender.batch import bucket_store

@@ -40,7 +40,7 @@ RESPONSE = {
 def test_a_row_is_flat_but_for_the_faces() -> None:
     body = results.annotated("in", STORED, RESPONSE, NAMES.jpeg)
     row = manifest.row_of(Outcome("annotated", NAMES, body))
-    assert json.loads(manifest.line_of(row)) == row
+    assert json.loads(results.encoded(row)) == row
     faces = row.pop("faces")
     assert row == {
         "bucket": "in",

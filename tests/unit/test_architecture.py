@@ -19,22 +19,32 @@ PACKAGE = "age_gender"
 
 ALLOWED: dict[str, set[str]] = {
     # What is deployed. `room.module` allows that module only.
-    "main": {"edge", "batch", "limits", "logs", "settings", "errors"},
+    "main": {"edge", "batch", "runtime", "limits", "logs", "settings", "errors"},
     "edge": {"fetch", "runtime", "schema", "vision", "limits", "settings", "logs", "errors"},
-    "batch": {"runtime", "schema", "vision", "limits", "settings", "logs", "errors"},
+    "batch": {
+        "object_names",
+        "runtime",
+        "schema",
+        "vision",
+        "limits",
+        "settings",
+        "logs",
+        "errors",
+    },
     "cli": {
         *("runtime", "batch", "schema", "vision", "limits", "settings", "logs", "errors"),
         "networks.model_files",  # `doctor` verifies them
     },
-    "analyzer": {"runtime", "schema", "vision", "settings", "errors"},
+    "analyzer": {"runtime", "vision", "settings", "errors"},
     "runtime": {"vision", "networks", "limits", "settings", "errors"},
     "schema": {"vision"},
-    "fetch": {"settings", "errors"},
+    "fetch": {"object_names", "settings", "errors"},
     "settings": {"vision.detectors.registry", "errors"},
     "vision": {"networks", "limits", "errors"},
     "networks": {"limits", "errors"},
     "limits": {"errors"},
     "logs": set(),
+    "object_names": set(),
     "errors": set(),
     # What is not.
     "local_runner": {"cli"},
@@ -48,7 +58,7 @@ EXCEPTIONS = {
 """Modules that may import one room more than theirs; these do without it where it is absent."""
 
 BELOW_EDGE_AND_CLI = {"batch", "runtime", "schema", "fetch", "settings", "vision", "networks"}
-BELOW_EDGE_AND_CLI |= {"limits", "logs", "errors"}
+BELOW_EDGE_AND_CLI |= {"limits", "logs", "object_names", "errors"}
 ALLOWED["testing"] = {"modelbuild"} | BELOW_EDGE_AND_CLI
 ALLOWED["training"] = {"modelbuild"} | BELOW_EDGE_AND_CLI
 
@@ -69,7 +79,7 @@ LIBRARIES = {
 
 @dataclass(frozen=True)
 class Import:
-    """One import: the module it stands in, its line and the dotted name it asks for."""
+    """One import: the module it stands in, its line and the dotted name."""
 
     module: str
     line: int

@@ -27,6 +27,7 @@ def run(*arguments: str | Path) -> Result:
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
     model("retinaface.tflite")
+    model("facemesh.tflite")
     model(f"{Settings().attribute_model}.tflite")
     path = tmp_path / "photos" / "one.jpg"
     path.parent.mkdir()

@@ -15,7 +15,7 @@ from tests.unit.models import model
 from tests.unit.test_cli import run
 
 ATTRIBUTES = Settings().attribute_model
-MODELS = ("retinaface.tflite", f"{ATTRIBUTES}.tflite", "manifest.json")
+MODELS = ("retinaface.tflite", "facemesh.tflite", f"{ATTRIBUTES}.tflite", "manifest.json")
 
 
 def findings(result: Result) -> dict[str, dict[str, str]]:

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from age_gender.batch.folder_store import FolderStore
-from age_gender.batch.storage import Unreadable
+from age_gender.batch.storage import StoredObject, Unreadable
 from age_gender.cli.main import app
 from age_gender.settings import Settings
 from tests.unit import files
@@ -28,6 +28,7 @@ def run(*arguments: str | Path) -> Result:
 @pytest.fixture(autouse=True)
 def models() -> None:
     model("retinaface.tflite")
+    model("facemesh.tflite")
     model(f"{Settings().attribute_model}.tflite")
 
 
@@ -155,14 +156,14 @@ class TestAnnotate:
         (tmp_path / "in").mkdir()
         for number in range(25):
             (tmp_path / "in" / f"{number:02}.jpg").write_bytes(JPEG)
-        find = FolderStore.find
+        read = FolderStore.read
 
-        def refuse(store: FolderStore, name: str) -> bytes | None:
-            if name.endswith(".jpg") and name != "24.jpg":
+        def refuse(store: FolderStore, stored: StoredObject) -> bytes:
+            if stored.name != "24.jpg":
                 raise Unreadable("it cannot be read: Permission denied")
-            return find(store, name)
+            return read(store, stored)
 
-        monkeypatch.setattr(FolderStore, "find", refuse)
+        monkeypatch.setattr(FolderStore, "read", refuse)
         result = run("annotate", tmp_path / "in", "--out", tmp_path / "out")
         assert result.exit_code == 1
         assert result.stderr.count("it cannot be read") >= 24

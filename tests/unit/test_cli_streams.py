@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from age_gender.cli.run import run_all
+from age_gender.cli.runner import run_all
 from age_gender.cli.streams import Interrupts, Stopped
 from age_gender.cli.text import plural, printable
 

@@ -35,6 +35,7 @@ def film(path: Path, *scenes: tuple[NDArray[np.uint8], float]) -> Path:
 @pytest.fixture(autouse=True)
 def _models() -> None:
     model("retinaface.tflite")
+    model("facemesh.tflite")
     model(f"{Settings().attribute_model}.tflite")
 
 

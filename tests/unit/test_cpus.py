@@ -49,7 +49,7 @@ def test_systems_without_cpu_affinity(tmp_path: Path, monkeypatch: pytest.Monkey
 
 class TestShares:
     @pytest.mark.parametrize(
-        ("count", "max_threads", "pictures", "threads"),
+        ("count", "max_threads", "predictions", "threads"),
         [
             (4, None, 0, 4),
             (4, None, 1, 4),
@@ -63,19 +63,19 @@ class TestShares:
         ],
     )
     def test_threads_of_a_run(
-        self, count: int, max_threads: int | None, pictures: int, threads: int
+        self, count: int, max_threads: int | None, predictions: int, threads: int
     ) -> None:
         shares = CpuShares(count, max_threads)
         with ExitStack() as stack:
-            for _ in range(pictures):
-                stack.enter_context(shares.picture())
+            for _ in range(predictions):
+                stack.enter_context(shares.prediction())
             assert shares.threads == threads
-            assert shares.busy == (pictures > 1)
+            assert shares.busy == (predictions > 1)
         assert shares.threads == min(count, max_threads or count)
 
-    def test_a_picture_that_fails_is_not_in_flight(self) -> None:
+    def test_a_prediction_that_fails_is_not_in_flight(self) -> None:
         shares = CpuShares(2)
-        with suppress(ValueError), shares.picture(), shares.picture():
+        with suppress(ValueError), shares.prediction(), shares.prediction():
             raise ValueError
         assert shares.threads == 2
 
@@ -83,9 +83,9 @@ class TestShares:
         now = 100.0
         monkeypatch.setattr(time, "monotonic", lambda: now)
         shares = CpuShares(2)
-        with shares.picture():
+        with shares.prediction():
             assert not shares.busy
-            with shares.picture():
+            with shares.prediction():
                 assert shares.busy
         now += cpus.BUSY_SECONDS / 2
         assert shares.busy

@@ -1,6 +1,8 @@
 """Small files that would take much work."""
 
 import io
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -8,8 +10,10 @@ import pytest
 from PIL import Image
 
 from age_gender.errors import ImageError, ImageTooLarge
-from age_gender.vision.decode import decode
+from age_gender.vision.decode import EncodedImage, decode
+from age_gender.vision.formats import png
 from age_gender.vision.headers import read_header
+from tests.unit.pictures import noise, png_chunk
 
 LIMITS = {"max_bytes": 20_000_000, "max_pixels": 50_000_000}
 
@@ -129,3 +133,88 @@ def test_embedded_videos_and_thumbnails_are_no_scans(place: str) -> None:
     else:
         data = whole[:2] + b"\xff\xe5" + (len(film) + 2).to_bytes(2, "big") + film + whole[2:]
     assert decode(data, **LIMITS).shape == (3000, 4000, 3)
+
+
+def inflated(size: int) -> bytes:
+    """Deflate data that inflates to ``size`` zeros and a little more."""
+    return zlib.compress(bytes(size), 9)
+
+
+def png_of(side: int, *chunks: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"".join([png.SIGNATURE, png_chunk(b"IHDR", header), *chunks, png_chunk(b"IEND", b"")])
+
+
+@pytest.mark.defends("inflated-png")
+@pytest.mark.parametrize("part", [1 << 30, 8192])
+def test_png_that_inflates_beyond_its_pixels_is_not_decoded(
+    part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = inflated(300 << 20)
+    chunks = [png_chunk(b"IDAT", data[i : i + part]) for i in range(0, len(data), part)]
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(ImageError, match="more pixels"):
+        decode(png_of(500, *chunks), **LIMITS)
+
+
+@pytest.mark.defends("inflated-png")
+def test_png_whose_pixels_are_longer_than_uncompressed_is_not_decoded() -> None:
+    chunk = png_chunk(b"IDAT", zlib.compress(noise(300, 300).tobytes()))
+    with pytest.raises(ImageError, match="more pixels"):
+        decode(png_of(100, chunk), **LIMITS)
+
+
+@pytest.mark.parametrize("extra", [0, 1000])
+def test_large_compressible_png_is_decoded(extra: int) -> None:
+    rows = bytes((1 + 3 * 7000) * 7000 + extra)
+    assert decode(png_of(7000, png_chunk(b"IDAT", zlib.compress(rows))), **LIMITS).shape[0] == 7000
+
+
+@pytest.mark.defends("repeated-chunks")
+def test_repeated_png_chunks_reach_the_decoder_once(capfd: pytest.CaptureFixture[str]) -> None:
+    exif, pixels = png_chunk(b"eXIf", b"MM\0*"), zlib.compress(bytes(301 * 100))
+    data = png_of(100, *[exif] * 9000, png_chunk(b"IDAT", pixels))
+    assert decode(data, **LIMITS).shape == (100, 100, 3)
+    assert len(capfd.readouterr().err) < 1000
+
+
+@pytest.mark.defends("repeated-chunks")
+def test_png_of_hundreds_of_thousands_of_chunks_is_refused() -> None:
+    with pytest.raises(ImageError, match="damaged"):
+        decode(png_of(100, *[png_chunk(b"IDAT", b"")] * 300_000), **LIMITS)
+
+
+def bmp_file(side: int, bits: int, coding: int, pixels: bytes) -> bytes:
+    header = struct.pack("<IiiHHIIiiII", 40, side, side, 1, bits, coding, 0, 0, 0, 2, 0)
+    return b"BM" + struct.pack("<IHHI", 62 + len(pixels), 0, 0, 62) + header + bytes(8) + pixels
+
+
+@pytest.mark.defends("empty-raster")
+@pytest.mark.parametrize(("bits", "coding"), [(1, 0), (8, 0), (24, 0), (32, 3), (8, 1), (4, 2)])
+def test_bmp_without_its_pixels_is_refused_unread(bits: int, coding: int) -> None:
+    with pytest.raises(ImageError, match="incomplete"):
+        EncodedImage(bmp_file(7000, bits, coding, b""), **LIMITS)
+
+
+@pytest.mark.defends("empty-raster")
+def test_gif_without_its_pixels_is_refused_unread() -> None:
+    flat = Image.new("P", (3000, 3000), 1)
+    stream = io.BytesIO()
+    flat.save(stream, "GIF")
+    assert decode(stream.getvalue(), **LIMITS).shape == (3000, 3000, 3)
+    with pytest.raises(ImageError, match="incomplete"):
+        EncodedImage(stream.getvalue()[:800], **LIMITS)
+
+
+@pytest.mark.defends("empty-raster")
+def test_png_without_its_pixels_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(ImageError, match="incomplete"):
+        decode(png_of(7000, png_chunk(b"IDAT", inflated(1000))), **LIMITS)
+
+
+@pytest.mark.parametrize(("bits", "row_bytes"), [(1, 4), (8, 32), (24, 92)])
+def test_bmp_with_its_pixels_is_read(bits: int, row_bytes: int) -> None:
+    side = 30
+    data = bmp_file(side, bits, 0, bytes(row_bytes * side))
+    assert decode(data, **LIMITS).shape == (side, side, 3)

@@ -66,7 +66,7 @@ class FakeInterpreter:
     prepared: list[Shape]
     made: "list[FakeInterpreter]"
 
-    def __init__(self, _path: Path, threads: int):
+    def __init__(self, _name: str, _content: bytes, threads: int):
         self.threads = threads
         self.shape: Shape = ()
         self.pixels = 0
@@ -190,7 +190,7 @@ class SlowEngine:
         return {}
 
     def work(self) -> None:
-        with self.cpus.picture():
+        with self.cpus.prediction():
             self.engine.run(np.zeros(self.SHAPE, np.float32))
 
 
@@ -234,7 +234,7 @@ class TestConcurrency:
 
     def test_images_waiting_for_a_cpu_keep_no_memory(self, slow: SlowEngine) -> None:
         slow.go.release(3)
-        with slow.cpus.picture(), slow.cpus.picture(), slow.cpus.picture():
+        with slow.cpus.prediction(), slow.cpus.prediction(), slow.cpus.prediction():
             for shape in [(1, 32, 32, 3), (1, 16, 64, 3), (1, 64, 16, 3)]:
                 slow.engine.run(np.zeros(shape, np.float32))
             assert slow.engine.pixels == 2 * 32 * 32

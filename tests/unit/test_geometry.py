@@ -9,7 +9,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from age_gender.vision import geometry
 from age_gender.vision.geometry import (
+    HEAD,
+    Image,
     chip_transforms,
     clip_boxes,
     ios_matrix,
@@ -18,6 +21,7 @@ from age_gender.vision.geometry import (
     resize,
     resize_quickly,
     roll_angles,
+    unmirrored,
     warp_chips,
 )
 from tests.unit.pictures import noise
@@ -32,6 +36,13 @@ def rotated(points: Float, degrees: float) -> Float:
     angle = np.radians(degrees)
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return np.asarray(points @ rotation.T, np.float32)
+
+
+def seen(yaw: float) -> Float:
+    """Landmarks of a head turned aside by ``yaw`` degrees, seen from far away."""
+    angle = np.radians(yaw)
+    across = HEAD[:, 0] * np.cos(angle) + HEAD[:, 2] * np.sin(angle)
+    return np.stack([across, HEAD[:, 1]], axis=1).astype(np.float32)
 
 
 def mapped(transform: Float, points: Float) -> Float:
@@ -112,6 +123,48 @@ class TestTransforms:
         assert angle == pytest.approx(degrees, abs=0.1)
 
     @given(
+        points=st.lists(st.floats(-50, 50), min_size=10, max_size=10),
+        degrees=st.floats(-180, 180),
+        zoom=st.floats(0.1, 10),
+    )
+    def test_a_rotated_image_gives_exactly_that_much_more(
+        self, points: list[float], degrees: float, zoom: float
+    ) -> None:
+        landmarks = np.array(points, np.float32).reshape(5, 2)
+        axes = np.stack([landmarks[1] - landmarks[0], landmarks[3] - landmarks[0]])
+        assume(abs(np.linalg.det(axes)) > 10)
+        (before,) = roll_angles(landmarks[None])
+        after = roll_angles(rotated(landmarks, degrees)[None] * np.float32(zoom) + 7)
+        difference = np.degrees(after - before)[0] - degrees
+        assert (difference + 180) % 360 - 180 == pytest.approx(0, abs=0.5)
+
+    @pytest.mark.parametrize("yaw", [-90, -60, -30, 0, 30, 60, 90])
+    @pytest.mark.parametrize("degrees", [-120, 0, 35])
+    def test_a_head_that_turns_aside_keeps_its_roll(self, yaw: float, degrees: float) -> None:
+        points = rotated(seen(yaw), degrees)
+        assert np.degrees(roll_angles(points[None]))[0] == pytest.approx(degrees, abs=3)
+
+    def test_profiles_are_not_turned_by_noise(self) -> None:
+        """Where the eyes nearly coincide, a pixel of noise would turn their line by any angle."""
+        noisy = seen(85) * 20 + np.random.default_rng(1).normal(0, 1, (200, 5, 2))
+        angles = np.abs(np.degrees(roll_angles(noisy.astype(np.float32))))
+        eyes = noisy[:, 1] - noisy[:, 0]
+        eye_line = np.abs(np.degrees(np.arctan2(eyes[:, 1], eyes[:, 0])))
+        assert np.percentile(angles, 95) < 10
+        assert np.percentile(eye_line, 95) > 20
+
+    def test_landmarks_seen_from_behind_are_put_right(self) -> None:
+        swapped = [1, 0, 2, 4, 3]
+        upside_down = rotated(FACE, 180)
+        (fixed,) = unmirrored(upside_down[swapped][None])
+        np.testing.assert_array_equal(fixed, upside_down)
+        assert abs(np.degrees(roll_angles(fixed[None]))[0]) == pytest.approx(180, abs=0.1)
+        for degrees in range(0, 360, 30):
+            for yaw in (-85, -60, 0, 60, 85):
+                points = rotated(seen(yaw), degrees)[None]
+                np.testing.assert_array_equal(unmirrored(points), points)
+
+    @given(
         degrees=st.floats(-180, 180),
         centre=st.tuples(st.floats(-50, 500), st.floats(-50, 500)),
         sides=st.tuples(st.floats(2, 400), st.floats(2, 400)),
@@ -175,6 +228,48 @@ def expected_places(transform: Float, size: int) -> Float:
 class TestChips:
     @settings(max_examples=40)
     @given(
+        points=st.lists(st.floats(-50, 50), min_size=10, max_size=10),
+        degrees=st.floats(-180, 180),
+        zoom=st.floats(0.1, 10),
+    )
+    def test_a_rotated_image_gives_exactly_that_much_more(
+        self, points: list[float], degrees: float, zoom: float
+    ) -> None:
+        landmarks = np.array(points, np.float32).reshape(5, 2)
+        axes = np.stack([landmarks[1] - landmarks[0], landmarks[3] - landmarks[0]])
+        assume(abs(np.linalg.det(axes)) > 10)
+        (before,) = roll_angles(landmarks[None])
+        after = roll_angles(rotated(landmarks, degrees)[None] * np.float32(zoom) + 7)
+        difference = np.degrees(after - before)[0] - degrees
+        assert (difference + 180) % 360 - 180 == pytest.approx(0, abs=0.5)
+
+    @pytest.mark.parametrize("yaw", [-90, -60, -30, 0, 30, 60, 90])
+    @pytest.mark.parametrize("degrees", [-120, 0, 35])
+    def test_a_head_that_turns_aside_keeps_its_roll(self, yaw: float, degrees: float) -> None:
+        points = rotated(seen(yaw), degrees)
+        assert np.degrees(roll_angles(points[None]))[0] == pytest.approx(degrees, abs=3)
+
+    def test_profiles_are_not_turned_by_noise(self) -> None:
+        """Where the eyes nearly coincide, a pixel of noise would turn their line by any angle."""
+        noisy = seen(85) * 20 + np.random.default_rng(1).normal(0, 1, (200, 5, 2))
+        angles = np.abs(np.degrees(roll_angles(noisy.astype(np.float32))))
+        eyes = noisy[:, 1] - noisy[:, 0]
+        eye_line = np.abs(np.degrees(np.arctan2(eyes[:, 1], eyes[:, 0])))
+        assert np.percentile(angles, 95) < 10
+        assert np.percentile(eye_line, 95) > 20
+
+    def test_landmarks_seen_from_behind_are_put_right(self) -> None:
+        swapped = [1, 0, 2, 4, 3]
+        upside_down = rotated(FACE, 180)
+        (fixed,) = unmirrored(upside_down[swapped][None])
+        np.testing.assert_array_equal(fixed, upside_down)
+        assert abs(np.degrees(roll_angles(fixed[None]))[0]) == pytest.approx(180, abs=0.1)
+        for degrees in range(0, 360, 30):
+            for yaw in (-85, -60, 0, 60, 85):
+                points = rotated(seen(yaw), degrees)[None]
+                np.testing.assert_array_equal(unmirrored(points), points)
+
+    @given(
         degrees=st.floats(-180, 180),
         centre=st.tuples(st.floats(-10, 266), st.floats(-10, 266)),
         side=st.floats(8, 400),
@@ -235,6 +330,41 @@ class TestChips:
         boxes = np.array([[0, 0, side, side]], np.float32)
         chips = warp_chips(image, chip_transforms(boxes, None, 1.25, 48), 48)
         assert (chips == 77).all()
+
+    @pytest.mark.defends("overlapping-faces")
+    def test_many_overlapping_chips_share_the_work(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        image = np.full((4200, 4200, 3), 90, np.uint8)
+        corners = np.random.default_rng(0).integers(0, 1000, (300, 2))
+        boxes = np.concatenate([corners, corners + 3200], axis=1).astype(np.float32)
+        averaged = 0
+
+        def counted(image: Image, width: int, height: int) -> Image:
+            nonlocal averaged
+            averaged += image.shape[0] * image.shape[1]
+            return resize(image, width, height)
+
+        monkeypatch.setattr(geometry, "resize", counted)
+        chips = warp_chips(image, chip_transforms(boxes, None, 1.25, 112), 112)
+        assert (chips == 90).all()
+        # Without sharing, each of the 300 takes more than half of the image.
+        assert averaged < 10 * image.shape[0] * image.shape[1]
+
+    def test_chips_that_share_the_work_are_nearly_the_same(self) -> None:
+        blurred = cv2.GaussianBlur(noise(2400, 2400), (0, 0), 12)
+        image = np.asarray(
+            cv2.normalize(blurred, np.empty_like(blurred), 0, 255, cv2.NORM_MINMAX), np.uint8
+        )
+        sides = np.linspace(300, 1900, 60)
+        corners = np.random.default_rng(0).integers(0, 400, (60, 2))
+        boxes = np.concatenate([corners, corners + sides[:, None]], axis=1).astype(np.float32)
+        landmarks = np.tile(
+            np.array([[0, 0], [9, 2], [5, 5], [1, 9], [8, 11]], np.float32), (60, 1, 1)
+        )
+        transforms = chip_transforms(boxes, landmarks, 1.25, 112)
+        together = warp_chips(image, transforms, 112).astype(int)
+        alone = np.concatenate([warp_chips(image, t[None], 112) for t in transforms])
+        assert not np.array_equal(together, alone)
+        assert np.abs(together - alone).mean(axis=(1, 2, 3)).max() < 2
 
     def test_the_image_is_not_changed(self) -> None:
         image = noise(60, 60)

@@ -33,7 +33,10 @@ def read(
     if content_type is not None:
         # Past the builder, which would give a form a boundary of its own.
         environ["CONTENT_TYPE"] = content_type
-    return inputs.read_request(Request(environ), data, Settings())
+    fields, picture = inputs.read_request(Request(environ), data, Settings())
+    if picture is None:
+        picture = urls.from_url(fields.url or "", Settings())
+    return fields, picture
 
 
 def read_json(**fields: Any) -> tuple[PredictRequest, bytes]:
@@ -98,23 +101,23 @@ OPTIONS = Options(**ALL_FIELDS)  # type: ignore[arg-type]
 
 class TestAllWaysToSendAPicture:
     def test_json(self) -> None:
-        fields, picture = read_json(b64=B64, **ALL_FIELDS)
-        assert (fields.options, picture) == (OPTIONS, PICTURE)
+        fields, encoded = read_json(b64=B64, **ALL_FIELDS)
+        assert (fields.options, encoded) == (OPTIONS, PICTURE)
 
     def test_form(self) -> None:
         parts = [(f'name="{name}"', text.encode()) for name, text in AS_TEXT.items()]
-        fields, picture = read_form(IMAGE_PART, *parts)
-        assert (fields.options, picture) == (OPTIONS, PICTURE)
+        fields, encoded = read_form(IMAGE_PART, *parts)
+        assert (fields.options, encoded) == (OPTIONS, PICTURE)
 
     def test_form_with_base64(self) -> None:
-        _, picture = read_form(('name="b64"', B64.encode()))
-        assert picture == PICTURE
+        _, encoded = read_form(('name="b64"', B64.encode()))
+        assert encoded == PICTURE
 
     @pytest.mark.parametrize("kind", ["image/jpeg", "image/x-unknown", "application/octet-stream"])
     def test_picture_as_the_body(self, kind: str) -> None:
         query = "&".join(f"{name}={text}" for name, text in AS_TEXT.items())
-        fields, picture = read(PICTURE, kind, query)
-        assert (fields.options, picture) == (OPTIONS, PICTURE)
+        fields, encoded = read(PICTURE, kind, query)
+        assert (fields.options, encoded) == (OPTIONS, PICTURE)
 
     def test_form_fields_beat_the_query(self) -> None:
         fields, _ = read_form(IMAGE_PART, ('name="nms"', b"0.1"), query="nms=0.9&confidence=0.2")
@@ -133,8 +136,8 @@ class TestAllWaysToSendAPicture:
         ],
     )
     def test_json_under_other_names(self, kind: str | None) -> None:
-        _, picture = read(json.dumps({"b64": B64}).encode(), kind)
-        assert picture == PICTURE
+        _, encoded = read(json.dumps({"b64": B64}).encode(), kind)
+        assert encoded == PICTURE
 
 
 @pytest.mark.parametrize(
@@ -150,8 +153,8 @@ class TestAllWaysToSendAPicture:
     ],
 )
 def test_base64_in_all_its_spellings(text: str) -> None:
-    _, picture = read_json(b64=text)
-    assert picture == PICTURE
+    _, encoded = read_json(b64=text)
+    assert encoded == PICTURE
 
 
 def test_a_url_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,13 +173,13 @@ def test_a_url_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_null_is_the_default() -> None:
     names = [name for name in PredictRequest.model_fields if name != "b64"]
-    fields, picture = read_json(b64=B64, **dict.fromkeys(names))
-    assert (fields.options, picture) == (Options(), PICTURE)
+    fields, encoded = read_json(b64=B64, **dict.fromkeys(names))
+    assert (fields.options, encoded) == (Options(), PICTURE)
 
 
 def test_a_file_that_was_not_chosen_is_ignored() -> None:
-    _, picture = read_form(('name="image"; filename=""', b""), ('name="b64"', B64.encode()))
-    assert picture == PICTURE
+    _, encoded = read_form(('name="image"; filename=""', b""), ('name="b64"', B64.encode()))
+    assert encoded == PICTURE
 
 
 class TestRefused:
@@ -193,8 +196,8 @@ class TestRefused:
 
     @pytest.mark.parametrize("nothing", ["", None])
     def test_an_empty_field_is_not_given(self, nothing: str | None) -> None:
-        _, picture = read_json(url=nothing, b64=B64)
-        assert picture == PICTURE
+        _, encoded = read_json(url=nothing, b64=B64)
+        assert encoded == PICTURE
         refused("no-picture", json.dumps({"url": nothing, "b64": nothing}).encode())
 
     def test_two_pictures(self) -> None:
@@ -333,8 +336,8 @@ class TestRefused:
         assert {error.field for error in problem.errors} == {"nms", "confidence"}
 
     def test_of_two_equal_keys_the_last_counts(self) -> None:
-        _, picture = read(b'{"b64": "AAAA", "b64": "' + B64.encode() + b'"}')
-        assert picture == PICTURE
+        _, encoded = read(b'{"b64": "AAAA", "b64": "' + B64.encode() + b'"}')
+        assert encoded == PICTURE
 
 
 FIELD_NAMES = st.sampled_from([*PredictRequest.model_fields, "other", ""])
@@ -349,15 +352,37 @@ def read_or_refused(data: bytes, kind: str | None, query: str = "") -> None:
     """Any input results in a picture or a client error."""
     status = 200
     try:
-        fields, picture = read(data, kind, query)
+        fields, encoded = read(data, kind, query)
     except Problem as problem:
         status = problem.status
     except AgeGenderError as error:
         status = STATUSES[error.code][0]
     else:
-        assert isinstance(picture, bytes)
+        assert isinstance(encoded, bytes)
         assert isinstance(fields.options, Options)
     assert status < 500
+
+
+@pytest.mark.defends("json-values")
+@pytest.mark.parametrize(
+    "ignored", ["[]," * 5_000_000, '{"a":1},' * 2_000_000, "1," * 8_000_000, '"",' * 5_000_000]
+)
+def test_millions_of_ignored_values_are_refused_unparsed(
+    ignored: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        PredictRequest, "model_validate_json", lambda *_: pytest.fail("it was parsed")
+    )
+    body = f'{{"b64": "{B64}", "more": [{ignored}0]}}'.encode()
+    assert "too many values" in refused("malformed-json", body).detail
+
+
+def test_thousands_of_ignored_values_and_long_texts_are_accepted() -> None:
+    long = base64.b64encode(bytes(10_000_000)).decode()
+    more: Any
+    for more in ([[]] * 4000, "\\ \n" * 1_000_000, {"deep": [[[[{"a": 1.5}]]]]}, 10**4000):
+        assert read_json(b64=B64, more=more)[1] == PICTURE
+    assert read_json(b64=long)[1] == bytes(10_000_000)
 
 
 class TestAnything:

@@ -7,8 +7,8 @@ import pytest
 
 from age_gender.errors import Busy
 from age_gender.limits.admission import Shutdown
-from age_gender.limits.capacity import SMALL_FACES_PIXELS, prediction_pixels
-from age_gender.limits.limiter import PredictionLimiter
+from age_gender.limits.capacity import SEARCH_PIXELS, SMALL_FACES_PIXELS, prediction_pixels
+from age_gender.limits.limiter import FETCHES, FETCHES_PER_HOST, PredictionLimiter
 from age_gender.settings import Settings
 
 
@@ -99,3 +99,37 @@ def test_settings() -> None:
 def test_a_prediction_weighs_its_pixels_and_the_search_for_small_faces() -> None:
     assert prediction_pixels(600, None) == 600
     assert prediction_pixels(600, 16) == 600 + SMALL_FACES_PIXELS
+    assert prediction_pixels(20_000_000, 16) == 40_000_000
+    assert prediction_pixels(20_000_000, 1) == 20_000_000 + SEARCH_PIXELS
+
+
+@pytest.mark.defends("dripping-host")
+def test_one_host_has_a_share_of_the_fetches_and_unpacking_waits_for_none() -> None:
+    bound = limiter(timeout=0.01, queue=100)
+    with ExitStack() as stack:
+        for _ in range(FETCHES_PER_HOST):
+            stack.enter_context(bound.fetch("slow"))
+        assert refused(bound.fetch("slow"))
+        for number in range(FETCHES - FETCHES_PER_HOST):
+            stack.enter_context(bound.fetch(f"other {number}"))
+        assert refused(bound.fetch("another"))
+        assert not refused(bound.intake())
+    assert not refused(bound.fetch("slow"))
+
+
+@pytest.mark.defends("fetched-bytes")
+def test_fetched_bytes_leave_half_of_the_budget() -> None:
+    bound = limiter()
+    with bound.reserve_fetched() as fetched, bound.reserve() as received:
+        fetched.grow(500)
+        with pytest.raises(Busy):
+            fetched.grow(1)
+        received.grow(500)
+        with pytest.raises(Busy):
+            received.grow(1)
+        fetched.resize(0)
+        received.grow(500)
+        with pytest.raises(Busy):
+            fetched.grow(1)
+    with bound.reserve() as received:
+        received.grow(1000)

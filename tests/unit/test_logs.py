@@ -109,3 +109,41 @@ def test_lines_of_c_libraries_become_json_even_from_a_process_that_crashes() -> 
     assert any("last words" in text for text in texts)
     assert any("cannot go on" in text for text in texts)
     assert {line["severity"] for line in records} == {"INFO", "WARNING"}
+
+
+REPEATING = """
+import os, sys
+from age_gender import logs
+logs.wrap_native_lines()
+for i in range(50_000):
+    os.write(2, b"libpng warning: chunk %d: repeated\\n" % i)
+for word in range(1000):
+    os.write(2, b"kind " + chr(0x4E00 + word).encode() + b"\\n")
+"""
+
+
+@pytest.mark.defends("log-flood")
+def test_repeated_lines_of_c_libraries_are_counted() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", REPEATING.replace("\\\\", "\\")],
+        cwd=FUNCTION_DIR,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    records = [json.loads(line) for line in done.stderr.splitlines()]
+    assert len(done.stderr) < 100_000
+    assert records[0]["message"] == "libpng warning: chunk 0: repeated"
+    counted = {line["message"]: line["count"] for line in records if "count" in line}
+    assert sum(counted.values()) + len(records) - len(counted) == 51_000
+    assert "repeated: libpng warning: chunk #: repeated" in counted
+
+
+def test_lines_that_repeat_later_are_logged_again() -> None:
+    lines = logs.RepeatedLines()
+    assert lines.add("warning 1")
+    assert not lines.add("warning 2")
+    assert list(lines.flush()) == [("repeated: warning #", 1)]
+    assert lines.add("warning 3")
+    assert list(lines.flush()) == []

@@ -24,7 +24,14 @@ from age_gender.vision.face import Face, FaceAttributes
 from age_gender.vision.model_spec import Reliability
 from age_gender.vision.pipeline import Options, Pipeline, Result, Stopwatch
 from age_gender.vision.view import ImageSource, View
-from tests.unit.fakes import FakeDetector, detections, empty_result, estimator, spec
+from tests.unit.fakes import (
+    FakeDetector,
+    TrustingVerifier,
+    detections,
+    empty_result,
+    estimator,
+    spec,
+)
 from tests.unit.pictures import Pixels, decoded, encoded, noise
 
 WIDTH, HEIGHT = 200, 120
@@ -39,7 +46,9 @@ def pipeline_of(
     attributes: Callable[[], AttributeEstimator] = estimator,
     cpus: CpuShares | None = None,
 ) -> Pipeline:
-    return Pipeline(detector, attributes, cpus=cpus or CpuShares(1), engine="litert")
+    return Pipeline(
+        detector, attributes, TrustingVerifier, cpus=cpus or CpuShares(1), engine="litert"
+    )
 
 
 def encoded_image(data: bytes = DATA, **limits: int) -> EncodedImage:
@@ -71,11 +80,12 @@ def test_cpus_are_shared_with_the_images_in_progress(source: ImageSource) -> Non
             threads.append(shares.threads)
             return super().detect(*args, **kwargs)
 
-    made = pipeline_of(lambda _: WatchingDetector(detections()), cpus=shares)
+    found = detections((20, 20, 80, 80))
+    made = pipeline_of(lambda _: WatchingDetector(found), cpus=shares)
     for others in range(2):
         with ExitStack() as stack:
             for _ in range(others):
-                stack.enter_context(shares.picture())
+                stack.enter_context(shares.prediction())
             made.run(source, Options())
     assert threads == [4, 2]
     assert shares.threads == 4
@@ -124,7 +134,7 @@ class TestBoxes:
 
 class TestOptions:
     def test_options_reach_the_detector(self) -> None:
-        detector = FakeDetector(detections())
+        detector = FakeDetector(detections((20, 20, 80, 80)))
         asked: list[str] = []
 
         def named(name: str) -> FakeDetector:
@@ -258,6 +268,18 @@ class TestImage:
         assert blurred == [2]
 
 
+@pytest.mark.parametrize(
+    ("scale", "smallest"), [(1.0, 16), (0.367, 44), (2.0, 8)], ids=["default", "large", "small"]
+)
+def test_the_smallest_face_looked_for_is_that_of_the_scale(scale: float, smallest: int) -> None:
+    detector = FakeDetector(detections())
+    detector.scale_for = lambda *_: scale  # type: ignore[method-assign]
+    made = Pipeline(lambda _: detector, estimator, cpus=CpuShares(1), engine="litert")
+    result = made.run(encoded_image(), Options(return_image=False))
+    assert result.smallest_face == smallest
+    assert response_body(result)["smallest_face"] == smallest
+
+
 class QuarterScaleDetector(FakeDetector):
     """Searches images at a quarter of their scale, and records the shapes it was given."""
 
@@ -370,7 +392,7 @@ class TestReducedDecoding:
 
 
 class TestStages:
-    ALL = ("load", "decode", "detect", "align", "attributes", "render")
+    ALL = ("load", "decode", "detect", "verify", "align", "attributes", "render")
 
     def test_every_stage_is_timed(self) -> None:
         result = run(detections((20, 20, 80, 80)))
@@ -379,11 +401,11 @@ class TestStages:
 
     def test_stages_that_did_not_run_are_absent(self) -> None:
         result = run(detections((20, 20, 80, 80)), get_attributes=False, return_image=False)
-        assert tuple(result.stages) == ("load", "decode", "detect")
+        assert tuple(result.stages) == ("load", "decode", "detect", "verify")
 
     def test_inference_time_is_detection_and_attributes(self) -> None:
         stages = {name: 10.0**i for i, name in enumerate(self.ALL)}
-        assert empty_result(stages=stages).inference_ms == pytest.approx(11100)
+        assert empty_result(stages=stages).inference_ms == pytest.approx(111100)
 
     def test_times_of_a_stage_add_up_even_after_a_failure(self) -> None:
         watch = Stopwatch()
@@ -435,6 +457,7 @@ class TestResponse:
         made = Pipeline(
             lambda _: FakeDetector(detections()),
             estimator,
+            TrustingVerifier,
             cpus=CpuShares(1),
             engine="tensorflow",
         )

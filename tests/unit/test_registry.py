@@ -47,6 +47,23 @@ def test_requests_and_settings_accept_exactly_these() -> None:
         load_settings(environ={"ANNOTATE_FACE_DETECTOR": "slow"})
 
 
+@pytest.mark.parametrize("setting", DETECTORS)
+def test_a_request_counts_more_than_the_setting_and_that_more_than_the_contract(
+    setting: str,
+) -> None:
+    """`null` is no choice either."""
+    default = load_settings(environ={"DEFAULT_FACE_DETECTOR": setting}).default_face_detector
+    for body, expected in (
+        ({}, setting),
+        ({"face_detector": None, "nms": 0.3}, setting),
+        ({"face_detector": "fast"}, "fast"),
+        ({"face_detector": "accurate"}, "accurate"),
+    ):
+        request = PredictRequest.model_validate(body).with_default_detector(default)
+        assert request.options.face_detector == expected
+    assert load_settings(environ={}).default_face_detector == "fast"
+
+
 def test_the_registry_loads_no_native_library() -> None:
     code = (
         "import sys, age_gender.settings;"

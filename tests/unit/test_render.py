@@ -1,13 +1,20 @@
 """Rendering: labels are readable anywhere, and blur cannot be undone."""
 
+import os
+import subprocess
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 from numpy.typing import NDArray
 
+from age_gender.settings import FUNCTION_DIR
 from age_gender.vision import render
+from age_gender.vision.render import draw_faces
 from tests.unit.pictures import RED, decoded, marked, noise
 
 Pixels = NDArray[np.uint8]
@@ -159,3 +166,48 @@ def test_jpeg_keeps_size_and_colour_order() -> None:
     assert data.startswith(b"\xff\xd8\xff")
     assert image.shape == (40, 60, 3)
     assert np.abs(image[5, 5].astype(int) - RED).max() < 30
+
+
+@pytest.mark.defends("drawing-threads")
+def test_memory_does_not_grow_with_the_threads_that_draw() -> None:
+    boxes = np.array([[10, 30, 60, 80]], np.float32)
+    process = psutil.Process()
+
+    def draw(_: int) -> None:
+        draw_faces(marked(100, 100), boxes, ["30 F"], ["F"])
+        together.wait()
+
+    together = threading.Barrier(1)
+    draw(0)
+    before = process.memory_info().rss
+    together = threading.Barrier(32)
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(draw, range(32)))
+        grown = process.memory_info().rss - before
+    assert grown < 64 << 20  # two megabytes a thread; with fonts of its own, each takes six
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_drawing_works_in_a_forked_process() -> None:
+    code = (
+        "import os, numpy as np\n"
+        "from age_gender.vision.render import draw_faces\n"
+        "def draw(): draw_faces(np.zeros((50, 50, 3), np.uint8), "
+        "np.array([[5, 20, 30, 40]], np.float32), ['1'], [None])\n"
+        "draw()\n"
+        "child = os.fork()\n"
+        "draw()\n"
+        "if child: raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        "os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=FUNCTION_DIR, timeout=60, check=True)
+
+
+@pytest.mark.defends("overlapping-faces")
+def test_blur_of_many_overlapping_faces_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = noise(2100, 2100)
+    corners = np.random.default_rng(0).integers(0, 100, (1000, 2))
+    boxes = np.concatenate([corners, corners + 2000], axis=1).astype(np.float32)
+    monkeypatch.setattr(cv2, "ellipse", lambda *_: pytest.fail("one by one"))
+    blurred = render.blur_faces(image, boxes)
+    assert detail(blurred) < detail(image) / 50

@@ -1,17 +1,19 @@
 """Models are loaded once per process, and again after a fork."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from age_gender.errors import ModelUnavailable
-from age_gender.runtime import Lazy, Runtime
+from age_gender.runtime import Lazy, Runtime, check_models
 from age_gender.settings import FUNCTION_DIR, Settings
 from age_gender.vision.attributes import AttributeEstimator
 from age_gender.vision.pipeline import Options
@@ -106,6 +108,53 @@ class TestRuntime:
     )
     def test_a_gpu_means_tensorflow(self, settings: Settings, engine: str) -> None:
         assert Runtime(settings).engine == engine
+
+
+class TestCheckModels:
+    def test_all_there(self) -> None:
+        model("retinaface.tflite")
+        check_models(Settings())
+
+    @pytest.mark.defends("no-models")
+    def test_an_empty_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(ModelUnavailable, match="make models"):
+            check_models(Settings(models_dir=tmp_path))
+
+    @pytest.mark.parametrize(
+        ("engine", "missing"),
+        [
+            ("litert", "agn-v1.tflite, retinaface.tflite, facemesh.tflite"),
+            (
+                "tensorflow",
+                "agn-v1/saved_model.pb, retinaface/saved_model.pb, facemesh/saved_model.pb",
+            ),
+        ],
+    )
+    def test_missing_networks_are_named(
+        self, tmp_path: Path, engine: Literal["litert", "tensorflow"], missing: str
+    ) -> None:
+        shutil.copytree(Settings().models_dir / "specs", tmp_path / "specs")
+        with pytest.raises(ModelUnavailable, match=missing):
+            check_models(Settings(models_dir=tmp_path, engine=engine))
+
+    def test_an_unknown_attribute_model(self) -> None:
+        with pytest.raises(ModelUnavailable, match=r"unknown model 'agn'; available: agn-v1"):
+            check_models(Settings(attribute_model="agn"))
+
+
+@pytest.mark.defends("replaced-model")
+def test_the_bytes_that_were_verified_are_used(tmp_path: Path) -> None:
+    source = model("retinaface.tflite")
+    file = tmp_path / source.name
+    for name in (source.name, "facemesh.tflite"):
+        shutil.copyfile(model(name), tmp_path / name)
+    runtime = Runtime(Settings(models_dir=tmp_path, inference_threads=1))
+    options = Options(face_detector="accurate", get_attributes=False, confidence=0.01)
+    before = runtime.pipeline.run(runtime.open_image(NOISE), options)
+    file.write_bytes(b"something else")
+    larger = encoded(noise(300, 200), "PNG")  # of another shape, so another interpreter
+    assert runtime.pipeline.run(runtime.open_image(larger), options).size == (300, 200)
+    assert runtime.pipeline.run(runtime.open_image(NOISE), options).faces == before.faces
 
 
 FORK = """

@@ -14,7 +14,9 @@ import socket
 import ssl
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,7 @@ from age_gender.errors import (
 )
 from age_gender.fetch import net_guard, objects
 from age_gender.fetch.base64 import from_base64
-from age_gender.fetch.urls import from_url
+from age_gender.fetch.urls import from_url, host_of
 from age_gender.settings import Settings
 
 PICTURE = bytes(range(256)) * 8
@@ -1305,6 +1307,57 @@ def test_socket_is_closed_when_the_deadline_passes_while_connecting(
     assert [sock.fileno() for sock in opened] == [-1]
 
 
+# --- what a fetch may cost ----------------------------------------------------------------------
+
+
+@pytest.mark.defends("fetched-bytes")
+@pytest.mark.parametrize("framed", [answer, partial(chunked, size=1000)])
+def test_bytes_are_booked_before_they_are_kept(
+    serve: Serve, framed: Callable[[bytes], bytes]
+) -> None:
+    booked = 0
+
+    def reserve(amount: int) -> None:
+        nonlocal booked
+        if booked + amount > 200_000:
+            raise Busy("no room", retry_after=1)
+        booked += amount
+
+    settings = local_settings(max_picture_bytes=1 << 20)
+    server = serve(framed(bytes(150_000)))
+    assert len(from_url(server.url, settings, reserve)) == booked == 150_000
+    booked, server = 0, serve(framed(bytes(1 << 20)))
+    tracemalloc.start()
+    with pytest.raises(Busy):
+        from_url(server.url, settings, reserve)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 19
+
+
+@pytest.mark.defends("tiny-chunks")
+def test_a_picture_in_tiny_chunks_is_refused(serve: Serve) -> None:
+    settings = local_settings(max_picture_bytes=1 << 20)
+    with pytest.raises(SourceError, match="too small chunks"):
+        from_url(serve(chunked(bytes(20_000), 2)).url, settings)
+    assert from_url(serve(chunked(PICTURE, 3)).url, settings) == PICTURE
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        (" https://Example.com:8080/a", "example.com"),
+        ("http://example.com./a", "example.com"),
+        ("http://[2001:db8::1]/", "2001:db8::1"),
+        ("gs://pictures/a", "pictures"),
+        ("http://[", ""),
+        ("nonsense", ""),
+    ],
+)
+def test_host_of_a_url(url: str, host: str) -> None:
+    assert host_of(url) == host
+
+
 # --- buckets -----------------------------------------------------------------------------------
 
 
@@ -1373,8 +1426,15 @@ def test_buckets_that_are_not_allowed(buckets: tuple[str, ...], storage: Storage
 
 
 @pytest.mark.parametrize(
-    "url", ["gs:", "gs://", "gs://pictures", "gs://pictures/", "gs:///a", "gs://../a", "gs://A/a"]
+    "url",
+    [
+        *("gs:", "gs://", "gs://pictures", "gs://pictures/", "gs:///a", "gs://../a", "gs://A/a"),
+        *("gs://pictures/.", "gs://pictures/..", "gs://a..b/a", "gs://./a", "gs:// /a"),
+        *("gs://pictures/a\0b", "gs://pictures/a\nb", "gs://pictures/\ud800"),
+        "gs://pictures/" + "é" * 513,
+    ],
 )
+@pytest.mark.defends("bucket-path")
 def test_bad_bucket_urls(url: str, storage: Storage) -> None:
     refused(url, bucket_settings("*"))
     assert storage.requests == []
@@ -1385,6 +1445,13 @@ def test_large_object_is_not_downloaded(storage: Storage) -> None:
     with pytest.raises(ImageTooLarge):
         from_url(BUCKET_URL, bucket_settings())
     assert len(storage.requests) == 1
+
+
+@pytest.mark.defends("forged-size")
+def test_object_longer_than_its_description_is_not_kept(storage: Storage) -> None:
+    storage.download = answer(bytes(4 * LIMIT))
+    with pytest.raises(ImageTooLarge):
+        from_url(BUCKET_URL, bucket_settings())
 
 
 def test_compressed_object_is_not_unpacked(storage: Storage) -> None:

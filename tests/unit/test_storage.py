@@ -3,9 +3,11 @@
 import os
 import random
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +16,14 @@ import pytest
 from age_gender.batch.bucket_store import BucketStore
 from age_gender.batch.folder_store import FolderStore
 from age_gender.batch.location import Location, locate, prefixes_overlap, refuse_loop
-from age_gender.batch.storage import MARK, ObjectGone, StorageUnavailable, Store, shortened
+from age_gender.batch.storage import (
+    MARK,
+    ObjectGone,
+    ObjectTooLong,
+    StorageUnavailable,
+    Store,
+    shortened,
+)
 from age_gender.errors import SettingsError
 from testing.buckets import SOURCE, BucketServer, Proxy, emulated
 
@@ -52,7 +61,7 @@ def test_a_created_object_is_listed_read_and_described(store: Store) -> None:
         assert before < stored.created < datetime.now(UTC) + timedelta(seconds=2)
         assert abs(stored.generation / 1e6 - stored.created.timestamp()) < 2
         assert store.stat(name, stored.generation) == stored
-        assert store.read(name, stored.generation) == name.encode()
+        assert store.read(stored) == name.encode()
         assert store.find(name) == name.encode()
 
 
@@ -76,9 +85,21 @@ def test_a_missing_object_is_none_or_gone(store: Store) -> None:
     (there,) = store.list("")
     for name, generation in (("missing", 1), ("there", there.generation - 1)):
         with pytest.raises(ObjectGone):
-            store.read(name, generation)
+            store.read(replace(there, name=name, generation=generation))
         with pytest.raises(ObjectGone):
             store.stat(name, generation)
+
+
+@pytest.mark.defends("forged-size")
+def test_more_bytes_than_described_are_not_read(store: Store) -> None:
+    put(store, "long", bytes(1 << 20))
+    (stored,) = store.list("")
+    tracemalloc.start()
+    with pytest.raises(ObjectTooLong):
+        store.read(replace(stored, size=10))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 19
 
 
 def test_listing_is_by_prefix_in_the_order_of_bytes(store: Store) -> None:
@@ -141,7 +162,7 @@ def test_a_failing_server_is_one_error_without_addresses(server: BucketServer, k
         proxy.failing[kind] = 503
         store = BucketStore(SOURCE, 0.3)
         with pytest.raises(StorageUnavailable) as caught:  # noqa: PT012 - one of them fails
-            store.read("flaky", stored.generation)
+            store.read(stored)
             store.create(f"flaky-{kind}", b"x", "text/plain", {})
             list(store.list(""))
         assert "503" in caught.value.message
@@ -226,7 +247,7 @@ def test_a_changed_file_is_another_generation(tmp_path: Path) -> None:
     assert stored.created == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
     file.write_bytes(b"new")
     with pytest.raises(ObjectGone):
-        store.read("file", stored.generation)
+        store.read(stored)
 
 
 def test_no_temporary_file_stays_in_the_folder(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tests.unit.pictures import encoded
 
 LONG = 60.0
 MiB = 1 << 20
+PLACES = Settings(input_bucket="in", output_bucket="out")
 
 
 class SlowAnnotator:
@@ -64,7 +65,9 @@ def upload(size: int) -> CloudEvent:
     ids=["bytes", "number"],
 )
 def test_an_upload_beyond_the_bounds_is_delivered_again(sizes: list[int], another: int) -> None:
-    settings = Settings(output_bucket="out", max_held_bytes=32 * MiB, queue_timeout=0.05)
+    settings = Settings(
+        input_bucket="in", output_bucket="out", max_held_bytes=32 * MiB, queue_timeout=0.05
+    )
     handler = events.Handler(settings)
     with ThreadPoolExecutor(len(sizes)) as pool:
         handled = [pool.submit(handler, upload(size), Headers()) for size in sizes]
@@ -82,7 +85,9 @@ def test_an_upload_beyond_the_bounds_is_delivered_again(sizes: list[int], anothe
 
 def test_an_upload_that_would_wait_during_shutdown_is_delivered_again() -> None:
     shutdown = Shutdown()
-    settings = Settings(output_bucket="out", annotate_in_flight=1, queue_timeout=LONG)
+    settings = Settings(
+        input_bucket="in", output_bucket="out", annotate_in_flight=1, queue_timeout=LONG
+    )
     handler = events.Handler(settings, shutdown=shutdown)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(handler, upload(MiB), Headers())
@@ -100,6 +105,6 @@ def test_a_picture_larger_than_the_memory_is_refused() -> None:
     limiter = PredictionLimiter(
         in_flight=1, intake=1, queue=0, timeout=LONG, max_pixels=99, max_bytes=MiB
     )
-    picture = encoded(np.zeros((10, 10, 3), np.uint8), "PNG")
+    data = encoded(np.zeros((10, 10, 3), np.uint8), "PNG")
     with pytest.raises(ImageTooLarge):
-        predict_with(Runtime(Settings()), limiter, picture, Options())
+        predict_with(Runtime(Settings()), limiter, data, Options())

@@ -29,6 +29,7 @@ NAMES = {
     "shot": "frame",
     "shots": "frames",
     "worsened": "degraded",
+    "closing": "shutdown",
 }
 """Words not to use in identifiers, and what to use instead."""
 PREFIXES = {"most": "max", "least": "min"}
@@ -45,8 +46,17 @@ PROSE = {
     "judged": "predicted, estimated, evaluated",
     "whoever": "anyone who",
     "sexes": "genders",
+    "nobody": "no one",
 }
 """Words not to use in documents, comments and docstrings, and what to use instead."""
+
+PICTURES = {
+    "max_picture_bytes",  # a setting
+    "pictures",  # in the summary of a back-fill
+    "_named_picture",
+    "_read_picture",
+}
+"""The identifiers of the product that may contain "picture": arrays and bytes have other names."""
 
 FOLDERS = ("function", "modelbuild", "training", "testing", "tests", "benchmarks", "container")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -113,6 +123,12 @@ def in_python(path: Path, source: str) -> list[str]:
         for line, name, is_class in identifiers(tree)
         if (problem := objection(name, is_class=is_class))
     ]
+    if path.parts[0] == "function":
+        problems += [
+            (line, f"{name}: use image, data or encoded")
+            for line, name, _ in identifiers(tree)
+            if name.lower() not in PICTURES and "picture" in name.lower()
+        ]
     problems += [(line, problem) for line, text in prose(source, tree) for problem in in_text(text)]
     return [f"{path}:{line}: {problem}" for line, problem in sorted(problems)]
 
@@ -154,3 +170,11 @@ def test_problems_are_reported_with_their_lines() -> None:
         "a.py:4: keepBest: use nms",
         "a.py:5: is_placed: use to_image",
     ]
+
+
+def test_pictures_are_images_or_data_in_the_product() -> None:
+    source = "picture = load(max_picture_bytes)\nmax_picture_bytes = pictures = 1\n"
+    assert in_python(Path("function/a.py"), source) == [
+        "function/a.py:1: picture: use image, data or encoded"
+    ]
+    assert in_python(Path("tests/a.py"), source) == []

@@ -13,15 +13,15 @@ from age_gender import __version__
 from age_gender.batch import results
 from age_gender.batch.bucket_store import BucketStore
 from age_gender.batch.location import Location, refuse_loop
-from age_gender.batch.storage import MARK, ObjectGone, Store, StoredObject
-from age_gender.errors import ImageError, ImageTooLarge, NotAPicture, SettingsError
+from age_gender.batch.storage import MARK, ObjectGone, ObjectTooLong, Store, StoredObject
+from age_gender.errors import ImageError, ImageTooLarge, NotAnImage, SettingsError
 from age_gender.limits.capacity import prediction_pixels
 from age_gender.limits.limiter import PredictionLimiter
 from age_gender.runtime import Runtime
 from age_gender.schema import response_body
 from age_gender.settings import Settings
 from age_gender.vision.decode import EncodedImage
-from age_gender.vision.formats.kinds import claims_picture
+from age_gender.vision.formats.kinds import claims_image
 from age_gender.vision.pipeline import Options, Result, Stopwatch
 
 Predictor = Callable[[bytes, Options], tuple[Result, dict[str, Any]]]
@@ -35,7 +35,7 @@ Status = Literal["annotated", "done-before", "refused"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an image.
+    """The outcome for one image.
 
     Attributes:
         status: ``annotated`` (this call wrote the results), ``done-before`` (they existed) or
@@ -43,7 +43,7 @@ class Outcome:
         names: of the results.
         body: the JSON, as written or read.
         stages: milliseconds by stage.
-        is_picture: false if it was refused because it is something else, such as a text, and its
+        is_image: false if it was refused because it is something else, such as a text, and its
             name does not claim otherwise.
     """
 
@@ -51,14 +51,14 @@ class Outcome:
     names: results.ResultNames
     body: dict[str, Any]
     stages: dict[str, float] = field(default_factory=dict)
-    is_picture: bool = True
+    is_image: bool = True
 
 
 class Annotator:
     """Reads images from one store, runs the pipeline, and writes results to another."""
 
     def __init__(self, out: Location, predict: Predictor, settings: Settings):
-        """Touch nothing yet.
+        """Store the arguments; nothing is read or written yet.
 
         Args:
             out: where results go.
@@ -75,12 +75,13 @@ class Annotator:
 
         Raises:
             StorageUnavailable: one of the stores failed.
+            ObjectTooLong: ``stored`` does not describe the image.
             AgeGenderError: the pipeline cannot run now.
         """
         watch = Stopwatch()
         names = results.names_of(self._out.prefix, stored)
         with watch.stage("check"):
-            existing = self._out.store.find(names.body)
+            existing = self._existing(names.body)
         if existing is not None:
             return Outcome("done-before", names, results.decoded(existing), watch.stages)
         try:
@@ -89,14 +90,20 @@ class Annotator:
             refusal = results.refused(source.label, stored, error)
             with watch.stage("store"):
                 self._create(names.error, results.encoded(refusal), "application/json")
-            is_picture = not isinstance(error, NotAPicture) or claims_picture(stored.name)
-            return Outcome("refused", names, refusal, watch.stages, is_picture)
+            is_image = not isinstance(error, NotAnImage) or claims_image(stored.name)
+            return Outcome("refused", names, refusal, watch.stages, is_image)
         with watch.stage("store"):
             if result.jpeg is not None:
                 self._create(names.jpeg, result.jpeg, "image/jpeg")
             ms = {"inference-ms": f"{result.inference_ms:.1f}"}
             new = self._create(names.body, results.encoded(body), "application/json", ms)
         return Outcome("annotated" if new else "done-before", names, body, watch.stages)
+
+    def _existing(self, name: str) -> bytes | None:
+        try:
+            return self._out.store.find(name)
+        except ObjectTooLong:
+            raise results.not_a_result() from None
 
     def _process(
         self, source: Store, stored: StoredObject, names: results.ResultNames, watch: Stopwatch
@@ -105,7 +112,7 @@ class Annotator:
         if stored.size > max_bytes:
             raise ImageTooLarge.of_bytes(stored.size, max_bytes)
         with watch.stage("fetch"):
-            data = source.read(stored.name, stored.generation)
+            data = source.read(stored)
         with watch.stage("wait"):
             result, response = self._predict(data, self._options)
         # Waiting is what the pipeline does not account for.
@@ -124,7 +131,7 @@ class Annotator:
 def predict_with(
     runtime: Runtime, limiter: PredictionLimiter, data: bytes, options: Options
 ) -> tuple[Result, dict[str, Any]]:
-    """Be a `Predictor` with the models of ``runtime``, within the bounds of ``limiter``."""
+    """Predict with the models of ``runtime``, within the bounds of ``limiter``; a `Predictor`."""
     limit = runtime.settings.max_picture_bytes
     image = EncodedImage(data, max_bytes=limit, max_pixels=limiter.max_pixels)
     with limiter.predict(prediction_pixels(image.header.memory_pixels, options.min_face)):
@@ -133,7 +140,7 @@ def predict_with(
 
 
 def options_of(settings: Settings) -> Options:
-    """Turn the ``annotate_…`` settings into the pipeline's options."""
+    """Convert the ``annotate_…`` settings to pipeline options."""
     return Options(
         confidence=settings.annotate_confidence,
         nms=settings.annotate_nms,
@@ -148,7 +155,7 @@ def options_of(settings: Settings) -> Options:
 
 
 def output_of(settings: Settings) -> Location:
-    """Where results go, by the settings.
+    """Return the place for results that the settings name.
 
     Raises:
         SettingsError: OUTPUT_BUCKET is not set, or results would become inputs.
@@ -164,7 +171,7 @@ def output_of(settings: Settings) -> Location:
 
 
 def input_of(settings: Settings) -> Location:
-    """Where images come from, by the settings.
+    """Return the place of the images that the settings name.
 
     Raises:
         SettingsError: INPUT_BUCKET is not set.

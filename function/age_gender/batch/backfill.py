@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from age_gender import logs
-from age_gender.batch import manifest
+from age_gender.batch import manifest, results
 from age_gender.batch.annotate import Annotator, Outcome, input_of, output_of, predict_with
 from age_gender.batch.location import Location, locate, refuse_loop
 from age_gender.batch.storage import StoredObject, Unreadable, ignore
@@ -61,7 +61,7 @@ class Summary:
         done_before: images that had results.
         refused: images that can never be processed, and files that are no pictures.
         failed: images that may succeed in another run, and what could not be listed.
-        not_pictures: the refused files that are no pictures, such as texts.
+        not_images: the refused files that are no pictures, such as texts.
         faces: faces in all images with results.
         seconds: since the start.
         cpu_seconds: CPU time of this process since then.
@@ -78,7 +78,7 @@ class Summary:
     done_before: int = 0
     refused: int = 0
     failed: int = 0
-    not_pictures: int = 0
+    not_images: int = 0
     faces: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -90,9 +90,9 @@ class Summary:
         return self.failed == 0
 
     @property
-    def refused_pictures(self) -> int:
+    def refused_images(self) -> int:
         """How many pictures are without an answer for good."""
-        return self.refused - self.not_pictures
+        return self.refused - self.not_images
 
     def as_dict(self) -> dict[str, Any]:
         """As it is logged and stored."""
@@ -226,14 +226,14 @@ class _Run:
             self.summary.total = sum(1 for _ in self._images())
         with self.out.store.replacing(rows, manifest.CONTENT_TYPE) as file:
             for stored, future in self._in_flight():
-                file.write(manifest.line_of(self._row(stored, future)))
+                file.write(results.encoded(self._row(stored, future)))
                 self._measure()
                 self.progress(self.summary)
             for name, why in sorted(self.unlisted.items()):
                 self.summary.pictures += 1
                 stored = StoredObject(name, 0, 0, datetime.fromtimestamp(0, UTC))
                 row = self._failed(stored, Unreadable(why))
-                file.write(manifest.line_of(row))
+                file.write(results.encoded(row))
         self._measure()
         fields = self.summary.as_dict()
         with self.out.store.replacing(summary, "application/json") as file:
@@ -294,7 +294,7 @@ class _Run:
             self.summary.annotated += 1
         elif outcome.status == "refused":
             self.summary.refused += 1
-            self.summary.not_pictures += not outcome.is_picture
+            self.summary.not_images += not outcome.is_image
         else:
             self.summary.done_before += 1
         self.summary.faces += len(outcome.body.get("faces", []))

@@ -1,6 +1,7 @@
 """A bucket of Google Cloud Storage as a `Store`."""
 
 import http.client
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -8,11 +9,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 from age_gender.batch.storage import (
     MARK,
+    MAX_RESULT_BYTES,
     StorageUnavailable,
     StoredObject,
     Unlisted,
     gone,
     ignore,
+    too_long,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ class BucketStore:
     """
 
     def __init__(self, bucket: str, timeout: float):
-        """Contact nothing yet.
+        """Store the name; the bucket is contacted at first use.
 
         Args:
             bucket: its name.
@@ -69,16 +72,16 @@ class BucketStore:
                 raise gone() from None
         return _stored_object(blob)
 
-    def read(self, name: str, generation: int) -> bytes:
+    def read(self, stored: StoredObject) -> bytes:
         """See `Store.read`. A compressed object is not decompressed."""
-        data = self._download(self._blob(name, generation))
+        data = self._download(self._blob(stored.name, stored.generation), stored.size)
         if data is None:
             raise gone()
         return data
 
     def find(self, name: str) -> bytes | None:
         """See `Store.find`."""
-        return self._download(self._blob(name))
+        return self._download(self._blob(name), MAX_RESULT_BYTES)
 
     def create(
         self, name: str, data: bytes, content_type: str, metadata: Mapping[str, str]
@@ -116,19 +119,33 @@ class BucketStore:
     def _blob(self, name: str, generation: int | None = None) -> "storage.Blob":
         return _client().bucket(self.label).blob(name, generation=generation)
 
-    def _download(self, blob: "storage.Blob") -> bytes | None:
+    def _download(self, blob: "storage.Blob", max_bytes: int) -> bytes | None:
+        buffer = _BoundedBuffer(max_bytes)
         with _bucket_errors():
             try:
                 # As stored: a few kilobytes could decompress to gigabytes.
-                data: bytes = blob.download_as_bytes(raw_download=True, **self._timeouts())
+                blob.download_to_file(buffer, raw_download=True, **self._timeouts())
             except _not_found():
                 return None
-        return data
+        return buffer.getvalue()
 
     def _timeouts(self) -> dict[str, Any]:
         from google.cloud.storage.retry import DEFAULT_RETRY
 
         return {"timeout": self._timeout, "retry": DEFAULT_RETRY.with_timeout(self._timeout)}
+
+
+class _BoundedBuffer(io.BytesIO):
+    """Collects a download, and ends it where there is more than ``max_bytes``."""
+
+    def __init__(self, max_bytes: int):
+        super().__init__()
+        self._max_bytes = max_bytes
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > self._max_bytes:
+            raise too_long()
+        return super().write(data)
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,7 @@
 """The bucket trigger: handles CloudEvents about uploads.
 
 A 2xx response acknowledges an event; after any other it is delivered again. So what can never work
-is logged and acknowledged, and what may work later is answered with 503.
+is logged, counted and acknowledged, and what may work later is answered with 503.
 
 Events are those of Eventarc (``google.cloud.storage.object.v1.finalized``), or Pub/Sub messages of
 a bucket's notification, with or without the object's description.
@@ -13,21 +13,24 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 from cloudevents.http import CloudEvent
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import InternalServerError, ServiceUnavailable
 
-from age_gender.batch.annotate import Annotator, Outcome, output_of, predict_with
+from age_gender.batch import hopeless
+from age_gender.batch.annotate import Annotator, Outcome, input_of, output_of, predict_with
 from age_gender.batch.bucket_store import BucketStore
 from age_gender.batch.location import prefixes_overlap
-from age_gender.batch.storage import MARK, ObjectGone, StoredObject
+from age_gender.batch.storage import MARK, ObjectGone, ObjectTooLong, StoredObject
 from age_gender.errors import AgeGenderError
+from age_gender.limits import json_bounds
 from age_gender.limits.admission import Shutdown
 from age_gender.limits.limiter import PredictionLimiter
+from age_gender.object_names import is_bucket_name, is_object_name
 from age_gender.runtime import Runtime, get_runtime
 from age_gender.settings import Settings
 from age_gender.vision.pipeline import Options, Result
@@ -43,6 +46,10 @@ _CLOUD_TRACE = re.compile(r"([0-9a-f]{32})(?:/|$)")
 
 class Ignored(Exception):
     """The event asks for no result; the text says why."""
+
+
+class Hopeless(Ignored):
+    """The event asks for what can never be; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +86,11 @@ class Handler:
             shutdown: when the process was asked to stop.
 
         Raises:
-            SettingsError: OUTPUT_BUCKET is not set, or results would become inputs.
+            SettingsError: INPUT_BUCKET or OUTPUT_BUCKET is not set, or results would become
+                inputs.
         """
         self._settings = settings
+        input_of(settings)  # without it, an event could name any bucket
         self._runtime = runtime
         self._out = output_of(settings)
         self._limiter = PredictionLimiter.from_settings(
@@ -103,6 +112,10 @@ class Handler:
         fields = {"event_id": str(event.get("id", "")), **trace_fields(headers)}
         try:
             self._handle(event, fields)
+        except Hopeless as reason:
+            hopeless.acknowledge(str(reason), fields)
+        except ObjectTooLong as error:
+            hopeless.acknowledge(error.message, fields)
         except Ignored as reason:
             log.info("ignored: %s", reason, extra={"fields": fields})
         except AgeGenderError as error:
@@ -140,7 +153,7 @@ class Handler:
 
     def _check(self, upload: Upload) -> None:
         settings = self._settings
-        if settings.input_bucket and upload.bucket != settings.input_bucket:
+        if upload.bucket != settings.input_bucket:
             raise Ignored("its bucket is not INPUT_BUCKET")
         if not upload.name.startswith(settings.input_prefix):
             raise Ignored("its name does not start with INPUT_PREFIX")
@@ -157,14 +170,38 @@ class Handler:
         return predict_with(self._runtime(), self._limiter, data, options)
 
 
+MAX_INT64 = 2**63 - 1
+
+
+def _checked(is_valid: Callable[[str], bool]) -> AfterValidator:
+    def check(name: str) -> str:
+        if not is_valid(name):
+            raise ValueError("not a name in Cloud Storage")
+        return name
+
+    return AfterValidator(check)
+
+
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("before the year 1 or after 9999") from None
+
+
+BucketName = Annotated[str, _checked(is_bucket_name)]
+ObjectName = Annotated[str, _checked(is_object_name)]
+Generation = Annotated[int, Field(ge=1, le=MAX_INT64)]
+
+
 class _ObjectResource(BaseModel):
     """The fields that we use of an object resource in Cloud Storage's JSON API."""
 
-    bucket: str = Field(min_length=1)
-    name: str = Field(min_length=1)
-    generation: int
-    size: int
-    timeCreated: datetime  # noqa: N815 - Google's name
+    bucket: BucketName
+    name: ObjectName
+    generation: Generation
+    size: Annotated[int, Field(ge=0, le=MAX_INT64)]
+    timeCreated: Annotated[datetime, AfterValidator(_in_utc)]  # noqa: N815 - Google's name
     metadata: dict[str, str] | None = None
 
     def upload(self) -> Upload:
@@ -182,9 +219,9 @@ class _Attributes(BaseModel):
     """Attributes of a message from a bucket's notification."""
 
     eventType: str  # noqa: N815
-    bucketId: str = Field(min_length=1)  # noqa: N815
-    objectId: str = Field(min_length=1)  # noqa: N815
-    objectGeneration: int  # noqa: N815
+    bucketId: BucketName  # noqa: N815
+    objectId: ObjectName  # noqa: N815
+    objectGeneration: Generation  # noqa: N815
 
 
 class _Message(BaseModel):
@@ -202,7 +239,8 @@ def read_event(event: CloudEvent) -> Upload:
     """Read which object was uploaded.
 
     Raises:
-        Ignored: none was, or the event is malformed.
+        Hopeless: the event is malformed, or names what cannot exist.
+        Ignored: no object was uploaded.
     """
     kind, data = event.get("type"), event.get_data()
     try:
@@ -211,7 +249,7 @@ def read_event(event: CloudEvent) -> Upload:
         if kind == PUBLISHED:
             return _read_message(_Published.model_validate(data).message)
     except ValidationError:
-        raise Ignored("the event does not describe an object as Cloud Storage does") from None
+        raise Hopeless("the event does not describe an object as Cloud Storage does") from None
     raise Ignored(f"events of type {kind} are not uploads")
 
 
@@ -220,7 +258,10 @@ def _read_message(message: _Message) -> Upload:
     if attributes.eventType != "OBJECT_FINALIZE":
         raise Ignored(f"events of type {attributes.eventType} are not uploads")
     try:
-        return _ObjectResource.model_validate_json(base64.b64decode(message.data)).upload()
+        description = base64.b64decode(message.data)
+        if json_bounds.is_excessive(description):
+            raise Hopeless("the object's description has too many values")
+        return _ObjectResource.model_validate_json(description).upload()
     except ValueError:  # the notification is configured without descriptions
         return Upload(attributes.bucketId, attributes.objectId, attributes.objectGeneration, None)
 

@@ -12,6 +12,7 @@ from typing import IO
 
 from age_gender.batch.storage import (
     MARK,
+    MAX_RESULT_BYTES,
     StorageUnavailable,
     StoredObject,
     Unlisted,
@@ -19,6 +20,7 @@ from age_gender.batch.storage import (
     gone,
     ignore,
     shortened,
+    too_long,
 )
 
 _MAX_PART_BYTES = 255
@@ -33,7 +35,7 @@ class FolderStore:
     """
 
     def __init__(self, root: Path):
-        """Touch nothing yet.
+        """Store the path.
 
         Args:
             root: the folder; created at the first write.
@@ -77,24 +79,23 @@ class FolderStore:
             raise gone()
         return stored
 
-    def read(self, name: str, generation: int) -> bytes:
+    def read(self, stored: StoredObject) -> bytes:
         """See `Store.read`."""
-        data = self.find(name)
+        data = self._content(stored.name, stored.size)
         # After the read, so that a write in the meantime is noticed.
-        self.stat(name, generation)
+        self.stat(stored.name, stored.generation)
         if data is None:
             raise gone()
+        if len(data) > stored.size:
+            raise too_long()
         return data
 
     def find(self, name: str) -> bytes | None:
         """See `Store.find`."""
-        with _file_errors():
-            try:
-                return self._path(name).read_bytes()
-            except FileNotFoundError:
-                return None
-            except PermissionError as error:
-                raise Unreadable(f"it cannot be read: {_reason(error)}") from error
+        data = self._content(name, MAX_RESULT_BYTES)
+        if data is not None and len(data) > MAX_RESULT_BYTES:
+            raise too_long()
+        return data
 
     def create(
         self,
@@ -115,6 +116,17 @@ class FolderStore:
             with path.open("wb") as file:
                 yield file
             path.replace(self._created(name))
+
+    def _content(self, name: str, max_bytes: int) -> bytes | None:
+        """Read a file up to a byte more than ``max_bytes``."""
+        with _file_errors():
+            try:
+                with self._path(name).open("rb") as file:
+                    return file.read(max_bytes + 1)
+            except FileNotFoundError:
+                return None
+            except PermissionError as error:
+                raise Unreadable(f"it cannot be read: {_reason(error)}") from error
 
     def _path(self, name: str) -> Path:
         return self.root.joinpath(*(_file_part(part) for part in name.split("/")))

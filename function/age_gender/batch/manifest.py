@@ -5,7 +5,6 @@ manifest of one.
 """
 
 import hashlib
-import json
 from typing import Any
 
 from age_gender.batch.annotate import Outcome
@@ -40,11 +39,6 @@ def failed_row(bucket: str, stored: StoredObject, error: AgeGenderError) -> dict
     """Build the row of an image that has no results yet."""
     fields = {"code": error.code, "message": error.message}
     return _row(source_of(bucket, stored), "failed", None, fields)
-
-
-def line_of(row: dict[str, Any]) -> bytes:
-    """Serialise a row as it is stored."""
-    return json.dumps(row, separators=(",", ":")).encode() + b"\n"
 
 
 def _row(

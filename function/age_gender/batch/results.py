@@ -12,9 +12,7 @@ from typing import Any
 
 from age_gender.batch.storage import StorageUnavailable, StoredObject, shortened
 from age_gender.errors import AgeGenderError
-
-MAX_NAME_BYTES = 1024
-"""Maximum length of an object name in Cloud Storage, in bytes of UTF-8."""
+from age_gender.object_names import MAX_NAME_BYTES
 
 MAX_PREFIX_BYTES = 512
 """Maximum length of the results' prefix; the rest of a name stays readable."""
@@ -90,8 +88,13 @@ def decoded(data: bytes) -> dict[str, Any]:
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise StorageUnavailable("the object under the result's name is not a result")
+        raise not_a_result()
     return body
+
+
+def not_a_result() -> StorageUnavailable:
+    """Return the error for an object of a stranger in the place of a result."""
+    return StorageUnavailable("the object under the result's name is not a result")
 
 
 def source_of(bucket: str, stored: StoredObject) -> dict[str, Any]:

@@ -21,10 +21,20 @@ MARK = "age-gender-estimation"
 """Metadata key of the objects that we write; its value is our version."""
 
 
+MAX_RESULT_BYTES = 16 << 20
+"""Of a result that is read again; those for 300 faces have a hundredth of it."""
+
+
 class ObjectGone(AgeGenderError):
     """The object, or this generation of it, no longer exists."""
 
     code = "object-gone"
+
+
+class ObjectTooLong(AgeGenderError):
+    """The object has more bytes than its description says."""
+
+    code = "object-too-long"
 
 
 class StorageUnavailable(AgeGenderError):
@@ -68,7 +78,7 @@ def ignore(_name: str, _why: str) -> None:
 
 
 class Store(Protocol):
-    """A bucket or a folder. Safe to share by threads.
+    """A bucket or a folder. Thread-safe.
 
     All methods raise `StorageUnavailable` when the storage fails, after the client's retries.
     """
@@ -89,12 +99,21 @@ class Store(Protocol):
         """Describe one version; raises `ObjectGone`."""
         ...
 
-    def read(self, name: str, generation: int) -> bytes:
-        """Return the content of exactly this version; raises `ObjectGone`."""
+    def read(self, stored: StoredObject) -> bytes:
+        """Return the content of exactly this version.
+
+        Raises:
+            ObjectGone: it does not exist any more.
+            ObjectTooLong: it has more than ``stored.size`` bytes.
+        """
         ...
 
     def find(self, name: str) -> bytes | None:
-        """Return the content of the newest version, or None where there is no such object."""
+        """Return the content of the newest version, or None where there is no such object.
+
+        Raises:
+            ObjectTooLong: it has more than `MAX_RESULT_BYTES`.
+        """
         ...
 
     def create(
@@ -118,6 +137,11 @@ class Store(Protocol):
 def gone() -> ObjectGone:
     """Return the error for a version that can no longer be read."""
     return ObjectGone("this version of the object was deleted or replaced before it was read")
+
+
+def too_long() -> ObjectTooLong:
+    """Return the error for content that goes on after its expected end."""
+    return ObjectTooLong("the object has more bytes than its description says")
 
 
 def shortened(text: str, max_bytes: int) -> str:

@@ -97,7 +97,7 @@ def installed_model_problems(models_dir: Path, names: Sequence[str]) -> list[str
     problems = []
     for name in names:
         try:
-            if not verified(models_dir, f"{name}.tflite").is_file():
+            if verified(models_dir, f"{name}.tflite") is None:
                 problems.append(f"{name}: {name}.tflite is missing")
         except ModelUnavailable as error:
             problems.append(f"{name}: {error}")
@@ -163,7 +163,7 @@ def _engine(settings: Settings) -> Check:
     found += f", TensorFlow {tensorflow.__version__}"
     if settings.gpu and not tensorflow.config.list_physical_devices("GPU"):
         fix = "install the GPU's driver and function/requirements-gpu.txt, or unset GPU"
-        return Check("engine", Status.WARNING, f"{found}, which sees no GPU", fix)
+        return Check("engine", Status.WARNING, f"{found}, which finds no GPU", fix)
     return Check("engine", Status.OK, found)
 
 
@@ -199,7 +199,7 @@ def _processor() -> Iterator[Check]:
         has = [*required, *(flag for flag in machine.FASTER if flag in flags)]
         yield Check("processor", Status.OK, f"{name}; {', '.join(has)}")
     if load > 0.7 * cpus:
-        fix = "stop other work: it makes the speeds below too low"
+        fix = "stop other work: it makes the times below too long"
         yield Check("load", Status.WARNING, f"{load:.1f} processes on {cpus} CPUs", fix)
 
 
@@ -210,7 +210,7 @@ def _memory() -> Check:
     total, free = sizes
     found = f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
     if free < NEEDED_MEMORY:
-        return Check("memory", Status.WARNING, found, "free 512 MiB: large pictures may fail")
+        return Check("memory", Status.WARNING, found, "free 512 MiB, or large pictures may fail")
     return Check("memory", Status.OK, found)
 
 

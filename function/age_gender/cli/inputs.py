@@ -135,7 +135,7 @@ class _Collector:
                 kind = kinds.kind_of(file.read(kinds.SNIFFED_BYTES))
         except OSError:  # reported when it is read
             kind = None
-        if kind is None or kind.is_picture or kinds.claims_picture(path.name):
+        if kind is None or kind.is_image or kinds.claims_image(path.name):
             self._add(str(path), relative)
         elif kind.is_video:
             self._inputs.videos.add(os.path.realpath(path))

@@ -67,7 +67,7 @@ class Csv:
     """One row per face; an image without faces has one row with ``face`` 0."""
 
     def __init__(self) -> None:
-        """Write nothing yet."""
+        """Start without output; the header comes with the first row."""
         self._started = False
 
     def add(self, frame: Frame, result: Result, body: dict[str, Any]) -> None:

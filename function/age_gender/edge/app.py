@@ -1,4 +1,4 @@
-"""The HTTP edge: routes a request, has the pipeline predict, and answers every error."""
+"""The HTTP edge: routes requests, runs predictions, and turns errors into problems."""
 
 import base64
 import json
@@ -15,10 +15,10 @@ from flask import Request, Response
 
 from age_gender import __version__
 from age_gender.edge import auth, body, inputs
-from age_gender.edge.bodies import HealthBody
 from age_gender.edge.problems import Problem
+from age_gender.edge.responses import HealthBody
 from age_gender.errors import AgeGenderError
-from age_gender.limits.admission import Shutdown
+from age_gender.limits.admission import Reservation, Shutdown
 from age_gender.limits.capacity import prediction_pixels
 from age_gender.limits.limiter import PredictionLimiter
 from age_gender.runtime import Runtime, get_runtime
@@ -42,7 +42,7 @@ WEB = Path(__file__).parent / "web"
 STATIC = {path.name: path for path in WEB.iterdir() if path.suffix in MIME_TYPES}
 """Listed once at start, so that no name in a request ever becomes a path."""
 INTAKE = 8
-"""Pictures fetched or unpacked at a time."""
+"""Pictures unpacked at a time."""
 BODY_SECONDS = 30.0
 """Time for a body at any pace; a client slower than `body.MIN_PACE` has less."""
 DISCARD_SECONDS = 3.0
@@ -154,14 +154,20 @@ class Edge:
         settings, limiter, watch = self._settings, self._limiter, Stopwatch()
         wanted = partial(body.is_connected, request)
         with ExitStack() as stack:
-            reservation = stack.enter_context(limiter.reserve())
+            reservation, fetched = stack.enter_context(limiter.reserve()), None
             with watch.stage("receive"):
                 data = body.read(request, settings.max_body_bytes, BODY_SECONDS, reservation.grow)
             with limiter.intake(wanted=wanted), watch.stage("fetch"):
                 fields, encoded = inputs.read_request(request, data, settings)
-            options = fields.options
-            del data, fields  # they contain the picture as text
-            reservation.resize(len(encoded))
+            del data  # it contains the picture as text
+            if encoded is None:
+                fetched = stack.enter_context(limiter.reserve_fetched())
+                encoded = self._fetch(fields.url or "", fetched, wanted, watch)
+                reservation.resize(0)
+            else:
+                reservation.resize(len(encoded))
+            options = fields.with_default_detector(settings.default_face_detector).options
+            del fields
             image = EncodedImage(
                 encoded, max_bytes=settings.max_picture_bytes, max_pixels=limiter.max_pixels
             )
@@ -174,11 +180,29 @@ class Edge:
             if result.jpeg is not None:
                 answer["image"] = base64.b64encode(result.jpeg).decode("ascii")
             response = _json(answer)
+            if fetched is not None:
+                fetched.resize(0)
             reservation.resize(response.content_length or 0)
             _report(response, result, watch.stages | dict(result.stages))
             # Released when the client has the answer. Last: an error after this would leak it.
             response.call_on_close(stack.pop_all().close)
         return response
+
+    def _fetch(
+        self,
+        url: str,
+        reservation: Reservation,
+        wanted: Callable[[], bool],
+        watch: Stopwatch,
+    ) -> bytes:
+        """Fetch a picture; its bytes are reserved before they are kept."""
+        # Imports an HTTP client, which most requests do not need.
+        from age_gender.fetch import urls
+
+        with self._limiter.fetch(urls.host_of(url), wanted), watch.stage("fetch"):
+            data = urls.from_url(url, self._settings, reservation.grow)
+        reservation.resize(len(data))
+        return data
 
 
 ROUTES: dict[str, dict[str, Handler]] = {

@@ -13,6 +13,7 @@ from werkzeug.formparser import MultiPartParser
 
 from age_gender.edge.problems import FieldError, Problem
 from age_gender.fetch.base64 import from_base64
+from age_gender.limits import json_bounds
 from age_gender.schema import PredictRequest
 from age_gender.settings import Settings
 
@@ -36,20 +37,22 @@ def refuse_compressed(request: Request) -> None:
         )
 
 
-def read_request(request: Request, body: bytes, settings: Settings) -> tuple[PredictRequest, bytes]:
-    """Read a request's fields, and the picture it contains or names.
+def read_request(
+    request: Request, body: bytes, settings: Settings
+) -> tuple[PredictRequest, bytes | None]:
+    """Read a request's fields, and the picture it contains.
 
     Args:
         request: for its headers and query.
         body: its body.
-        settings: limits, and which addresses may be fetched.
+        settings: limits.
 
     Returns:
-        The fields and the encoded picture.
+        The fields and the encoded picture, or None where it is to be fetched from ``fields.url``.
 
     Raises:
-        Problem: 400, 415 or 422.
-        AgeGenderError: the picture is not valid base64 or cannot be fetched.
+        Problem: 400, 413, 415 or 422.
+        AgeGenderError: the picture is not valid base64.
     """
     kind = request.mimetype
     if kind.startswith("image/") or kind == "application/octet-stream":
@@ -72,7 +75,9 @@ def read_request(request: Request, body: bytes, settings: Settings) -> tuple[Pre
     )
 
 
-def _from_form(request: Request, body: bytes, settings: Settings) -> tuple[PredictRequest, bytes]:
+def _from_form(
+    request: Request, body: bytes, settings: Settings
+) -> tuple[PredictRequest, bytes | None]:
     boundary = request.mimetype_params.get("boundary", "")
     if not boundary:
         raise Problem("malformed-form", "the form's Content-Type has no boundary")
@@ -115,14 +120,13 @@ def _in_memory(*_: object, **__: object) -> IO[bytes]:
     return io.BytesIO()
 
 
-def _named_picture(fields: PredictRequest, settings: Settings) -> bytes:
+def _named_picture(fields: PredictRequest, settings: Settings) -> bytes | None:
+    """Return the picture that a field contains, or None where it is elsewhere."""
     if fields.url and fields.b64:
         raise Problem("two-pictures", "both `url` and `b64` are given: send exactly one of them")
     if fields.url:
-        # Imports an HTTP client, which most requests do not need.
-        from age_gender.fetch import urls
-
-        return urls.from_url(fields.url, settings)
+        is_data = fields.url.lstrip()[:5].lower() == "data:"
+        return from_base64(fields.url, settings.max_picture_bytes) if is_data else None
     if fields.b64:
         return from_base64(fields.b64, settings.max_picture_bytes)
     raise Problem("no-picture", "there is no picture: send `url` or `b64`")
@@ -131,6 +135,12 @@ def _named_picture(fields: PredictRequest, settings: Settings) -> bytes:
 def _validated_json(body: bytes) -> PredictRequest:
     if not body.strip():
         raise Problem("no-picture", "the body is empty: send JSON with `url` or `b64`")
+    if json_bounds.is_excessive(body):
+        raise Problem(
+            "malformed-json",
+            f"the JSON has too many values: at most {json_bounds.MAX_MARKS:,} brackets, commas, "
+            "colons and quotes are accepted",
+        )
     try:
         return PredictRequest.model_validate_json(body.removeprefix(codecs.BOM_UTF8))
     except ValidationError as error:

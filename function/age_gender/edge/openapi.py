@@ -7,15 +7,15 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from age_gender import __version__
-from age_gender.edge.bodies import HealthBody, ModelBody
 from age_gender.edge.problems import STATUSES, ProblemBody
+from age_gender.edge.responses import HealthBody, ModelSpecBody
 from age_gender.schema import PredictRequest, PredictResponse
 
 _REFERENCES = "#/components/schemas/{model}"
 _BODIES: dict[str, type[BaseModel]] = {
     "Problem": ProblemBody,
     "Health": HealthBody,
-    "Model": ModelBody,
+    "Model": ModelSpecBody,
 }
 
 

@@ -1,0 +1,1 @@
+"""Pictures that a request names rather than contains: base64, ``http(s)://`` and ``gs://``."""

@@ -1,4 +1,8 @@
-"""Checks and errors that all sources of pictures share."""
+"""Checks and errors that all sources of pictures share, and the buffer that they fill."""
+
+import io
+from collections.abc import Callable
+from typing import Any
 
 from age_gender.errors import ImageTooLarge, SourceError
 
@@ -36,3 +40,32 @@ def check_not_compressed(encodings: str) -> None:
             "The picture's server compressed it (Content-Encoding) without being asked: "
             "have it deliver the file as it is."
         )
+
+
+class BoundedBuffer(io.BytesIO):
+    """Collects a picture; every byte is booked before it is kept.
+
+    ``getvalue`` returns the content without a copy.
+    """
+
+    def __init__(self, max_bytes: int, reserve: Callable[[int], None]):
+        """Hold nothing yet.
+
+        Args:
+            max_bytes: largest picture accepted.
+            reserve: called with each number of bytes before they are kept; may raise.
+        """
+        super().__init__()
+        self._max_bytes = max_bytes
+        self._reserve = reserve
+
+    def write(self, data: Any) -> int:
+        """Append ``data``.
+
+        Raises:
+            ImageTooLarge: there would be more than ``max_bytes`` bytes.
+        """
+        if self.tell() + len(data) > self._max_bytes:
+            raise too_large(self._max_bytes)
+        self._reserve(len(data))
+        return super().write(data)

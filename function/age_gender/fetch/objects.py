@@ -1,8 +1,6 @@
 """Fetches pictures from Cloud Storage by ``gs://`` URL."""
 
-import io
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -10,22 +8,22 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from age_gender.errors import SourceError
-from age_gender.fetch.checks import check_not_compressed, refuse, too_large
+from age_gender.fetch.checks import BoundedBuffer, check_not_compressed, refuse, too_large
 from age_gender.fetch.net_guard import Deadline
+from age_gender.object_names import is_bucket_name, is_object_name
 from age_gender.settings import Settings
 
 if TYPE_CHECKING:
     from google.cloud import storage
 
-_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
-
-def from_bucket(url: str, settings: Settings) -> bytes:
+def from_bucket(url: str, settings: Settings, reserve: Callable[[int], None]) -> bytes:
     """Fetch the object that a ``gs://bucket/object`` URL names.
 
     Args:
         url: the URL.
         settings: for ``gcs_buckets``, ``url_timeout`` and ``max_picture_bytes``.
+        reserve: called with each number of bytes before they are kept; may raise to stop.
 
     Raises:
         SourceError: with code ``url-not-allowed`` (the bucket is not in ``gcs_buckets``, or the
@@ -34,23 +32,25 @@ def from_bucket(url: str, settings: Settings) -> bytes:
         ImageTooLarge: more than ``max_picture_bytes`` bytes.
     """
     bucket_name, _, object_name = url.partition("://")[2].partition("/")
-    if not _BUCKET_NAME.fullmatch(bucket_name) or not object_name:
+    if not is_bucket_name(bucket_name) or not is_object_name(object_name):
         raise refuse("Write gs:// URLs as gs://bucket/object.")
     if not {bucket_name, "*"} & set(settings.gcs_buckets):
         raise refuse("This service may not read from that bucket.")
     deadline = Deadline(settings.url_timeout)
     with _translated_errors(deadline):
-        return _download(bucket_name, object_name, settings.max_picture_bytes, deadline)
+        buffer = _TimedBuffer(settings.max_picture_bytes, reserve, deadline)
+        _download(bucket_name, object_name, buffer, settings.max_picture_bytes, deadline)
+        return buffer.getvalue()
 
 
-class _TimedBuffer(io.BytesIO):
+class _TimedBuffer(BoundedBuffer):
     """Collects a download and ends it at the deadline.
 
     The storage client has timeouts for single reads only.
     """
 
-    def __init__(self, deadline: Deadline):
-        super().__init__()
+    def __init__(self, max_bytes: int, reserve: Callable[[int], None], deadline: Deadline):
+        super().__init__(max_bytes, reserve)
         self._deadline = deadline
 
     def write(self, data: Any) -> int:
@@ -58,7 +58,9 @@ class _TimedBuffer(io.BytesIO):
         return super().write(data)
 
 
-def _download(bucket_name: str, object_name: str, max_bytes: int, deadline: Deadline) -> bytes:
+def _download(
+    bucket_name: str, object_name: str, buffer: _TimedBuffer, max_bytes: int, deadline: Deadline
+) -> None:
     from google.cloud.storage.retry import DEFAULT_RETRY
 
     bucket = _storage_client().bucket(bucket_name)
@@ -69,7 +71,6 @@ def _download(bucket_name: str, object_name: str, max_bytes: int, deadline: Dead
     check_not_compressed(blob.content_encoding or "")
     if blob.size > max_bytes:
         raise too_large(max_bytes)
-    buffer = _TimedBuffer(deadline)
     seconds = deadline.remaining()
     blob.download_to_file(
         buffer,
@@ -80,7 +81,6 @@ def _download(bucket_name: str, object_name: str, max_bytes: int, deadline: Dead
         timeout=seconds,
         retry=DEFAULT_RETRY.with_timeout(seconds),
     )
-    return buffer.getvalue()
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,7 @@ Knows neither picture formats nor the HTTP framework that serves us.
 """
 
 import http
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from urllib.parse import urljoin, urlsplit
 
@@ -14,7 +14,7 @@ import urllib3
 from age_gender import __version__
 from age_gender.errors import ImageError, SourceError
 from age_gender.fetch.base64 import from_base64
-from age_gender.fetch.checks import check_not_compressed, refuse, too_large
+from age_gender.fetch.checks import BoundedBuffer, check_not_compressed, refuse, too_large
 from age_gender.fetch.net_guard import Deadline, FetchGuard, GuardedAdapter, prepare_get
 from age_gender.fetch.objects import from_bucket
 from age_gender.settings import Settings
@@ -30,15 +30,37 @@ _PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 
 _CHUNK_BYTES = 64 * 1024
 _HEADER_BYTES = 64 * 1024
+_MIN_CHUNK_BYTES = 512
+_FREE_CHUNKS = 1000
+"""Chunks of any size. Each costs as much time as some kilobytes, so beyond these their average has
+to be `_MIN_CHUNK_BYTES`."""
 
 
-def from_url(url: str, settings: Settings) -> bytes:
+def host_of(url: str) -> str:
+    """Name the server that a URL leads to, as far as it shows without a look-up.
+
+    Of a ``gs`` URL, the bucket.
+    """
+    try:
+        return (urlsplit(url.strip()).hostname or "").rstrip(".")
+    except ValueError:  # refused when it is fetched
+        return ""
+
+
+def from_url(
+    url: str, settings: Settings, reserve: Callable[[int], None] = lambda _: None
+) -> bytes:
     """Fetch the picture from an ``http``, ``https``, ``gs`` or ``data`` URL.
 
     ``gs://bucket/object`` works for the buckets in ``settings.gcs_buckets``. Only hosts with
     public addresses are contacted, unless ``settings.allow_private_urls``. Up to
     ``settings.url_max_redirects`` redirects to other ``http`` and ``https`` URLs are followed, but
     none from ``https`` to ``http``.
+
+    Args:
+        url: the URL.
+        settings: the service's.
+        reserve: called with each number of bytes before they are kept; may raise to stop.
 
     Raises:
         SourceError: with code ``url-not-allowed`` (scheme, host, port, bucket or redirect are
@@ -54,13 +76,13 @@ def from_url(url: str, settings: Settings) -> bytes:
     if scheme == "data":
         return from_base64(url, settings.max_picture_bytes)
     if scheme == "gs":
-        return from_bucket(url, settings)
+        return from_bucket(url, settings, reserve)
     if scheme in ("http", "https"):
-        return _from_web(url, settings)
+        return _from_web(url, settings, reserve)
     raise refuse("The URL must start with https://, http://, gs:// or data:.")
 
 
-def _from_web(url: str, settings: Settings) -> bytes:
+def _from_web(url: str, settings: Settings, reserve: Callable[[int], None]) -> bytes:
     guard = FetchGuard(
         deadline=Deadline(settings.url_timeout),
         # Twice the picture: no honest server needs that much for framing.
@@ -74,7 +96,7 @@ def _from_web(url: str, settings: Settings) -> bytes:
             with closing(adapter.send(request, stream=True, timeout=seconds)) as response:
                 target = _redirect_target(response)
                 if target is None:
-                    return _read_picture(response, settings.max_picture_bytes)
+                    return _read_picture(response, settings.max_picture_bytes, reserve)
             url = target
     raise SourceError(
         f"The URL redirects more than {settings.url_max_redirects} times: "
@@ -117,16 +139,19 @@ def _redirect_target(response: requests.Response) -> str | None:
     return target
 
 
-def _read_picture(response: requests.Response, max_bytes: int) -> bytes:
+def _read_picture(
+    response: requests.Response, max_bytes: int, reserve: Callable[[int], None]
+) -> bytes:
     _check_headers(response, max_bytes)
-    chunks = []
-    received = 0
-    for chunk in _body(response):
-        received += len(chunk)
-        if received > max_bytes:
-            raise too_large(max_bytes)
-        chunks.append(chunk)
-    return b"".join(chunks)
+    buffer = BoundedBuffer(max_bytes, reserve)
+    for count, chunk in enumerate(_body(response)):
+        if count > _FREE_CHUNKS + buffer.tell() // _MIN_CHUNK_BYTES:
+            raise SourceError(
+                "The picture's server sends it in too small chunks: have it deliver the file as "
+                "it is."
+            )
+        buffer.write(chunk)
+    return buffer.getvalue()
 
 
 def _body(response: requests.Response) -> Iterator[bytes]:

@@ -20,10 +20,16 @@ BYTES_PER_PIXEL = 12
 SMALL_FACES_PIXELS = 12_000_000
 """Pixels whose memory a detector takes when it searches for smaller faces than by default."""
 
+SMALLEST_FACE = 16
+"""Side of the smallest face that a network detects, pixels of its input."""
 NETWORK_PIXELS = 1536 * 864
 """Total input pixels of the network runs in flight in the smallest container, and the maximum of
 one run in any container."""
 BYTES_PER_NETWORK_PIXEL = 120
+SEARCH_PIXELS = 50_000_000
+"""Input pixels of all network runs over one picture, overlaps not counted, when it is searched for
+small faces: a few seconds on one CPU. The largest picture by default is searched at its full size,
+one of a quarter at twice that."""
 SMALLEST_CONTAINER_BYTES = 512 << 20
 NETWORKS_DIVISOR = 8
 """An eighth of the memory beyond the smallest container's goes to further network runs."""
@@ -61,11 +67,17 @@ def pixel_capacity(max_pixels: int, limit: int | None) -> int:
 def prediction_pixels(pixels: int, min_face: int | None) -> int:
     """Weigh a prediction in pixels, for comparison with `pixel_capacity`.
 
+    A search for small faces also weighs what it takes of the CPUs, so that long ones do not run
+    side by side.
+
     Args:
         pixels: of the picture.
         min_face: side of the smallest face wanted; None for the detector's default.
     """
-    return pixels + (0 if min_face is None else SMALL_FACES_PIXELS)
+    if min_face is None:
+        return pixels
+    searched = min(pixels * (SMALLEST_FACE / min_face) ** 2, SEARCH_PIXELS)
+    return pixels + max(SMALL_FACES_PIXELS, round(searched))
 
 
 def network_pixels(cpus: int, limit: int | None) -> int:

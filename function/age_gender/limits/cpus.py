@@ -1,4 +1,4 @@
-"""How many CPUs this process may use, and how the pictures in flight share them."""
+"""How many CPUs this process may use, and how concurrent predictions share them."""
 
 import math
 import os
@@ -12,7 +12,7 @@ CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """What ``docker --cpus`` sets."""
 
 BUSY_SECONDS = 2.0
-"""How long the process counts as busy after two pictures overlapped: more are likely to come."""
+"""How long the process counts as busy after two predictions overlapped: more are likely to come."""
 
 
 def usable_cpus(quota_file: Path = CGROUP_QUOTA) -> int:
@@ -28,18 +28,18 @@ def usable_cpus(quota_file: Path = CGROUP_QUOTA) -> int:
 
 
 class CpuShares:
-    """Divides the CPUs among the pictures in flight.
+    """Divides the CPUs among the predictions in flight.
 
-    A single picture is answered soonest when its networks run on all CPUs. But the threads of a run
-    wait for each other, and for a CPU while another picture is decoded; so several pictures are
-    answered sooner with fewer threads each.
+    A single prediction is fastest when its networks run on all CPUs. But the threads of a run wait
+    for each other, and for a CPU while another image is decoded; so concurrent predictions are
+    faster with fewer threads each.
 
     Attributes:
         cpus: CPUs that may be used.
     """
 
     def __init__(self, cpus: int, max_threads: int | None = None):
-        """Start with no picture in flight.
+        """Start with no prediction in flight.
 
         Args:
             cpus: CPUs that may be used.
@@ -47,29 +47,29 @@ class CpuShares:
         """
         self.cpus = cpus
         self._max_threads = max_threads or cpus
-        self._pictures = 0
+        self._predictions = 0
         self._busy_until = -math.inf
         self._lock = threading.Lock()
 
     @contextmanager
-    def picture(self) -> Iterator[None]:
-        """Count a picture as in flight."""
+    def prediction(self) -> Iterator[None]:
+        """Count a prediction as in flight while the block runs."""
         with self._lock:
-            self._pictures += 1
-            if self._pictures > 1:
+            self._predictions += 1
+            if self._predictions > 1:
                 self._busy_until = time.monotonic() + BUSY_SECONDS
         try:
             yield
         finally:
             with self._lock:
-                self._pictures -= 1
+                self._predictions -= 1
 
     @property
     def busy(self) -> bool:
-        """Whether several pictures are or were just in flight together."""
+        """Whether several predictions are in flight together, or were a moment ago."""
         return time.monotonic() < self._busy_until
 
     @property
     def threads(self) -> int:
         """Threads for a network run that starts now."""
-        return max(1, min(self._max_threads, self.cpus // max(1, self._pictures)))
+        return max(1, min(self._max_threads, self.cpus // max(1, self._predictions)))

@@ -10,6 +10,13 @@ from age_gender.limits.cpus import usable_cpus
 
 SHUTDOWN_SECONDS = 7.0
 """Seconds after SIGTERM during which queued predictions still start; Google kills after ten."""
+MAX_OVERTAKING_SECONDS = 4.0
+"""Seconds for which smaller pictures may overtake one that waits for capacity, at most half of the
+timeout."""
+FETCHES = 16
+"""Pictures fetched from elsewhere at a time."""
+FETCHES_PER_HOST = 4
+"""Of these from one host."""
 
 
 class LimiterSettings(Protocol):
@@ -32,9 +39,10 @@ class LimiterSettings(Protocol):
 class PredictionLimiter:
     """Bounds a process's predictions: their number, pixels and bytes, and how long they wait.
 
-    A picture holds a place for intake while it is fetched or unpacked, and one for prediction while
-    the pipeline runs. The two are apart so that slow servers of pictures do not keep the CPUs from
-    pictures that are here.
+    A picture holds a place for intake while it is unpacked, one for fetching while it comes from
+    another server, and one for prediction while the pipeline runs. They are apart so that slow
+    servers of pictures keep neither the CPUs nor the queue from pictures that are here. For the
+    same reason, pictures from other servers hold at most half of the bytes.
 
     Attributes:
         max_pixels: largest picture there is memory for.
@@ -55,8 +63,8 @@ class PredictionLimiter:
 
         Args:
             in_flight: maximum predictions at a time.
-            intake: maximum pictures fetched or unpacked at a time.
-            queue: maximum callers waiting, for intake and for prediction each.
+            intake: maximum pictures unpacked at a time.
+            queue: maximum callers waiting, for intake, fetching and prediction each.
             timeout: seconds after which a waiting caller is refused.
             max_pixels: maximum pixels of all predictions in flight.
             max_bytes: maximum bytes of all bodies, pictures and answers held.
@@ -64,12 +72,15 @@ class PredictionLimiter:
         """
         self.max_pixels = max_pixels
         self._bytes = Budget(max_bytes)
+        self._fetched_bytes = Budget(max_bytes // 2, self._bytes)
+        self._fetches = Gate(FETCHES, queue, timeout, share=FETCHES_PER_HOST, shutdown=shutdown)
         self._intake = Gate(intake, queue, timeout, capacity=max_bytes, shutdown=shutdown)
         self._predictions = Gate(
             in_flight,
             queue,
             timeout,
             capacity=max_pixels,
+            overtaking=min(timeout / 2, MAX_OVERTAKING_SECONDS),
             shutdown=shutdown,
             shutdown_timeout=SHUTDOWN_SECONDS,
         )
@@ -110,10 +121,29 @@ class PredictionLimiter:
         """Open a reservation for bytes whose number only shows while they arrive."""
         return self._bytes.reserve()
 
+    def reserve_fetched(self) -> AbstractContextManager[Reservation]:
+        """Open a reservation for the bytes of a picture that another server sends."""
+        return self._fetched_bytes.reserve()
+
+    def fetch(
+        self, host: str, wanted: Callable[[], bool] = lambda: True
+    ) -> AbstractContextManager[None]:
+        """Wait for a place to fetch a picture.
+
+        Args:
+            host: where it comes from; each has a bounded share of the places.
+            wanted: whether the result is still wanted.
+
+        Raises:
+            Busy: see `Gate.enter`.
+            ClientGone: the result is not wanted any more.
+        """
+        return self._fetches.enter(wanted=wanted, share=host)
+
     def intake(
         self, size: int = 0, wanted: Callable[[], bool] = lambda: True
     ) -> AbstractContextManager[None]:
-        """Wait for a place to fetch or unpack a picture.
+        """Wait for a place to unpack a picture, or in a trigger to handle it.
 
         Args:
             size: the picture's bytes, if they are known and not reserved.

@@ -1,0 +1,1 @@
+"""Runs neural networks. Nothing above this package knows LiteRT or TensorFlow."""

@@ -1,7 +1,7 @@
 """Runs networks on arrays, with LiteRT by default or TensorFlow, behind one protocol.
 
-An engine takes one batch and returns named arrays; its callers need not know the library. Engines
-are safe to share between threads.
+An engine takes one batch and returns named arrays; callers need not know the library. Engines are
+thread-safe.
 """
 
 import logging
@@ -54,7 +54,8 @@ class Engine(Protocol):
 
         Args:
             shape: of the input, as for `run`.
-            write: fills the input, float32 with arbitrary values in it. It must not keep it.
+            write: fills the float32 input, whose values are arbitrary before, and must not keep a
+                reference to it.
         """
         ...
 
@@ -75,14 +76,17 @@ class LiteRTEngine:
         path: Path,
         cpus: CpuShares,
         *,
-        keep_pixels: int = 896 * 896 + FIXED_PIXELS,
+        content: bytes | None = None,
+        keep_pixels: int = NETWORK_PIXELS,
         max_pixels: int = NETWORK_PIXELS,
     ):
-        """Load nothing yet.
+        """Check that the file exists; interpreters are made on demand.
 
         Args:
             path: a ``.tflite`` file with the signature ``serving_default``.
             cpus: gives the number of threads for a run, and of concurrent runs.
+            content: of the file, where it has been read already. All interpreters share it, and
+                the file is not read again.
             keep_pixels: budget of input pixels that stay prepared while images come one at a time.
             max_pixels: budget of input pixels that run concurrently, and that stay prepared while
                 several images are in progress; a larger input runs alone.
@@ -90,9 +94,12 @@ class LiteRTEngine:
         Raises:
             ModelUnavailable: the file is missing.
         """
-        if not path.is_file():
-            raise ModelUnavailable(f"model file {path.name} is missing: run `make models`")
-        self._path = path
+        if content is None:
+            if not path.is_file():
+                raise ModelUnavailable(f"model file {path.name} is missing: run `make models`")
+            content = path.read_bytes()
+        self._name = path.name
+        self._content = content
         self._cpus = cpus
         self._keep_pixels = keep_pixels
         self._idle: list[Interpreter] = []
@@ -116,7 +123,7 @@ class LiteRTEngine:
                 self._pixels_running += pixels
             reusable = []
             try:
-                interpreter = idle or Interpreter(self._path, threads)
+                interpreter = idle or Interpreter(self._name, self._content, threads)
                 if interpreter.shape != shape:
                     interpreter.resize_input(shape)
                 outputs = interpreter.run_on(write)
@@ -160,7 +167,7 @@ def _cost(shape: tuple[int, ...]) -> int:
 
 
 class Interpreter:
-    """A LiteRT interpreter, prepared for one input shape at a time. Not safe to share.
+    """A LiteRT interpreter, prepared for one input shape at a time. Not thread-safe.
 
     Attributes:
         threads: of every run.
@@ -168,16 +175,16 @@ class Interpreter:
         pixels: of the largest input so far, whose memory it keeps, with `FIXED_PIXELS`.
     """
 
-    def __init__(self, path: Path, threads: int):
+    def __init__(self, name: str, content: bytes, threads: int):
         # Imported here because the TensorFlow engine does not need it.
         from ai_edge_litert.interpreter import Interpreter
 
         self.threads = threads
         self.shape: tuple[int, ...] = ()
         self.pixels = 0
-        self._path = path
+        self._name = name
         with self._damage_reported():
-            self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            self._interpreter = Interpreter(model_content=content, num_threads=threads)
             self._input, self._outputs = _tensor_indices(self._interpreter)
 
     def resize_input(self, shape: tuple[int, ...]) -> None:
@@ -195,12 +202,12 @@ class Interpreter:
             yield
         except (ValueError, RuntimeError) as error:
             raise ModelUnavailable(
-                f"model file {self._path.name} is damaged or for another version "
+                f"model file {self._name} is damaged or for another version "
                 f"(delete it and run `make models`){or_else}"
             ) from error
 
     def run_on(self, write: Write) -> dict[str, NDArray[np.float32]]:
-        """Write the input in place and run the network."""
+        """Write the float32 input ``[N, H, W, 3]`` in place and run; see `Engine.run_on`."""
         # No reference to the input's memory may be left while the network runs.
         write(self._interpreter.tensor(self._input)())
         self._interpreter.invoke()

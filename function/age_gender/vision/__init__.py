@@ -1,0 +1,10 @@
+"""From an image to its faces.
+
+``pipeline`` runs the stages, in this order:
+
+1. ``headers`` and ``decode``: file to ``view``
+2. ``detectors``: view to boxes, scores and landmarks
+3. ``geometry``: boxes to upright chips, whose ``quality`` is measured
+4. ``attributes``: chips to ages and genders, as ``model_spec`` describes the network
+5. ``face``: the result, which ``render`` draws
+"""

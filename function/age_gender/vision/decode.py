@@ -9,7 +9,7 @@ import numpy as np
 
 from age_gender.errors import ImageError, ImageTooLarge
 from age_gender.vision import profiles
-from age_gender.vision.formats import isolated, jpeg, png, tiff
+from age_gender.vision.formats import bmp, isolated, jpeg, png, tiff
 from age_gender.vision.formats.metadata import Metadata
 from age_gender.vision.geometry import Image
 from age_gender.vision.headers import read_header
@@ -19,6 +19,8 @@ MAX_SIDE = 65_500
 """Pixels; libjpeg's limit, which the returned JPEG has to keep."""
 MAX_SCANNED_PIXELS = 1_000_000_000
 """Pixels times scans of a JPEG: about half a second of decoding. Cameras write 1 to 12 scans."""
+MAX_GIF_PIXELS_PER_BYTE = 2560
+"""A code of 12 bits stands for at most 3,839 pixels."""
 MIN_REDUCED_PIXELS = 6_000_000
 """Smallest image worth decoding at reduced size when it may have to be decoded again."""
 
@@ -77,6 +79,10 @@ class EncodedImage:
                 f"the picture is {header.width} x {header.height} pixels; "
                 f"at most {MAX_SIDE:,} pixels a side are accepted: send a smaller one"
             )
+        if header.format == "BMP":
+            bmp.check_pixels(data, header.pixels)
+        elif header.format == "GIF" and header.pixels > MAX_GIF_PIXELS_PER_BYTE * len(data):
+            raise ImageError("the GIF file is incomplete: it ends within its pixels")
         self._data = data
         self._warnings: dict[str, str] = {}
 

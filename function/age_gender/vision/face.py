@@ -35,9 +35,9 @@ class Face:
 
     Attributes:
         box: ``x1, y1, x2, y2``, whole pixels of the upright image, clipped to it.
-        confidence: the detector's score, 0-1.
-        landmarks: five ``(x, y)`` in pixels (order: see ``geometry``), None if the detector has
-            none.
+        confidence: probability of being a human face, 0-1.
+        landmarks: five ``(x, y)`` in pixels (order: see ``geometry``, left being left in an upright
+            image of the face), None if there are none.
         attributes: None if they were not asked for.
     """
 

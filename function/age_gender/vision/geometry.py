@@ -18,6 +18,14 @@ Image = NDArray[np.uint8]
 ANTIALIAS_BELOW = 0.5
 """Scale below which bilinear sampling would skip source pixels."""
 
+SAME_LANDMARKS = 0.3
+"""Mean distance of two faces' landmarks, in sides of the smaller box, below which they are the same
+face. It is at most 0.26 for second boxes of one face, of 720 pictures of single faces."""
+FREE_SOURCE_PIXELS = 16_000_000
+MAX_SOURCE_RATIO = 4
+"""Pixels that are averaged for all chips of an image, in images, before they share the work. Faces
+that do not overlap take less than two."""
+
 
 def iou_matrix(a: Float, b: Float) -> Float:
     """Intersection over union of every box of ``a`` with every box of ``b``.
@@ -47,6 +55,19 @@ def ios_matrix(a: Float, b: Float) -> Float:
     return _ratio(_intersections(a, b), np.minimum(_areas(a)[:, None], _areas(b)[None, :]))
 
 
+def inside_matrix(a: Float, b: Float) -> Float:
+    """Share of every box of ``a`` that lies inside every box of ``b``.
+
+    Args:
+        a: ``[N, 4]``.
+        b: ``[M, 4]``.
+
+    Returns:
+        float32 ``[N, M]``, 0-1; 0 where the box of ``a`` is empty.
+    """
+    return _ratio(_intersections(a, b), np.broadcast_to(_areas(a)[:, None], (len(a), len(b))))
+
+
 def nms(
     boxes: Float,
     scores: Float,
@@ -65,7 +86,45 @@ def nms(
     Returns:
         Indices of the boxes kept, best score first.
     """
-    suppresses = overlap(boxes, boxes) > threshold
+    return _greedy(overlap(boxes, boxes) > threshold, scores)
+
+
+def distinct_faces(
+    boxes: Float, scores: Float, landmarks: Float | None, threshold: float
+) -> NDArray[np.intp]:
+    """Non-maximum suppression that also knows two boxes of one face by their landmarks.
+
+    A second box of a face is often a third larger or smaller, and its IoU too low. It still has its
+    landmarks in the same places, unlike a second face, however close: a child held in the arms, or
+    cheek to cheek.
+
+    Args:
+        boxes: ``[N, 4]``.
+        scores: ``[N]``.
+        landmarks: ``[N, 5, 2]``, or None for suppression by IoU only.
+        threshold: a box is dropped if its IoU with a better one is above this, or its IoS is and
+            the landmarks agree.
+
+    Returns:
+        Indices of the boxes kept, best score first.
+    """
+    same = iou_matrix(boxes, boxes) > threshold
+    if landmarks is not None:
+        agree = _landmark_distances(boxes, landmarks) < SAME_LANDMARKS
+        same |= (ios_matrix(boxes, boxes) > threshold) & agree
+    return _greedy(same, scores)
+
+
+def _landmark_distances(boxes: Float, landmarks: Float) -> Float:
+    """Mean distance of each two faces' landmarks, in sides of the smaller box, ``[N, N]``."""
+    total = np.zeros((len(boxes), len(boxes)), np.float32)
+    for x, y in landmarks.transpose(1, 2, 0):  # one at a time takes less memory
+        total += np.hypot(x[:, None] - x, y[:, None] - y)
+    sides = box_sides(boxes)
+    return np.asarray(total / landmarks.shape[1] / np.minimum(sides[:, None], sides), np.float32)
+
+
+def _greedy(suppresses: NDArray[np.bool_], scores: Float) -> NDArray[np.intp]:
     order = np.argsort(-scores, kind="stable")
     alive = np.ones(len(order), dtype=bool)
     for i in order:
@@ -81,20 +140,62 @@ def clip_boxes(boxes: Float, width: int, height: int) -> Float:
     return np.clip(boxes, 0, limits)
 
 
-def roll_angles(landmarks: Float) -> Float:
-    """In-plane rotation of each face in radians, clockwise positive, from eyes and mouth.
+HEAD = np.array(
+    [[-0.5, -0.5, 0.0], [0.5, -0.5, 0.0], [0.0, 0.1, 0.55], [-0.4, 0.5, 0.05], [0.4, 0.5, 0.05]]
+)
+"""The five landmarks in space: across, down and towards the viewer, in distances of the eyes."""
+_AXES = np.linalg.pinv(HEAD - HEAD.mean(axis=0))[:2].astype(np.float32)
+"""Weights ``[2, 5]`` of the landmarks in the images of the head's axes across and down."""
 
-    The line between the eyes and the line between the mouth corners are averaged, since either
-    alone jitters by several degrees on small or turned faces.
+
+MIRRORED = -0.15
+"""Area that the axes across and down span, in squares of the one down, below which a face counts as
+mirrored. In a profile the area is about 0; upright faces stayed above 0.2."""
+
+
+def roll_angles(landmarks: Float) -> Float:
+    """In-plane rotation of each face in radians, clockwise positive, also of profiles.
+
+    On a profile the eyes nearly coincide, and the line between them says nothing. So an affine
+    camera is fitted to all five landmarks by least squares. It gives the images of two axes of the
+    head: the one across, and the one down, in which a near nose does not count as turned. Their
+    mean, the second turned back by a right angle, is dominated by the longer one: where a head
+    turns aside, the axis across becomes short, and the other takes over gradually. All is linear in
+    the landmarks, so a rotated image gives exactly that much more.
 
     Args:
         landmarks: ``[N, 5, 2]``.
 
     Returns:
-        float32 ``[N]``.
+        float32 ``[N]``, from -pi to pi; 0 where all five coincide.
     """
-    across = (landmarks[:, 1] - landmarks[:, 0]) + (landmarks[:, 4] - landmarks[:, 3])
-    return np.arctan2(across[:, 1], across[:, 0]).astype(np.float32)
+    across, down = _head_axes(landmarks)
+    level = across + np.stack([down[:, 1], -down[:, 0]], axis=1)
+    return np.arctan2(level[:, 1], level[:, 0]).astype(np.float32)
+
+
+def unmirrored(landmarks: Float) -> Float:
+    """Exchange left and right in the landmarks of faces that would be seen from behind.
+
+    That is how a detector places those of a face that is upside down: the eyes below the mouth, but
+    the left one on the left of the image.
+
+    Args:
+        landmarks: ``[N, 5, 2]``.
+
+    Returns:
+        float32 ``[N, 5, 2]``.
+    """
+    across, down = _head_axes(landmarks)
+    handedness = across[:, 0] * down[:, 1] - across[:, 1] * down[:, 0]
+    mirrored = handedness < MIRRORED * (down * down).sum(axis=1)
+    return np.where(mirrored[:, None, None], landmarks[:, [1, 0, 2, 4, 3]], landmarks)
+
+
+def _head_axes(landmarks: Float) -> tuple[Float, Float]:
+    """Images of the head's axes across and down, float32 ``[N, 2]`` each."""
+    axes = np.einsum("kp,npd->nkd", _AXES, landmarks).astype(np.float32)
+    return axes[:, 0], axes[:, 1]
 
 
 def box_sides(boxes: Float) -> Float:
@@ -106,20 +207,32 @@ def chip_transforms(boxes: Float, landmarks: Float | None, scale: float, size: i
     """Similarity transforms from the image to an upright square chip of each face.
 
     A chip is centred on its box, with sides of ``scale`` times the box's longer side. With
-    landmarks it is rotated until the eyes are level.
+    landmarks it is rotated until the face is level (`roll_angles`).
 
     Args:
         boxes: ``[N, 4]``.
-        landmarks: ``[N, 5, 2]``, or None for no rotation.
+        landmarks: ``[N, 5, 2]``; a row of NaN, .
         scale: side of the chip in box lengths.
         size: side of the chip in pixels.
 
     Returns:
         float32 ``[N, 2, 3]``, from image to chip coordinates.
     """
+    angles = np.zeros(len(boxes), np.float32) if landmarks is None else roll_angles(landmarks)
+    return rotated_transforms(boxes, angles, scale, size)
+
+
+def rotated_transforms(boxes: Float, angles: Float, scale: float, size: int) -> Float:
+    """Transforms as of `chip_transforms`, for faces whose rotation is known.
+
+    Args:
+        boxes: ``[N, 4]``.
+        angles: ``[N]``, rotation of each face in radians, clockwise positive.
+        scale: side of the chip in box lengths.
+        size: side of the chip in pixels.
+    """
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     sides = box_sides(boxes) * scale
-    angles = np.zeros(len(boxes), np.float32) if landmarks is None else roll_angles(landmarks)
     zoom = size / sides
     cos, sin = np.cos(angles) * zoom, np.sin(angles) * zoom
     rotation = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], -2)
@@ -130,6 +243,9 @@ def chip_transforms(boxes: Float, landmarks: Float | None, scale: float, size: i
 def warp_chips(image: Image, transforms: Float, size: int) -> Image:
     """Cut chips out of ``image``; areas outside it repeat the nearest border pixel.
 
+    Where many large chips overlap, they are cut from one pyramid of smaller images, so that the
+    work does not grow with their number.
+
     Args:
         image: uint8 ``[H, W, 3]``.
         transforms: ``[N, 2, 3]`` as from `chip_transforms`.
@@ -138,18 +254,36 @@ def warp_chips(image: Image, transforms: Float, size: int) -> Image:
     Returns:
         uint8 ``[N, size, size, 3]``, same colour order as ``image``.
     """
-    chips = np.empty((len(transforms), size, size, 3), np.uint8)
-    for chip, transform in zip(chips, transforms, strict=True):
-        source, transform = _shrink_for(image, transform, size)
-        cv2.warpAffine(
-            source,
-            _to_pixel_centres(transform),
-            (size, size),
-            dst=chip,
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-    return chips
+    return ChipSource(image).cut(transforms, size)
+
+
+class ChipSource:
+    """Cuts chips out of one image in several calls, and bounds their work together."""
+
+    def __init__(self, image: Image):
+        """Take uint8 ``[H, W, 3]``."""
+        self._pyramid = [image]
+        self._left = max(FREE_SOURCE_PIXELS, MAX_SOURCE_RATIO * image.shape[0] * image.shape[1])
+
+    def cut(self, transforms: Float, size: int) -> Image:
+        """Cut more chips; see `warp_chips`."""
+        image = self._pyramid[0]
+        chips = np.empty((len(transforms), size, size, 3), np.uint8)
+        self._left -= sum(_source_pixels(image, transform, size) for transform in transforms)
+        for chip, transform in zip(chips, transforms, strict=True):
+            source, shrinkage = image, float(_shrinkage(transform))
+            if self._left < 0:
+                source, transform, shrinkage = _level_for(self._pyramid, transform, shrinkage)
+            source, transform = _shrink_for(source, transform, size, shrinkage)
+            cv2.warpAffine(
+                source,
+                _to_pixel_centres(transform),
+                (size, size),
+                dst=chip,
+                flags=cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+        return chips
 
 
 def resize(image: Image, width: int, height: int) -> Image:
@@ -194,18 +328,12 @@ def _areas(boxes: Float) -> Float:
     return np.asarray(sides[:, 0] * sides[:, 1], dtype=np.float32)
 
 
-def _shrink_for(image: Image, transform: Float, size: int) -> tuple[Image, Float]:
-    """Average the face's surroundings down to about twice the chip, to avoid aliasing."""
-    zoom = float(np.hypot(transform[0, 0], transform[0, 1]))
-    if zoom >= ANTIALIAS_BELOW:
+def _shrink_for(image: Image, transform: Float, size: int, shrinkage: float) -> tuple[Image, Float]:
+    """Average ``shrinkage`` pixels of the face's surroundings to one, to avoid aliasing."""
+    if shrinkage <= 1:
         return image, transform
-    height, width = image.shape[:2]
-    inverse = cv2.invertAffineTransform(transform)
-    corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]], np.float32)
-    quad = corners @ inverse.T
-    x1, y1 = np.clip(np.floor(quad.min(axis=0)).astype(int) - 2, 0, [width - 1, height - 1])
-    x2, y2 = np.clip(np.ceil(quad.max(axis=0)).astype(int) + 2, [x1 + 1, y1 + 1], [width, height])
-    factor = 1 / int(1 / zoom)
+    x1, y1, x2, y2 = _source_box(image, transform, size)
+    factor = 1 / shrinkage
     shrunk_size = (max(1, round((x2 - x1) * factor)), max(1, round((y2 - y1) * factor)))
     shrunk = resize(image[y1:y2, x1:x2], *shrunk_size)
     back = np.array([(x2 - x1) / shrunk_size[0], (y2 - y1) / shrunk_size[1]], np.float32)
@@ -213,6 +341,57 @@ def _shrink_for(image: Image, transform: Float, size: int) -> tuple[Image, Float
     adjusted[:, :2] = transform[:, :2] * back
     adjusted[:, 2] = transform[:, :2] @ np.array([x1, y1], np.float32) + transform[:, 2]
     return shrunk, adjusted
+
+
+def _level_for(
+    pyramid: list[Image], transform: Float, shrinkage: float
+) -> tuple[Image, Float, float]:
+    """Choose the smallest level with twice the pixels that are needed, or more.
+
+    Args:
+        pyramid: the image, and halves of halves of it as far as they were needed; may grow.
+        transform: ``[2, 3]``, from the image to the chip.
+        shrinkage: how many pixels of the image are to be averaged, across and down.
+
+    Returns:
+        The level, and the same for it.
+    """
+    level = max(0, int(shrinkage).bit_length() - 2)
+    while len(pyramid) <= level:
+        height, width = pyramid[-1].shape[:2]
+        pyramid.append(resize(pyramid[-1], -(-width // 2), -(-height // 2)))
+    chosen = pyramid[level]
+    adjusted = transform.copy()
+    adjusted[:, :2] *= [
+        pyramid[0].shape[1] / chosen.shape[1],
+        pyramid[0].shape[0] / chosen.shape[0],
+    ]
+    return chosen, adjusted, shrinkage / 2**level
+
+
+def _source_pixels(image: Image, transform: Float, size: int) -> int:
+    """Count the pixels that `_shrink_for` averages."""
+    if _shrinkage(transform) == 1:
+        return 0
+    x1, y1, x2, y2 = _source_box(image, transform, size)
+    return (x2 - x1) * (y2 - y1)
+
+
+def _source_box(image: Image, transform: Float, size: int) -> tuple[int, int, int, int]:
+    """Return the part of the image around a chip, ``x1, y1, x2, y2``."""
+    height, width = image.shape[:2]
+    inverse = cv2.invertAffineTransform(transform)
+    corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]], np.float32)
+    quad = corners @ inverse.T
+    x1, y1 = np.clip(np.floor(quad.min(axis=0)).astype(int) - 2, 0, [width - 1, height - 1])
+    x2, y2 = np.clip(np.ceil(quad.max(axis=0)).astype(int) + 2, [x1 + 1, y1 + 1], [width, height])
+    return int(x1), int(y1), int(x2), int(y2)
+
+
+def _shrinkage(transform: Float) -> int:
+    """Return how many pixels, across and down, a chip needs averaged to one."""
+    zoom = float(np.hypot(transform[0, 0], transform[0, 1]))
+    return 1 if zoom >= ANTIALIAS_BELOW else int(1 / zoom)
 
 
 def _to_pixel_centres(transform: Float) -> Float:

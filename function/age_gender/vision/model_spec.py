@@ -118,7 +118,8 @@ def load_spec(models_dir: Path, name: str) -> ModelSpec:
     try:
         return ModelSpec.model_validate_json((folder / f"{name}.json").read_bytes())
     except FileNotFoundError:
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.json"))) or "none"
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.json")))
+        known = known or "none (run `make models`)"
         raise ModelUnavailable(f"unknown model {name!r}; available: {known}") from None
     except (OSError, ValidationError) as error:
         raise ModelUnavailable(f"the specification of model {name} is damaged: {error}") from error

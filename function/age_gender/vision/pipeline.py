@@ -1,4 +1,4 @@
-"""From an image to its faces: decode, detect, align, estimate attributes, render."""
+"""From an image to its faces: decode, detect, verify, align, estimate attributes, render."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,11 +13,18 @@ from age_gender.vision.attributes import AttributeEstimator, Attributes
 from age_gender.vision.detectors.base import Detections, Detector
 from age_gender.vision.detectors.registry import DETECTORS, DetectorName
 from age_gender.vision.face import Face, FaceAttributes
-from age_gender.vision.geometry import chip_transforms, clip_boxes, warp_chips
+from age_gender.vision.geometry import Image, chip_transforms, clip_boxes, warp_chips
 from age_gender.vision.model_spec import Reliability
 from age_gender.vision.quality import Quality, assess
 from age_gender.vision.render import render_jpeg
-from age_gender.vision.view import ImageSource, reduction_for_chips
+from age_gender.vision.verification import (
+    CANDIDATE_SCORE,
+    TURNED_CONFIDENCE,
+    Faces,
+    FaceVerifier,
+    detect_turned,
+)
+from age_gender.vision.view import ImageSource, View, reduction_for_chips
 
 MAX_FACES = 300
 """Faces returned for one image, the most confident ones. It bounds the time of a request for
@@ -83,6 +90,7 @@ class Result:
         stages: milliseconds by stage.
         confidence: the threshold used.
         models: what made it.
+        smallest_face: side of the smallest face that was looked for, pixels.
         warnings: what is not as it should be, in sentences for people.
     """
 
@@ -92,12 +100,13 @@ class Result:
     stages: Mapping[str, float]
     confidence: float
     models: ModelNames
+    smallest_face: int
     warnings: tuple[str, ...] = ()
 
     @property
     def inference_ms(self) -> float:
         """Time to detect the faces and estimate their attributes, without decoding or rendering."""
-        return sum(self.stages.get(s, 0) for s in ("detect", "align", "attributes"))
+        return sum(self.stages.get(s, 0) for s in ("detect", "verify", "align", "attributes"))
 
 
 class Pipeline:
@@ -107,6 +116,7 @@ class Pipeline:
         self,
         detector: Callable[[DetectorName], Detector],
         estimator: Callable[[], AttributeEstimator],
+        verifier: Callable[[], FaceVerifier],
         *,
         cpus: CpuShares,
         engine: str,
@@ -116,11 +126,13 @@ class Pipeline:
         Args:
             detector: returns a detector by name, and loads it on first use.
             estimator: returns the estimator, and loads it on first use.
+            verifier: returns the verifier, and loads it on first use.
             cpus: divides the CPUs between the images in progress.
             engine: name of what runs the networks, for `Result`.
         """
         self._detector = detector
         self._estimator = estimator
+        self._verifier = verifier
         self._cpus = cpus
         self._engine = engine
 
@@ -133,7 +145,7 @@ class Pipeline:
             ModelUnavailable: a model cannot be loaded.
         """
         watch = Stopwatch()
-        with self._cpus.picture():
+        with self._cpus.prediction():
             with watch.stage("load"):
                 estimator = self._estimator() if options.get_attributes else None
                 detector = self._detector(options.face_detector)
@@ -141,12 +153,9 @@ class Pipeline:
             with watch.stage("decode"):
                 view = source.view(_first_reduction(source, detector, options))
 
-            with watch.stage("detect"):
-                min_face = None if options.min_face is None else options.min_face / view.reduction
-                detections = view.to_image(
-                    detector.detect(view.image, options.confidence, options.nms, min_face)
-                )
-                wanted = _largest(_first(detections, MAX_FACES), options.max_faces)
+            found = self._find_faces(view, detector, options, watch)
+            detections = view.to_image(found.confident(options.confidence))
+            wanted = _largest(_first(detections, MAX_FACES), options.max_faces)
 
             attributes: Sequence[FaceAttributes | None] = [None] * len(wanted)
             if estimator is not None and len(wanted):
@@ -172,9 +181,11 @@ class Pipeline:
                 with watch.stage("render"):
                     blurred = None
                     if options.blur:
-                        # All faces, even those not wanted: blurring is for privacy.
+                        # All faces, even doubtful ones and those not wanted: it is for privacy.
                         # Near-duplicates, which a large `nms` keeps, would be blurred twice.
-                        distinct = detections.suppressed(min(options.nms, MAX_BLURRED_IOU))
+                        possible = found.possible(options.confidence)
+                        distinct = possible.suppressed(min(options.nms, MAX_BLURRED_IOU))
+                        # A picture that is returned was decoded at full size.
                         blurred = _whole_pixels(distinct.boxes, view.size)
                     jpeg = render_jpeg(view.image, faces, blurred, draw=options.draw)
 
@@ -189,8 +200,42 @@ class Pipeline:
                 attributes=None if estimator is None else estimator.spec.label,
                 engine=self._engine,
             ),
+            _smallest_face(detector, view.size, options.min_face),
             tuple(source.warnings),
         )
+
+    def _find_faces(
+        self, view: View, detector: Detector, options: Options, watch: Stopwatch
+    ) -> Faces:
+        """Detect and verify; where an image shows no face as it is, also turned as a whole."""
+        candidate = min(options.confidence, CANDIDATE_SCORE)
+        min_face = None if options.min_face is None else options.min_face / view.reduction
+        with watch.stage("detect"):
+            detected = detector.detect(view.image, candidate, options.nms, min_face)
+        upright = self._verified(view.image, detected, options, watch)
+        if len(upright.confident(options.confidence)):
+            return upright
+        for turn in DETECTORS[options.face_detector].turns:
+            with watch.stage("detect"):
+                detected = detect_turned(
+                    *(detector, options.face_detector, view.image, turn),
+                    *(candidate, options.nms, min_face),
+                )
+            turned = self._verified(view.image, detected, options, watch)
+            if len(turned.confident(max(options.confidence, TURNED_CONFIDENCE))):
+                return turned
+        return upright
+
+    def _verified(
+        self, image: Image, detected: Detections, options: Options, watch: Stopwatch
+    ) -> Faces:
+        """Verify detections; without any, the networks for that are not loaded."""
+        if not len(detected):
+            return Faces(detected, detected, detected.scores)
+        with watch.stage("load"):
+            verifier = self._verifier()
+        with watch.stage("verify"):
+            return verifier.verify(image, detected, options.face_detector)
 
 
 def _first_reduction(source: ImageSource, detector: Detector, options: Options) -> int:
@@ -199,6 +244,10 @@ def _first_reduction(source: ImageSource, detector: Detector, options: Options) 
         return 1
     scale = detector.scale_for(*source.size, options.min_face)
     return source.max_reduction(scale, may_redecode=options.get_attributes)
+
+
+def _smallest_face(detector: Detector, size: tuple[int, int], min_face: int | None) -> int:
+    return round(detector.min_detectable / detector.scale_for(*size, min_face))
 
 
 def _first(detections: Detections, count: int) -> Detections:

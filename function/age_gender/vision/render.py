@@ -1,7 +1,9 @@
 """The returned image: faces boxed and labelled, or made unrecognisable, as JPEG."""
 
-import threading
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -13,6 +15,10 @@ from age_gender.vision.geometry import Float, Image
 
 JPEG_QUALITY = 90
 
+FREE_BLURRED_PIXELS = 16_000_000
+MAX_BLURRED_RATIO = 4
+"""Pixels blurred one face after the other, in images; faces of a photo seldom cover it once."""
+
 # RGB, from Okabe and Ito's palette for colour-blind readers.
 COLOURS = {
     "M": (0, 114, 178),
@@ -20,8 +26,6 @@ COLOURS = {
     None: (0, 158, 115),
 }
 WHITE = (255, 255, 255)
-
-_font = threading.local()
 
 
 def render_jpeg(
@@ -71,15 +75,16 @@ def draw_faces(
     for (x1, y1, x2, y2), gender in zip(corners, genders, strict=True):
         cv2.rectangle(canvas, (x1, y1), (x2 - 1, y2 - 1), COLOURS[gender], line, cv2.LINE_AA)
     # Labels come last, so that no line crosses them.
-    for box, label, gender in zip(corners, labels, genders, strict=True):
-        _draw_label(canvas, box, label, COLOURS[gender])
+    if len(corners):
+        _label_thread().submit(_draw_labels, canvas, corners, labels, genders).result()
     return canvas
 
 
 def blur_faces(image: Image, boxes: Float) -> Image:
     """Make faces unrecognisable: average each to 6 x 6 cells over an enlarged ellipse.
 
-    Unlike a Gaussian blur, averaging cannot be undone by deconvolution.
+    Unlike a Gaussian blur, averaging cannot be undone by deconvolution. Where faces cover the image
+    several times over, all of it is averaged to 6 x 6 cells, so that the work is bounded.
 
     Args:
         image: uint8 ``[H, W, 3]``, RGB; not changed.
@@ -88,22 +93,31 @@ def blur_faces(image: Image, boxes: Float) -> Image:
     Returns:
         uint8 ``[H, W, 3]``, RGB.
     """
-    canvas = image.copy()
     height, width = image.shape[:2]
+    covered = float((boxes[:, 2:] - boxes[:, :2]).clip(0).prod(axis=1).sum())
+    if covered > max(FREE_BLURRED_PIXELS, MAX_BLURRED_RATIO * height * width):
+        return _averaged(image)
+    canvas = image.copy()
     for x1, y1, x2, y2 in boxes:
         grow_x, grow_y = (x2 - x1) * 0.2, (y2 - y1) * 0.2
         left, top = max(0, int(x1 - grow_x)), max(0, int(y1 - grow_y))
         right, bottom = min(width, int(x2 + grow_x) + 1), min(height, int(y2 + grow_y) + 1)
         region = canvas[top:bottom, left:right]
-        size = (right - left, bottom - top)
-        cells = cv2.resize(region, (min(6, size[0]), min(6, size[1])), interpolation=cv2.INTER_AREA)
-        smooth = cv2.resize(cells, size, interpolation=cv2.INTER_LINEAR)
+        smooth = _averaged(region)
         mask = np.zeros(region.shape[:2], np.uint8)
         centre = (round((x1 + x2) / 2 - left), round((y1 + y2) / 2 - top))
         axes = (max(1, round((x2 - x1) / 2 + grow_x)), max(1, round((y2 - y1) / 2 + grow_y)))
         cv2.ellipse(mask, centre, axes, 0, 0, 360, 255, cv2.FILLED)
-        region[mask > 0] = smooth[mask > 0]
+        cv2.copyTo(smooth, mask, region)
     return canvas
+
+
+def _averaged(region: Image) -> Image:
+    """Average uint8 ``[H, W, 3]`` to 6 x 6 cells, interpolated."""
+    height, width = region.shape[:2]
+    cells = cv2.resize(region, (min(6, width), min(6, height)), interpolation=cv2.INTER_AREA)
+    smooth = cv2.resize(cells, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(smooth, np.uint8)
 
 
 def encode_jpeg(image: Image) -> bytes:
@@ -116,6 +130,13 @@ def _label(face: Face) -> str:
     if face.attributes is None:
         return f"{face.confidence:.0%}"
     return f"{face.attributes.age:.0f} {face.attributes.gender}"
+
+
+def _draw_labels(
+    canvas: Image, boxes: list[list[int]], labels: Sequence[str], genders: Sequence[str | None]
+) -> None:
+    for box, label, gender in zip(boxes, labels, genders, strict=True):
+        _draw_label(canvas, box, label, COLOURS[gender])
 
 
 def _draw_label(canvas: Image, box: list[int], text: str, colour: tuple[int, int, int]) -> None:
@@ -143,8 +164,17 @@ def _font_size(face_width: int, short_side: int) -> int:
     return int(min(largest, max(legible, face_width // 5)))
 
 
+@lru_cache(maxsize=1)
+def _label_thread() -> ThreadPoolExecutor:
+    """Return the thread for all labels: OpenCV keeps 6 MB of fonts for every thread that drew."""
+    return ThreadPoolExecutor(1, thread_name_prefix="labels")
+
+
+if hasattr(os, "register_at_fork"):  # a forked process needs a thread of its own
+    os.register_at_fork(after_in_child=_label_thread.cache_clear)
+
+
+@lru_cache(maxsize=1)
 def _sans() -> Any:
-    # A font object has a glyph cache that threads must not share.
-    if not hasattr(_font, "sans"):
-        _font.sans = cv2.FontFace("sans")
-    return _font.sans
+    # Only the thread for labels calls this: a font has a cache that threads must not share.
+    return cv2.FontFace("sans")

@@ -23,16 +23,16 @@ def main() -> None:
         sys.exit("no Chromium on the path: install it, or name it in CHROMIUM")
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        picture = Path(temporary) / "astronaut.png"
-        picture.write_bytes(photo("astronaut").data)
+        file = Path(temporary) / "astronaut.png"
+        file.write_bytes(photo("astronaut").data)
         with Service(Path(temporary) / "log") as service, chromium(executable) as browser:
-            shoot(browser, service.url, picture, "page-light.png", (1280, 1000), "light")
-            shoot(browser, service.url, picture, "page-phone-dark.png", (390, 844), "dark")
+            shoot(browser, service.url, file, "page-light.png", (1280, 1000), "light")
+            shoot(browser, service.url, file, "page-phone-dark.png", (390, 844), "dark")
             shoot_sheet(browser, Path(temporary) / "portraits")
 
 
 def shoot(
-    browser: Browser, url: str, picture: Path, name: str, size: tuple[int, int], scheme: str
+    browser: Browser, url: str, file: Path, name: str, size: tuple[int, int], scheme: str
 ) -> None:
     """Take one picture of the page with its answer, one face looked at."""
     context = browser.new_context(
@@ -44,7 +44,7 @@ def shoot(
     page.set_default_timeout(PAGE_TIMEOUT_MS)
     page.goto(url)
     sign_in(page)
-    upload(page, picture)
+    upload(page, file)
     page.hover(".face")
     page.mouse.wheel(0, -10_000)
     page.wait_for_timeout(500)  # the veil and the hover have faded

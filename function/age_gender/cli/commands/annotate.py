@@ -58,4 +58,4 @@ def annotate(
     for name, value in summary.as_dict().items():
         table.add_row(name.replace("_", " "), escape(str(value)))
     console.print(table)
-    raise typer.Exit(1 if not summary.complete else REFUSED if summary.refused_pictures else 0)
+    raise typer.Exit(1 if not summary.complete else REFUSED if summary.refused_images else 0)

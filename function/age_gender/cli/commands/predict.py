@@ -23,7 +23,7 @@ def _seconds(text: str) -> float:
     """Read a duration such as ``500ms``, ``1s``, ``2.5`` or ``10min``."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(ms|s|min|m|h|)", str(text))
     if not match:
-        raise typer.BadParameter("give a time such as 500ms, 1s or 2min")
+        raise typer.BadParameter("use a duration such as 500ms, 1s or 2min")
     return float(match[1]) * SECONDS[match[2]]
 
 
@@ -129,7 +129,7 @@ def predict(
     require_models(settings)
     # Only now, as these imports load the native libraries.
     from age_gender.cli import inputs, session, streams
-    from age_gender.cli.run import run_all
+    from age_gender.cli.runner import run_all
     from age_gender.runtime import Runtime
     from age_gender.vision.pipeline import Options
 

@@ -1,0 +1,1 @@
+"""Face detectors: the protocol (``base``), their list (``registry``), and a module for each."""

@@ -1,12 +1,13 @@
 """What every detector takes and returns."""
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from age_gender.vision.geometry import Float, Image, clip_boxes, nms
+from age_gender.vision.geometry import Float, Image, box_sides, clip_boxes, distinct_faces
 
 MAX_CANDIDATES = 1000
 """Boxes that enter non-maximum suppression, whose time and memory are quadratic."""
@@ -41,16 +42,46 @@ class Detections:
         landmarks = None if self.landmarks is None else self.landmarks[index]
         return Detections(self.boxes[index], self.scores[index], landmarks)
 
-    def suppressed(self, iou_threshold: float) -> "Detections":
-        """Keep the best of each group of boxes whose IoU is above ``iou_threshold``."""
-        return self[nms(self.boxes, self.scores, iou_threshold)]
+    @property
+    def sides(self) -> Float:
+        """Longer side of each box, pixels, ``[N]``."""
+        return box_sides(self.boxes)
 
-    def scaled(self, factor: float) -> "Detections":
-        """Convert to the pixels of an image that is ``factor`` times as large."""
-        if factor == 1:
+    def suppressed(self, iou_threshold: float) -> "Detections":
+        """Keep the best box of each face; see `geometry.distinct_faces`."""
+        kept = distinct_faces(self.boxes, self.scores, self.landmarks, iou_threshold)
+        return self[kept]
+
+    def scaled(self, factor: float, down: float | None = None) -> "Detections":
+        """Convert to the pixels of an image that is ``factor`` times as large.
+
+        Args:
+            factor: across, and down as well without the other.
+            down: if it differs a little, as after rounding to whole pixels.
+        """
+        factors = np.array([factor, factor if down is None else down], np.float32)
+        if (factors == 1).all():
             return self
-        landmarks = None if self.landmarks is None else self.landmarks * np.float32(factor)
-        return Detections(self.boxes * np.float32(factor), self.scores, landmarks)
+        landmarks = None if self.landmarks is None else self.landmarks * factors
+        return Detections(self.boxes * np.tile(factors, 2), self.scores, landmarks)
+
+    def moved(self, x: float, y: float) -> "Detections":
+        """Convert to the pixels of an image in which this one's corner is at ``x, y``."""
+        if x == y == 0:
+            return self
+        shift = np.array([x, y], np.float32)
+        landmarks = None if self.landmarks is None else self.landmarks + shift
+        return Detections(self.boxes + np.tile(shift, 2), self.scores, landmarks)
+
+    def turned_over(self, width: float, height: float) -> "Detections":
+        """Convert from an image of ``width`` x ``height`` pixels to the same turned by 180 degrees.
+
+        A face keeps the order of its landmarks, so that its roll changes by 180 degrees.
+        """
+        far = np.array([width, height], np.float32)
+        boxes = np.tile(far, 2) - self.boxes[:, [2, 3, 0, 1]]
+        landmarks = None if self.landmarks is None else far - self.landmarks
+        return Detections(boxes, self.scores, landmarks)
 
     def inside(self, width: int, height: int) -> "Detections":
         """Drop boxes that lie outside an image of ``width`` x ``height`` pixels."""
@@ -59,11 +90,30 @@ class Detections:
         return self[np.flatnonzero(visible)]
 
 
+def joined(*parts: Detections) -> Detections:
+    """Put detections in one image together; all of them or none have landmarks.
+
+    Not best first: `Detections.suppressed` sorts.
+    """
+    points = [part.landmarks for part in parts if part.landmarks is not None]
+    return Detections(
+        np.concatenate([part.boxes for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate(points) if points else None,
+    )
+
+
 class Detector(Protocol):
     """A face detector. Safe to share between threads."""
 
     name: str
     """Its name in the registry."""
+
+    min_detectable: float
+    """Smallest face that it reliably detects, pixels of its input."""
+
+    candidate_score: float
+    """Score from which a candidate is worth a closer look by something else."""
 
     def scale_for(self, width: int, height: int, min_face: float | None) -> float:
         """Scale at which an image of ``width`` x ``height`` pixels is searched.
@@ -97,21 +147,19 @@ class InputScale:
     Attributes:
         default_min_face: smallest face wanted by default, pixels of the image.
         min_detectable: smallest face that the detector reliably detects, pixels of its input.
-        default_long_side: maximum longer side of the input by default; larger images are searched
-            for larger faces only.
-        max_long_side: maximum longer side of the input in any case, which bounds time and memory.
+        default_pixels: of the input by default; larger images are searched for larger faces only.
+            An area and not a side, because a long image costs no more than a square one.
+        max_pixels: of the input in any case, which bounds time and memory.
     """
 
     default_min_face: int
     min_detectable: float
-    default_long_side: int
-    max_long_side: int
+    default_pixels: int
+    max_pixels: int
 
     def scale_for(self, width: int, height: int, min_face: float | None) -> float:
         """See `Detector.scale_for`."""
-        long_side = max(width, height)
-        if min_face is None:
-            return min(
-                self.min_detectable / self.default_min_face, self.default_long_side / long_side
-            )
-        return min(self.min_detectable / min_face, self.max_long_side / long_side)
+        wanted, pixels = min_face, self.max_pixels
+        if wanted is None:
+            wanted, pixels = self.default_min_face, self.default_pixels
+        return min(self.min_detectable / wanted, math.sqrt(pixels / (width * height)))

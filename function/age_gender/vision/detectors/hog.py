@@ -49,8 +49,8 @@ sides, both in window sides."""
 INPUT_SCALE = InputScale(
     default_min_face=DETECTORS["fast"].default_min_face,
     min_detectable=70.0,  # such a face still scores in the window of 80 pixels
-    default_long_side=1280,
-    max_long_side=4096,
+    default_pixels=1280 * 1280,
+    max_pixels=4096 * 3072,
 )
 
 
@@ -63,6 +63,8 @@ class HogDetector:
     """See the module's docstring; implements `Detector`."""
 
     name = "fast"
+    min_detectable = INPUT_SCALE.min_detectable
+    candidate_score = 0.3
 
     def __init__(self, threads: int = 1):
         """Load nothing yet.

@@ -4,17 +4,20 @@ Deng et al., "RetinaFace: Single-shot Multi-level Face Localisation in the Wild"
 For each anchor, the network outputs a score and the offsets of the box and of five landmarks.
 Decoding only the few anchors above the threshold here is far cheaper than decoding all of them in
 the graph.
+
+One run sees an image at one scale. What it sees badly, others see: ``looks`` joins them.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import numpy as np
 
-from age_gender.limits.capacity import NETWORK_PIXELS
+from age_gender.limits.capacity import NETWORK_PIXELS, SEARCH_PIXELS, SMALLEST_FACE
 from age_gender.networks.engine import Engine
-from age_gender.vision.detectors.base import Detections, InputScale, top_k
+from age_gender.vision.detectors.base import Detections, InputScale, joined, top_k
+from age_gender.vision.detectors.looks import SAME_FACE, SURE, tiles, with_large_faces
 from age_gender.vision.detectors.registry import DETECTORS
 from age_gender.vision.geometry import Float, Image, resize_quickly
 
@@ -29,12 +32,16 @@ def _multiple_of_32(side: float) -> int:
     return math.ceil(side / 32) * 32
 
 
+MARGIN = 12
+"""Padding at the left, pixels of the input, and at the top where there is room. Without it, a face
+that is cut off there is missed; at the right and the bottom it is found anyway."""
+
 LONG_SIDES = (320, 512, 640, 896)
 ASPECTS = ((16, 9), (4, 3), (1, 1), (3, 4), (9, 16))
 SHAPES = tuple(
     (
         _multiple_of_32(side * height / max(width, height)),
-        _multiple_of_32(side * width / max(width, height)),
+        _multiple_of_32(side * width / max(width, height) + MARGIN),
     )
     for side in LONG_SIDES
     for width, height in ASPECTS
@@ -44,10 +51,23 @@ shape for which an interpreter is prepared already."""
 
 INPUT_SCALE = InputScale(
     default_min_face=DETECTORS["accurate"].default_min_face,
-    min_detectable=16.0,  # all clear faces from 16 pixels on, 97 % of 14-16, 84 % of 12-14
-    default_long_side=LONG_SIDES[-1],
-    max_long_side=1536,
+    min_detectable=SMALLEST_FACE,  # all clear faces from 16 pixels on, 97 % of 14-16, 84 % of 12-14
+    default_pixels=1024 * 1024,
+    max_pixels=SEARCH_PIXELS,
 )
+
+COARSE_SIDE = 320 - MARGIN
+"""Longer side of the coarse look, pixels of the input."""
+TOO_LARGE = 250
+"""Side of a box, pixels of the input, from which it may be a part of a face that is too large for
+the anchors (512 pixels)."""
+LARGE_SHARE = 0.35
+"""Of the longer side of the image: a face from this size on is seen best by the coarse look."""
+WORTH_WHILE = 0.9
+"""A coarse look at more than this times the scale of the first one would not see anything else."""
+
+TILE_SIDE, TILE_OVERLAP = 1024 - MARGIN, 128
+"""Pixels of the input; faces that are larger than the overlap are seen by the look at the whole."""
 
 
 def create(load_engine: Callable[[str], Engine], threads: int) -> "RetinaFaceDetector":  # noqa: ARG001
@@ -60,6 +80,8 @@ class RetinaFaceDetector:
     """See the module's docstring; implements `Detector`."""
 
     name = "accurate"
+    min_detectable = INPUT_SCALE.min_detectable
+    candidate_score = 0.2
 
     def __init__(self, engine: Engine):
         """Wrap a loaded network.
@@ -72,47 +94,119 @@ class RetinaFaceDetector:
 
     def scale_for(self, width: int, height: int, min_face: float | None) -> float:
         """See `Detector.scale_for`."""
-        max_scale = math.sqrt(NETWORK_PIXELS / (width * height))
-        return min(INPUT_SCALE.scale_for(width, height, min_face), max_scale)
+        scale = INPUT_SCALE.scale_for(width, height, min_face)
+        return _scale_of_one_run(width, height, scale) if min_face is None else scale
 
     def detect(
         self, image: Image, confidence: float, nms: float, min_face: float | None = None
     ) -> Detections:
         """See `Detector.detect`."""
         height, width = image.shape[:2]
-        letterbox = _Letterbox(width, height, self.scale_for(width, height, min_face))
+        scale = self.scale_for(width, height, min_face)
+        least = min(confidence, self.candidate_score)
+        in_parts = _scale_of_one_run(width, height, scale) < scale
+        whole = self.scale_for(width, height, None) if in_parts else scale
+        found = self._look_at_whole(image, whole, least)
+        if in_parts:
+            small = joined(*self._look_at_tiles(image, scale, least))
+            found = with_large_faces(small, found, TILE_OVERLAP / scale)
+        found = found[np.flatnonzero(found.scores >= confidence)]
+        return found[top_k(found.scores)].suppressed(nms)
+
+    def _look_at_whole(self, image: Image, scale: float, least: float) -> Detections:
+        """Look once, and again where faces may be too large for that, or upside down."""
+        height, width = image.shape[:2]
+        found = self._look(image, scale, least)
+        coarse_scale = min(scale, COARSE_SIDE / max(width, height))
+        may_be_parts = bool((found.sides * scale > TOO_LARGE).any())
+        asked = may_be_parts or not _any_face(found) or _doubtful_at_border(found, width, height)
+        if asked and coarse_scale < WORTH_WHILE * scale:
+            coarse = self._look(image, coarse_scale, least).suppressed(SAME_FACE)
+            found = with_large_faces(found, coarse, LARGE_SHARE * max(width, height))
+        if not _any_face(found):
+            # Small faces are found either way up.
+            turned = self._look(image, coarse_scale, least, turned=True)
+            found = joined(found, turned.turned_over(width, height))
+        return found
+
+    def _look_at_tiles(self, image: Image, scale: float, least: float) -> Iterator[Detections]:
+        height, width = image.shape[:2]
+        side, overlap = math.floor(TILE_SIDE / scale), math.ceil(TILE_OVERLAP / scale)
+        for tile in tiles(width, height, side, overlap):
+            part = image[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
+            found = self._look(part, scale, least).suppressed(SAME_FACE)
+            yield tile.own(found.moved(tile.x, tile.y))
+
+    def _look(
+        self, image: Image, scale: float, least: float, *, turned: bool = False
+    ) -> Detections:
+        """Run the network once.
+
+        Args:
+            image: as for `detect`.
+            scale: of the input, relative to the image.
+            least: minimum score.
+            turned: look at the image turned by 180 degrees; the result is in its pixels.
+        """
+        height, width = image.shape[:2]
+        letterbox = _Letterbox(width, height, scale)
         outputs = self._engine.run_on(
-            (1, *letterbox.shape, 3), lambda batch: letterbox.fill(batch, image)
+            (1, *letterbox.shape, 3), lambda batch: letterbox.fill(batch, image, turned=turned)
         )
         scores = outputs["scores"][0, :, 1]
-        chosen = np.flatnonzero(scores >= confidence)
+        chosen = np.flatnonzero(scores >= least)
         chosen = chosen[top_k(scores[chosen])]
         anchors = _anchors(*letterbox.shape)[chosen]
-        zoom = np.array([width / letterbox.width, height / letterbox.height] * 2, np.float32)
-        boxes = _decode_boxes(outputs["boxes"][0, chosen], anchors) * zoom
-        landmarks = _decode_landmarks(outputs["landmarks"][0, chosen], anchors) * zoom[:2]
-        detections = Detections(boxes, scores[chosen], landmarks)
-        return detections.suppressed(nms).inside(width, height)
+        boxes = _decode_boxes(outputs["boxes"][0, chosen], anchors)
+        landmarks = _decode_landmarks(outputs["landmarks"][0, chosen], anchors)
+        found = Detections(boxes, scores[chosen], landmarks)
+        return (
+            found.moved(-letterbox.left, -letterbox.top)
+            .scaled(width / letterbox.width, height / letterbox.height)
+            .inside(width, height)
+        )
+
+
+def _doubtful_at_border(found: Detections, width: int, height: int) -> bool:
+    """Whether a face may be cut off: those are seen better at a smaller scale."""
+    distinct = found.suppressed(SAME_FACE)
+    beyond = (distinct.boxes < 0) | (distinct.boxes > np.tile([width, height], 2))
+    return bool((beyond.any(axis=1) & (distinct.scores < SURE)).any())
+
+
+def _any_face(found: Detections) -> bool:
+    return bool((found.scores >= SURE).any())
 
 
 class _Letterbox:
-    """An image resized, and padded at the right and bottom to the smallest shape that holds it.
+    """An image resized and padded to the smallest shape that holds it.
 
     Attributes:
         width: of the resized image, pixels.
         height: of the resized image, pixels.
         shape: height and width of the network's input.
+        left: where the image begins in the input, pixels.
+        top: where the image begins in the input, pixels.
     """
 
     def __init__(self, width: int, height: int, scale: float):
-        self.width, self.height = max(1, round(width * scale)), max(1, round(height * scale))
-        self.shape = _shape_for(self.height, self.width)
+        self.width, self.height = _scaled(width, height, scale)
+        self.shape = _shape_for(self.height, MARGIN + self.width)
+        self.left, self.top = MARGIN, min(MARGIN, self.shape[0] - self.height)
 
-    def fill(self, batch: Float, image: Image) -> None:
-        """Write an image into a batch ``[1, H, W, 3]``."""
-        batch[0, : self.height, : self.width] = resize_quickly(image, self.width, self.height)
-        batch[0, self.height :] = 0
-        batch[0, : self.height, self.width :] = 0
+    def fill(self, batch: Float, image: Image, *, turned: bool = False) -> None:
+        """Write an image into a batch ``[1, H, W, 3]``, perhaps turned by 180 degrees."""
+        resized = resize_quickly(image, self.width, self.height)
+        if turned:
+            resized = resized[::-1, ::-1]
+        bottom, right = self.top + self.height, self.left + self.width
+        batch[0, : self.top] = batch[0, bottom:] = 0
+        batch[0, self.top : bottom, : self.left] = batch[0, self.top : bottom, right:] = 0
+        batch[0, self.top : bottom, self.left : right] = resized
+
+
+def _scaled(width: int, height: int, scale: float) -> tuple[int, int]:
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _shape_for(height: int, width: int) -> tuple[int, int]:
@@ -120,6 +214,17 @@ def _shape_for(height: int, width: int) -> tuple[int, int]:
     if fitting:
         return min(fitting, key=lambda s: s[0] * s[1])
     return _multiple_of_32(height), _multiple_of_32(width)
+
+
+def _scale_of_one_run(width: int, height: int, scale: float) -> float:
+    """Return ``scale``, or the largest one for which the input has at most `NETWORK_PIXELS`."""
+    while (pixels := _input_pixels(*_scaled(width, height, scale))) > NETWORK_PIXELS:
+        scale *= 0.99 * math.sqrt(NETWORK_PIXELS / pixels)
+    return scale
+
+
+def _input_pixels(width: int, height: int) -> int:
+    return math.prod(_shape_for(height, MARGIN + width))
 
 
 @lru_cache(maxsize=16)

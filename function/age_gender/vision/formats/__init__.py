@@ -1,0 +1,1 @@
+"""Walks the structure of image files, without decoding any pixels."""

@@ -3,7 +3,7 @@
 import os
 from typing import NamedTuple
 
-from age_gender.errors import ImageError, NotAPicture
+from age_gender.errors import ImageError, NotAnImage
 from age_gender.vision.formats import png
 
 FORMATS = ("JPEG", "PNG", "WebP", "GIF", "BMP", "HEIC", "AVIF", "TIFF")
@@ -31,12 +31,12 @@ class Kind(NamedTuple):
 
     Attributes:
         name: one of `FORMATS` if it can be read, else with an article: ``a PDF``.
-        is_picture: a still picture, whether it can be read or not.
+        is_image: a still picture, whether it can be read or not.
         advice: what to do about a file that cannot be read.
     """
 
     name: str
-    is_picture: bool = True
+    is_image: bool = True
     advice: str = _SAVE
 
     @property
@@ -51,26 +51,26 @@ class Kind(NamedTuple):
 
     def refusal(self) -> ImageError:
         """Return the error for a file of this kind, which cannot be read."""
-        error = ImageError if self.is_picture else NotAPicture
+        error = ImageError if self.is_image else NotAnImage
         return error(f"{self.name} cannot be read: {self.advice} (readable: {NAMES})")
 
 
-UNKNOWN = Kind("a file of unknown kind", is_picture=False, advice="send a picture")
+UNKNOWN = Kind("a file of unknown kind", is_image=False, advice="send a picture")
 
-_PDF = Kind("a PDF", is_picture=False, advice="export its page as JPEG or PNG")
+_PDF = Kind("a PDF", is_image=False, advice="export its page as JPEG or PNG")
 _VIDEO_ADVICE = "send one of its frames; the command line takes videos with their usual ending"
 RAW = Kind("a RAW photo", advice="export it from your photo program as JPEG")
-_ARCHIVE = Kind("an archive or document", is_picture=False, advice="send the pictures in it")
-_AUDIO = Kind("a sound", is_picture=False, advice="send a picture")
+_ARCHIVE = Kind("an archive or document", is_image=False, advice="send the pictures in it")
+_AUDIO = Kind("a sound", is_image=False, advice="send a picture")
 _SVG = Kind("an SVG", advice="export it as PNG")
-_HTML = Kind("a web page", is_picture=False, advice="send the address of the picture itself")
-_TEXT = Kind("a text", is_picture=False, advice="send a picture")
+_HTML = Kind("a web page", is_image=False, advice="send the address of the picture itself")
+_TEXT = Kind("a text", is_image=False, advice="send a picture")
 _JPEG_XL = Kind("a JPEG XL", advice="save it as JPEG, which loses nothing for most of them")
 _JPEG_2000 = Kind("a JPEG 2000")
 
 
 def _video(name: str) -> Kind:
-    return Kind(name, is_picture=False, advice=_VIDEO_ADVICE)
+    return Kind(name, is_image=False, advice=_VIDEO_ADVICE)
 
 
 _STARTS: tuple[tuple[bytes, Kind], ...] = (
@@ -93,8 +93,8 @@ _STARTS: tuple[tuple[bytes, Kind], ...] = (
     (b"II+\0", Kind("a BigTIFF", advice="save it as an ordinary TIFF or as JPEG")),
     (b"MM\0+", Kind("a BigTIFF", advice="save it as an ordinary TIFF or as JPEG")),
     (b"%PDF-", _PDF),
-    (b"%!PS", Kind("a PostScript file", is_picture=False, advice="export it as JPEG or PNG")),
-    (b"\xc5\xd0\xd3\xc6", Kind("a PostScript file", is_picture=False, advice="export it as PNG")),
+    (b"%!PS", Kind("a PostScript file", is_image=False, advice="export it as JPEG or PNG")),
+    (b"\xc5\xd0\xd3\xc6", Kind("a PostScript file", is_image=False, advice="export it as PNG")),
     (b"8BPS", Kind("a Photoshop file", advice="export it as JPEG or PNG")),
     (b"gimp xcf", Kind("a GIMP file", advice="export it as JPEG or PNG")),
     (b"\0\0\0\x0cJXL \r\n\x87\n", _JPEG_XL),
@@ -130,9 +130,9 @@ _STARTS: tuple[tuple[bytes, Kind], ...] = (
     (b"\x28\xb5\x2f\xfd", _ARCHIVE),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", _ARCHIVE),
     (b"SIMPLE  =", Kind("a FITS file")),
-    (b"\x89HDF\r\n\x1a\n", Kind("an HDF5 file", is_picture=False)),
-    (b"\x93NUMPY", Kind("a NumPy array", is_picture=False)),
-    (b"\0\5\x16\7", Kind("a file of macOS metadata", is_picture=False, advice="leave it out")),
+    (b"\x89HDF\r\n\x1a\n", Kind("an HDF5 file", is_image=False)),
+    (b"\x93NUMPY", Kind("a NumPy array", is_image=False)),
+    (b"\0\5\x16\7", Kind("a file of macOS metadata", is_image=False, advice="leave it out")),
 )
 
 _RIFF = {
@@ -145,7 +145,7 @@ _RIFF = {
 _ALL_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
 
-def claims_picture(name: str) -> bool:
+def claims_image(name: str) -> bool:
     """Whether a file has the name of a picture, so that it should be one."""
     return os.path.splitext(name)[1].lower() in _ALL_SUFFIXES
 
@@ -200,7 +200,7 @@ def _base_media(data: bytes) -> Kind:
         return _AUDIO
     if major.startswith(_VIDEO_BRANDS):
         return _video("an MP4 video")
-    return Kind("a media file of this kind", is_picture=False)
+    return Kind("a media file of this kind", is_image=False)
 
 
 def _text(data: bytes) -> Kind:

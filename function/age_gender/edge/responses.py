@@ -1,4 +1,4 @@
-"""Shapes of the answers that are neither predictions (`schema`) nor problems (`problems`)."""
+"""Response bodies of the routes other than ``/predict`` (`schema`) and of errors (`problems`)."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ class HealthBody(BaseModel):
     version: str = Field(description="The service's version.", examples=[__version__])
 
 
-class ModelBody(BaseModel):
+class ModelSpecBody(BaseModel):
     """The specification of the age and gender model."""
 
     model_config = ConfigDict(title="Model")

@@ -1,4 +1,4 @@
-"""A whole run of ``predict``: from the collected inputs to the exit status."""
+"""Runs ``predict`` over the collected inputs and decides the exit status."""
 
 import sys
 
