@@ -27,6 +27,10 @@ UNUSED = (
     "numpy/f2py",
     "numpy/_core/_*_tests.*.so",
     "numpy/_core/_simd.*.so",
+    # pi-heif: its interface for Pillow, and Pillow. The service uses the module of compiled code.
+    "PIL",
+    "pi_heif",
+    "pillow.libs",
     # Pydantic: the API of version 1.
     "pydantic/v1",
 )

@@ -76,7 +76,7 @@ class FaceAnalyzer:
         """Detect the faces in an image and estimate their age and gender.
 
         Args:
-            image: path of a file (JPEG, PNG, WebP, GIF, BMP), its bytes, or pixels: uint8
+            image: path of a file (any of `kinds.FORMATS`), its bytes, or pixels: uint8
                 ``[H, W, 3]``, RGB, upright.
             detector: ``accurate`` (RetinaFace) or ``fast`` (dlib's HOG).
             confidence: minimum probability that a box is a human face, 0 to 1.

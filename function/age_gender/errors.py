@@ -30,6 +30,10 @@ class ImageError(AgeGenderError):
     code = "unsupported-picture"
 
 
+class NotAnImage(ImageError):
+    """The bytes are something else, such as a text or a video."""
+
+
 class ImageTooLarge(AgeGenderError):
     """The image has more bytes or pixels than allowed."""
 

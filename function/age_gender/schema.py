@@ -249,6 +249,11 @@ class PredictResponse(BaseModel):
     )
     details: list[FaceDetails] = Field(description="Details of each face, in the order of `faces`.")
     model: ModelBody = Field(description="Names and versions of the models and the service.")
+    warnings: list[str] = Field(
+        default_factory=list,
+        description="What is wrong with the picture though it was read; mostly empty.",
+        examples=[["the JPEG file is cut off: about 48 of its 480 rows are missing"]],
+    )
     image: str | None = Field(
         None,
         description="Base64 JPEG, with `return_image`.",
@@ -275,6 +280,7 @@ def response_body(result: Result) -> dict[str, Any]:
             "attributes": result.models.attributes,
             "engine": result.models.engine,
         },
+        "warnings": list(result.warnings),
     }
 
 

@@ -326,7 +326,7 @@ class TestRefused:
 
     @pytest.mark.parametrize(
         "data",
-        [b"<html></html>", b"GIF89a", PICTURE[:40], encoded(IMAGE, "TIFF"), b"\xff\xd8\xff\xe0"],
+        [b"<html></html>", b"GIF89a", PICTURE[:40], encoded(IMAGE, "PDF"), b"\xff\xd8\xff\xe0"],
     )
     def test_415_picture(self, client: Client, data: bytes) -> None:
         response = client.post(data=data, content_type="image/jpeg")

@@ -61,6 +61,7 @@ def test_a_row_is_flat_but_for_the_faces() -> None:
         "detector": "d",
         "attributes": None,
         "engine": "litert",
+        "warnings": None,
     }
     box = {"x1": 1, "y1": 2, "x2": 3, "y2": 4, "confidence": 0.9}
     attributes = {"age": 30.5, "age_low": 20.0, "age_high": 40.0, "gender": "F"}

@@ -70,7 +70,9 @@ def test_a_signal_at_the_very_end_loses_no_summary() -> None:
         failed=0,
         summary="3 faces in 2 pictures",
     )
-    inputs: Any = SimpleNamespace(files=[], problems=[], empty=[], copies=[], videos=[])
+    inputs: Any = SimpleNamespace(
+        files=[], problems=[], empty=[], copies=[], videos=[], others=[], hidden=0
+    )
     with interrupts.caught():
         status = run_all(session, inputs, None, streaming=False)
     assert printed == ["3 faces in 2 pictures"]

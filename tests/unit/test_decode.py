@@ -272,8 +272,8 @@ class TestRefused:
     @pytest.mark.parametrize(
         "data",
         [
-            pytest.param(encoded(IMAGE, "TIFF"), id="tiff"),
-            pytest.param(encoded(IMAGE, "AVIF"), id="avif"),
+            pytest.param(b"II+\0\x08\0\0\0" + bytes(100), id="bigtiff"),
+            pytest.param(b"8BPS\0\1" + bytes(100), id="psd"),
             pytest.param(encoded(IMAGE, "JPEG2000"), id="jp2"),
             pytest.param(encoded(IMAGE, "JPEG2000", no_jp2=True), id="j2k"),
             pytest.param(encoded(IMAGE, "PPM"), id="ppm"),

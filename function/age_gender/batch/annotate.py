@@ -14,13 +14,14 @@ from age_gender.batch import results
 from age_gender.batch.bucket_store import BucketStore
 from age_gender.batch.location import Location, refuse_loop
 from age_gender.batch.storage import MARK, ObjectGone, ObjectTooLong, Store, StoredObject
-from age_gender.errors import ImageError, ImageTooLarge, SettingsError
+from age_gender.errors import ImageError, ImageTooLarge, NotAnImage, SettingsError
 from age_gender.limits.capacity import prediction_pixels
 from age_gender.limits.limiter import PredictionLimiter
 from age_gender.runtime import Runtime
 from age_gender.schema import response_body
 from age_gender.settings import Settings
 from age_gender.vision.decode import EncodedImage
+from age_gender.vision.formats.kinds import claims_image
 from age_gender.vision.pipeline import Options, Result, Stopwatch
 
 Predictor = Callable[[bytes, Options], tuple[Result, dict[str, Any]]]
@@ -42,12 +43,15 @@ class Outcome:
         names: of the results.
         body: the JSON, as written or read.
         stages: milliseconds by stage.
+        is_image: false if it was refused because it is something else, such as a text, and its
+            name does not claim otherwise.
     """
 
     status: Status
     names: results.ResultNames
     body: dict[str, Any]
     stages: dict[str, float] = field(default_factory=dict)
+    is_image: bool = True
 
 
 class Annotator:
@@ -86,7 +90,8 @@ class Annotator:
             refusal = results.refused(source.label, stored, error)
             with watch.stage("store"):
                 self._create(names.error, results.encoded(refusal), "application/json")
-            return Outcome("refused", names, refusal, watch.stages)
+            is_image = not isinstance(error, NotAnImage) or claims_image(stored.name)
+            return Outcome("refused", names, refusal, watch.stages, is_image)
         with watch.stage("store"):
             if result.jpeg is not None:
                 self._create(names.jpeg, result.jpeg, "image/jpeg")
@@ -129,7 +134,7 @@ def predict_with(
     """Predict with the models of ``runtime``, within the bounds of ``limiter``; a `Predictor`."""
     limit = runtime.settings.max_picture_bytes
     image = EncodedImage(data, max_bytes=limit, max_pixels=limiter.max_pixels)
-    with limiter.predict(prediction_pixels(image.header.pixels, options.min_face)):
+    with limiter.predict(prediction_pixels(image.header.memory_pixels, options.min_face)):
         result = runtime.pipeline.run(image, options)
         return result, response_body(result)
 

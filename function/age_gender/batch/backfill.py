@@ -17,13 +17,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from age_gender import logs
 from age_gender.batch import manifest, results
 from age_gender.batch.annotate import Annotator, Outcome, input_of, output_of, predict_with
 from age_gender.batch.location import Location, locate, refuse_loop
-from age_gender.batch.storage import StoredObject
+from age_gender.batch.storage import StoredObject, Unreadable, ignore
 from age_gender.errors import AgeGenderError, SettingsError
 from age_gender.limits.cpus import usable_cpus
 from age_gender.limits.limiter import PredictionLimiter
@@ -58,8 +59,9 @@ class Summary:
         pictures: images processed; the sum of the next four.
         annotated: images that this run annotated.
         done_before: images that had results.
-        refused: images that can never be processed.
-        failed: images that may succeed in another run.
+        refused: images that can never be processed, and files that are no pictures.
+        failed: images that may succeed in another run, and what could not be listed.
+        not_images: the refused files that are no pictures, such as texts.
         faces: faces in all images with results.
         seconds: since the start.
         cpu_seconds: CPU time of this process since then.
@@ -76,6 +78,7 @@ class Summary:
     done_before: int = 0
     refused: int = 0
     failed: int = 0
+    not_images: int = 0
     faces: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -85,6 +88,11 @@ class Summary:
     def complete(self) -> bool:
         """Whether nothing is left to try again."""
         return self.failed == 0
+
+    @property
+    def refused_images(self) -> int:
+        """How many pictures are without an answer for good."""
+        return self.refused - self.not_images
 
     def as_dict(self) -> dict[str, Any]:
         """As it is logged and stored."""
@@ -97,6 +105,8 @@ class Summary:
 
 Progress = Callable[[Summary], None]
 """Called after each image, in the thread that runs the back-fill."""
+Report = Callable[[str, str], None]
+"""Called with the name of each file that has no answer, and why, in the same thread."""
 
 
 def run(
@@ -107,6 +117,7 @@ def run(
     shard: int = 0,
     shards: int = 1,
     progress: Progress | None = None,
+    report: Report = ignore,
 ) -> Summary:
     """Annotate all images of a bucket or folder, or one shard of them.
 
@@ -121,6 +132,7 @@ def run(
         shards: number of shards.
         progress: called after each image. With it the shard is counted first; without it progress
             goes to the log.
+        report: called with each file that has no answer; the log has them, too.
 
     Raises:
         SettingsError: an address or the shard is invalid, or results would become inputs.
@@ -129,7 +141,7 @@ def run(
     """
     timeout = settings.annotate_storage_timeout
     return run_between(
-        locate(source, timeout), locate(out, timeout), settings, shard, shards, progress
+        locate(source, timeout), locate(out, timeout), settings, shard, shards, progress, report
     )
 
 
@@ -140,12 +152,13 @@ def run_between(
     shard: int,
     shards: int,
     progress: Progress | None = None,
+    report: Report = ignore,
 ) -> Summary:
     """Do the work of `run` between parsed places."""
     if not 0 <= shard < shards:
         raise SettingsError(f"there is no shard {shard} of {shards}: count from 0")
     refuse_loop(source, out)
-    return _Run(source, out, settings, shard, shards, progress or _Lines()).go(
+    return _Run(source, out, settings, shard, shards, progress or _Lines(), report).go(
         count=progress is not None
     )
 
@@ -196,6 +209,8 @@ class _Run:
     shard: int
     shards: int
     progress: Progress
+    report: Report
+    unlisted: dict[str, str] = field(default_factory=dict)
     failures_in_a_row: int = 0
     started: float = field(default_factory=time.perf_counter)
     cpu_before: float = field(default_factory=time.process_time)
@@ -214,6 +229,11 @@ class _Run:
                 file.write(results.encoded(self._row(stored, future)))
                 self._measure()
                 self.progress(self.summary)
+            for name, why in sorted(self.unlisted.items()):
+                self.summary.pictures += 1
+                stored = StoredObject(name, 0, 0, datetime.fromtimestamp(0, UTC))
+                row = self._failed(stored, Unreadable(why))
+                file.write(results.encoded(row))
         self._measure()
         fields = self.summary.as_dict()
         with self.out.store.replacing(summary, "application/json") as file:
@@ -228,11 +248,15 @@ class _Run:
         return self.summary
 
     def _images(self) -> Iterator[StoredObject]:
-        for stored in self.source.store.list(self.source.prefix):
+        for stored in self.source.store.list(self.source.prefix, self._unlisted):
             is_folder = stored.name.endswith("/") and stored.size == 0
             in_shard = manifest.shard_of(stored.name, self.shards) == self.shard
             if in_shard and not is_folder and not stored.ours:
                 yield stored
+
+    def _unlisted(self, name: str, why: str) -> None:
+        if manifest.shard_of(name, self.shards) == self.shard:
+            self.unlisted[name] = why
 
     def _in_flight(self) -> Iterator[tuple[StoredObject, Future[Outcome]]]:
         """Yield the shard's images in order, each when it is done, while others are in flight.
@@ -270,17 +294,20 @@ class _Run:
             self.summary.annotated += 1
         elif outcome.status == "refused":
             self.summary.refused += 1
+            self.summary.not_images += not outcome.is_image
         else:
             self.summary.done_before += 1
         self.summary.faces += len(outcome.body.get("faces", []))
         if outcome.status == "refused":
             fields = {**outcome.body["source"], **outcome.body["error"]}
             log.warning("refused", extra={"fields": fields})
+            self.report(fields["object"], fields["message"])
         return manifest.row_of(outcome)
 
     def _failed(self, stored: StoredObject, error: BaseException) -> dict[str, Any]:
         self.summary.failed += 1
-        self.failures_in_a_row += 1
+        # One file that cannot be read says nothing about the others.
+        self.failures_in_a_row += not isinstance(error, Unreadable)
         if isinstance(error, AgeGenderError):
             reported, unexpected = error, None
         else:
@@ -292,6 +319,7 @@ class _Run:
                 "fields": {"object": stored.name, "code": reported.code, "detail": reported.message}
             },
         )
+        self.report(stored.name, reported.message)
         if self.failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
             raise BackfillStopped(
                 f"{self.failures_in_a_row} pictures failed one after another, the last because: "

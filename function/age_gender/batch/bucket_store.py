@@ -12,7 +12,9 @@ from age_gender.batch.storage import (
     MAX_RESULT_BYTES,
     StorageUnavailable,
     StoredObject,
+    Unlisted,
     gone,
+    ignore,
     too_long,
 )
 
@@ -44,8 +46,12 @@ class BucketStore:
     def __str__(self) -> str:
         return f"gs://{self.label}"
 
-    def list(self, prefix: str) -> Iterator[StoredObject]:
-        """See `Store.list`."""
+    def list(
+        self,
+        prefix: str,
+        unlisted: Unlisted = ignore,  # noqa: ARG002
+    ) -> Iterator[StoredObject]:
+        """See `Store.list`; everything in a bucket is listed."""
         with _bucket_errors():
             blobs = _client().list_blobs(
                 self.label,

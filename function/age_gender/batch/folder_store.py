@@ -15,7 +15,10 @@ from age_gender.batch.storage import (
     MAX_RESULT_BYTES,
     StorageUnavailable,
     StoredObject,
+    Unlisted,
+    Unreadable,
     gone,
+    ignore,
     shortened,
     too_long,
 )
@@ -43,20 +46,36 @@ class FolderStore:
     def __str__(self) -> str:
         return str(self.root)
 
-    def list(self, prefix: str) -> Iterator[StoredObject]:
-        """See `Store.list`. Files whose names are not UTF-8 are skipped."""
+    def list(self, prefix: str, unlisted: Unlisted = ignore) -> Iterator[StoredObject]:
+        """See `Store.list`.
+
+        Not listed are links to nothing or to folders, what is no file, names that are not UTF-8,
+        and folders that cannot be read.
+        """
         with _file_errors():
             if not self.root.is_dir():
                 raise StorageUnavailable("there is no such folder")
-            for name in _walk(self.root, ""):
-                if name.startswith(prefix):
-                    yield from _stored_objects(name, self._path(name))
+            for name in _walk(self.root, "", unlisted):
+                if not name.startswith(prefix):
+                    continue
+                try:
+                    stored = _stored_object(name, self._path(name))
+                except OSError as error:
+                    unlisted(name, _reason(error))
+                    continue
+                if isinstance(stored, StoredObject):
+                    yield stored
+                else:
+                    unlisted(name, stored)
 
     def stat(self, name: str, generation: int) -> StoredObject:
         """See `Store.stat`."""
         with _file_errors():
-            stored = next(_stored_objects(name, self._path(name)), None)
-        if stored is None or stored.generation != generation:
+            try:
+                stored = _stored_object(name, self._path(name))
+            except FileNotFoundError:
+                raise gone() from None
+        if not isinstance(stored, StoredObject) or stored.generation != generation:
             raise gone()
         return stored
 
@@ -106,6 +125,8 @@ class FolderStore:
                     return file.read(max_bytes + 1)
             except FileNotFoundError:
                 return None
+            except PermissionError as error:
+                raise Unreadable(f"it cannot be read: {_reason(error)}") from error
 
     def _path(self, name: str) -> Path:
         return self.root.joinpath(*(_file_part(part) for part in name.split("/")))
@@ -126,22 +147,35 @@ class FolderStore:
             path.unlink(missing_ok=True)
 
 
-def _walk(folder: Path, before: str) -> Iterator[str]:
+def _walk(folder: Path, before: str, unlisted: Unlisted) -> Iterator[str]:
     """Yield the names of files below ``folder`` in the order of their UTF-8 bytes.
 
     Folders sort with their trailing slash. Only the folders on the current path are in memory.
     """
-    with os.scandir(folder) as entries:
-        names = [
-            f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
-            for entry in entries
-            if _is_utf8(entry.name)
-        ]
+    names = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if _is_utf8(entry.name):
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    names.append(f"{entry.name}/" if is_folder else entry.name)
+                else:
+                    printable = os.fsencode(entry.name).decode(errors="backslashreplace")
+                    unlisted(before + printable, "its name is not UTF-8: rename it")
+    except OSError as error:
+        if not before:  # the root itself
+            raise
+        unlisted(before, f"the folder cannot be read: {_reason(error)}")
+        return
     for name in sorted(names, key=str.encode):
         if name.endswith("/"):
-            yield from _walk(folder / name, before + name)
+            yield from _walk(folder / name, before + name, unlisted)
         else:
             yield before + name
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or "input/output error"
 
 
 def _is_utf8(name: str) -> bool:
@@ -152,19 +186,23 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _stored_objects(name: str, path: Path) -> Iterator[StoredObject]:
-    """Describe the regular file at ``path``, if there is one."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:  # deleted since it was listed, or a dangling link
-        return
-    if stat.S_ISREG(status.st_mode):
-        yield StoredObject(
-            name=name,
-            generation=status.st_mtime_ns // 1000,
-            size=status.st_size,
-            created=datetime.fromtimestamp(status.st_mtime_ns // 1_000_000_000, UTC),
-        )
+def _stored_object(name: str, path: Path) -> StoredObject | str:
+    """Describe the regular file at ``path``, or say what it is instead.
+
+    Raises:
+        FileNotFoundError: it is a link to nothing, or was deleted since it was listed.
+    """
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        return "it is a link to a folder, which is not followed"
+    if not stat.S_ISREG(status.st_mode):
+        return "it is a pipe, socket or device"
+    return StoredObject(
+        name=name,
+        generation=status.st_mtime_ns // 1000,
+        size=status.st_size,
+        created=datetime.fromtimestamp(status.st_mtime_ns // 1_000_000_000, UTC),
+    )
 
 
 def _file_part(part: str) -> str:

@@ -67,6 +67,7 @@ def _row(
         "detector": model.get("detector"),
         "attributes": model.get("attributes"),
         "engine": model.get("engine"),
+        "warnings": "; ".join(response.get("warnings", [])) or None,
     }
 
 

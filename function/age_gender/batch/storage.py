@@ -9,7 +9,7 @@ UTF-8 bytes, as in Cloud Storage.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,6 +43,12 @@ class StorageUnavailable(AgeGenderError):
     code = "storage-unavailable"
 
 
+class Unreadable(StorageUnavailable):
+    """This one object cannot be read, while the storage works; a retry may succeed."""
+
+    code = "unreadable"
+
+
 @dataclass(frozen=True)
 class StoredObject:
     """One version of an object.
@@ -63,6 +69,14 @@ class StoredObject:
     ours: bool = False
 
 
+Unlisted = Callable[[str, str], None]
+"""Takes the name of what cannot be listed as a picture, printable, and why."""
+
+
+def ignore(_name: str, _why: str) -> None:
+    """Be an `Unlisted` that does nothing."""
+
+
 class Store(Protocol):
     """A bucket or a folder. Thread-safe.
 
@@ -72,8 +86,13 @@ class Store(Protocol):
     label: str
     """Name of the bucket or folder, without its path."""
 
-    def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Yield the objects whose names start with ``prefix``, in order, page by page."""
+    def list(self, prefix: str, unlisted: Unlisted = ignore) -> Iterator[StoredObject]:
+        """Yield the objects whose names start with ``prefix``, in order, page by page.
+
+        Args:
+            prefix: start of their names.
+            unlisted: called with what cannot be read; the rest is listed all the same.
+        """
         ...
 
     def stat(self, name: str, generation: int) -> StoredObject:

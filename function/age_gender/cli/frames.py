@@ -12,7 +12,7 @@ from age_gender.cli import video
 from age_gender.cli.inputs import STDIN, InputFile
 from age_gender.errors import ImageError, ImageTooLarge
 from age_gender.settings import Settings
-from age_gender.vision.decode import decode
+from age_gender.vision.decode import EncodedImage
 from age_gender.vision.geometry import Image
 
 
@@ -25,12 +25,14 @@ class Frame:
         stem: path of its copy, relative to the folder of copies, without suffix.
         image: uint8 ``[H, W, 3]``, RGB, upright.
         seconds: since the start of the video; None for a still image.
+        warnings: see `ImageSource.warnings`.
     """
 
     name: str
     stem: Path
     image: Image
     seconds: float | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -56,8 +58,12 @@ def frames_of(
     """
     if not file.is_video:
         data = _read(file.name, settings.max_picture_bytes)
-        image = decode(data, max_bytes=settings.max_picture_bytes, max_pixels=settings.max_pixels)
-        yield Frame(file.name, file.relative.with_suffix(""), image)
+        encoded = EncodedImage(
+            data, max_bytes=settings.max_picture_bytes, max_pixels=settings.max_pixels
+        )
+        image = encoded.view().image
+        stem = file.relative.with_suffix("")
+        yield Frame(file.name, stem, image, warnings=encoded.warnings)
         return
     with video.opened_video(Path(file.name)) as capture:
         on_length(video.duration(capture))

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from age_gender.vision.formats import kinds
+
 STDIN = "-"
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp"})
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mjpg", ".mjpeg", ".mpg", ".mpeg"}
     | {".mts", ".m2ts", ".wmv", ".flv", ".3gp"}
@@ -43,6 +44,8 @@ class Inputs:
         problems: ``(name, what is wrong)``.
         copies: copies of earlier runs, skipped.
         videos: videos in folders, skipped: they take long, so they have to be named.
+        others: ``(name, what it is)`` of files in folders that are no pictures, skipped.
+        hidden: number of hidden files and folders, skipped.
         empty: folders without images.
     """
 
@@ -50,6 +53,8 @@ class Inputs:
     problems: list[tuple[str, str]] = field(default_factory=list)
     copies: set[str] = field(default_factory=set)
     videos: set[str] = field(default_factory=set)
+    others: list[tuple[str, str]] = field(default_factory=list)
+    hidden: int = 0
     empty: list[str] = field(default_factory=list)
 
 
@@ -103,16 +108,39 @@ class _Collector:
             self._inputs.empty.append(str(folder))
 
     def _add_listed(self, path: Path, relative: Path) -> bool:
-        """Add a listed file if it is an image; return whether it is an image, video or copy."""
+        """Add a listed file if it is an image; return whether it is an image, video or copy.
+
+        Also added is what is reported when it is read: dangling links and unreadable files.
+        """
         suffix = _suffix(path.name)
         if path.name.endswith(COPY_SUFFIXES):
             self._inputs.copies.add(os.path.realpath(path))
         elif suffix in VIDEO_SUFFIXES:
             self._inputs.videos.add(os.path.realpath(path))
-        # Sockets and pipes are skipped; a dangling link is reported when it is read.
-        elif suffix in IMAGE_SUFFIXES and (path.is_file() or not os.path.exists(path)):
+        elif not os.path.exists(path):  # a dangling link, which is reported when it is read
             self._add(str(path), relative)
+        elif not path.is_file():
+            self._inputs.others.append((str(path), "a pipe, socket or device"))
+            return False
         else:
+            return self._add_by_content(path, relative)
+        return True
+
+    def _add_by_content(self, path: Path, relative: Path) -> bool:
+        """Add a file if it is a picture, or claims to be, or cannot be read; name it otherwise."""
+        if os.path.realpath(path) in self._seen:
+            return True
+        try:
+            with path.open("rb") as file:
+                kind = kinds.kind_of(file.read(kinds.SNIFFED_BYTES))
+        except OSError:  # reported when it is read
+            kind = None
+        if kind is None or kind.is_image or kinds.claims_image(path.name):
+            self._add(str(path), relative)
+        elif kind.is_video:
+            self._inputs.videos.add(os.path.realpath(path))
+        else:
+            self._inputs.others.append((str(path), kind.name))
             return False
         return True
 
@@ -150,7 +178,9 @@ class _Collector:
             except OSError as error:
                 self._report(str(path), str(error.strerror))
                 continue
-            stack += [path / name for name in names if not name.startswith(".")]
+            shown = [path / name for name in names if not name.startswith(".")]
+            self._inputs.hidden += len(names) - len(shown)
+            stack += shown
 
     def _report(self, name: str, problem: str) -> None:
         self._inputs.problems.append((name, problem))

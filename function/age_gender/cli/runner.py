@@ -81,11 +81,14 @@ def _handle_lost(session: Session, lost: OutputLost) -> int:
 def _report_skipped(session: Session, inputs: Inputs) -> None:
     for name, problem in inputs.problems:
         session.report_failure(name, problem)
+    for name, kind in inputs.others:
+        session.note(f"{printable(name)}: not a picture but {kind}")
     for folder in inputs.empty:
         session.note(f"no pictures in {printable(folder)}")
     for skipped, noun, nouns in (
-        (inputs.copies, "copy", "copies"),
-        (inputs.videos, "video", "videos"),
+        (len(inputs.copies), "copy", "copies"),
+        (len(inputs.videos), "video", "videos"),
+        (inputs.hidden, "hidden file or folder", "hidden files or folders"),
     ):
         if skipped:
-            session.note(f"skipped {plural(len(skipped), noun, nouns)}: name them to read them")
+            session.note(f"skipped {plural(skipped, noun, nouns)}: name them to read them")

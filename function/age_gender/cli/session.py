@@ -146,7 +146,11 @@ class Session:
 
     def _process(self, frame: Frame, tracker: Tracker | None) -> None:
         options = self.options
-        result = self.runtime.pipeline.run(DecodedImage(frame.image), options.pipeline)
+        result = self.runtime.pipeline.run(
+            DecodedImage(frame.image, frame.warnings), options.pipeline
+        )
+        for warning in frame.warnings:
+            self.note(f"{printable(frame.label)}: {warning}")
         with self.interrupts.held():
             self.frames += 1
             self.faces += len(result.faces)

@@ -166,7 +166,9 @@ class Edge:
                 encoded, max_bytes=settings.max_picture_bytes, max_pixels=limiter.max_pixels
             )
             runtime = self._runtime()
-            with limiter.predict(prediction_pixels(image.header.pixels, options.min_face), wanted):
+            with limiter.predict(
+                prediction_pixels(image.header.memory_pixels, options.min_face), wanted
+            ):
                 result = runtime.pipeline.run(image, options)
             answer = response_body(result)
             if result.jpeg is not None:

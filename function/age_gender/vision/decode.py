@@ -1,12 +1,16 @@
 """Turns a file, or pixels that are there already, into views that the pipeline works on."""
 
+from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
 
 from age_gender.errors import ImageError, ImageTooLarge
-from age_gender.vision.formats import bmp, jpeg, png
+from age_gender.vision import profiles
+from age_gender.vision.formats import bmp, isolated, jpeg, png, tiff
+from age_gender.vision.formats.metadata import Metadata
 from age_gender.vision.geometry import Image
 from age_gender.vision.headers import read_header
 from age_gender.vision.view import REDUCTIONS, View
@@ -21,13 +25,28 @@ MIN_REDUCED_PIXELS = 6_000_000
 """Smallest image worth decoding at reduced size when it may have to be decoded again."""
 
 # ``REDUCED_GRAYSCALE`` only sets the size; the image stays in colour, since ``COLOR_RGB`` cannot be
-# combined with ``REDUCED_COLOR``.
+# combined with ``REDUCED_COLOR``. Orientation is applied here, for all formats alike.
+_COLOUR = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _FLAGS = {
-    1: cv2.IMREAD_COLOR_RGB,
-    2: cv2.IMREAD_COLOR_RGB | cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    4: cv2.IMREAD_COLOR_RGB | cv2.IMREAD_REDUCED_GRAYSCALE_4,
-    8: cv2.IMREAD_COLOR_RGB | cv2.IMREAD_REDUCED_GRAYSCALE_8,
+    1: _COLOUR,
+    2: _COLOUR | cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: _COLOUR | cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: _COLOUR | cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
+_MISSING = (128, 128, 128)
+"""What decoders fill the missing rest of a JPEG with."""
+_MIN_ROWS = 16
+"""Where no more than one row of a JPEG's blocks is there, nothing can be seen."""
+_UPRIGHT: dict[int, Callable[[Image], Any]] = {
+    2: lambda image: cv2.flip(image, 1),
+    3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
+    4: lambda image: cv2.flip(image, 0),
+    5: cv2.transpose,
+    6: lambda image: cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE),
+    7: lambda image: cv2.rotate(cv2.transpose(image), cv2.ROTATE_180),
+    8: lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
+}
+"""What turns an image upright, by its EXIF orientation."""
 
 
 class EncodedImage:
@@ -35,6 +54,7 @@ class EncodedImage:
 
     Attributes:
         header: the file's.
+        warnings: see `ImageSource.warnings`.
     """
 
     def __init__(self, data: bytes, *, max_bytes: int, max_pixels: int):
@@ -64,6 +84,12 @@ class EncodedImage:
         elif header.format == "GIF" and header.pixels > MAX_GIF_PIXELS_PER_BYTE * len(data):
             raise ImageError("the GIF file is incomplete: it ends within its pixels")
         self._data = data
+        self._warnings: dict[str, str] = {}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """See `ImageSource.warnings`."""
+        return tuple(self._warnings.values())
 
     @property
     def size(self) -> tuple[int, int]:
@@ -84,30 +110,100 @@ class EncodedImage:
         )
 
     def view(self, reduction: int = 1) -> View:
-        """Decode the image and turn it upright as its EXIF orientation says.
+        """Decode the image and turn it upright as its metadata say.
 
-        Grey, palette, 16-bit and CMYK images become 8-bit RGB, transparency is dropped, and only
-        the first frame of an animation is used. A reduced JPEG is computed from its frequencies,
-        as by libjpeg's ``scale_denom``.
+        Grey, palette, 16-bit and CMYK images become 8-bit sRGB, transparency is dropped, and only
+        the first frame or page is used. Of a JPEG that is cut off, the missing rows are grey. A
+        reduced JPEG is computed from its frequencies, as by libjpeg's ``scale_denom``.
 
         Args:
             reduction: at most `max_reduction`.
 
         Raises:
             ImageError: the file is damaged.
-            ImageTooLarge: a JPEG with too many scans.
+            ImageTooLarge: a JPEG with too many scans, or decoding takes too much memory or time.
         """
-        try:
-            image = cv2.imdecode(np.frombuffer(self._checked_data, np.uint8), _FLAGS[reduction])
-        except cv2.error:
-            image = None
+        if self.header.format in isolated.FORMATS:
+            image = self._isolated()
+        else:
+            image = self._in_process(reduction)
+        # A JPEG may hide a second, larger frame header.
+        stored = View(image, reduction)
+        if self.header.format == "JPEG" and stored.size != self.size:
+            raise self._damaged()
+        image = self._with_srgb_colours(image)
+        orientation = self._metadata.orientation
+        if orientation in _UPRIGHT:
+            image = np.asarray(_UPRIGHT[orientation](image), np.uint8)
+        return View(image, reduction)
+
+    @cached_property
+    def _metadata(self) -> Metadata:
+        return self.header.metadata(self._data)
+
+    def _in_process(self, reduction: int) -> Image:
+        image = self._decoded(self._checked_data, reduction)
+        if image is None and self.header.format == "JPEG":
+            image = self._salvaged(reduction)
         if image is None:
             raise self._damaged()
-        view = View(np.asarray(image, np.uint8), reduction)
-        # A JPEG may hide a second, larger frame header. Compared either way up.
-        if self.header.format == "JPEG" and set(view.size) != set(self.size):
-            raise self._damaged()
-        return view
+        return image
+
+    def _decoded(self, data: bytes, reduction: int) -> Image | None:
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS[reduction])
+        except cv2.error:
+            return None
+        return None if image is None else np.asarray(image, np.uint8)
+
+    def _isolated(self) -> Image:
+        """Decode a HEIC, AVIF or TIFF file; cropped, but perhaps not upright."""
+        header, primary = self.header, self.header.primary
+        if primary is None:
+            return isolated.decode(tiff.first_page(self._data), "TIFF", self.size, header.pixels)
+        crop = primary.crop if header.format == "AVIF" else None
+        size = (primary.width, primary.height) if header.format == "AVIF" else self.size
+        image = isolated.decode(self._data, header.format, size, header.pixels)
+        if crop is None:
+            return image
+        left, top, width, height = crop
+        return np.ascontiguousarray(image[top : top + height, left : left + width])
+
+    def _salvaged(self, reduction: int) -> Image | None:
+        """Decode a JPEG that is cut off, as viewers do, and warn of what is missing."""
+        image = self._decoded(self._checked_data + jpeg.END_OF_IMAGE, reduction)
+        if image is None:
+            return None
+        blank = (image == _MISSING).all(axis=(1, 2))
+        missing = reduction * (len(blank) if blank.all() else int(np.argmin(blank[::-1])))
+        if missing + _MIN_ROWS >= self.header.height:
+            return None
+        if missing:
+            self._warnings["rest"] = (
+                f"the JPEG file is cut off: about {missing:,} of its "
+                f"{self.header.height:,} rows are missing, which are grey"
+            )
+        elif self.header.jpeg_coding == "progressive":
+            self._warnings["rest"] = "the JPEG file is cut off: some of its detail may be missing"
+        return image
+
+    def _with_srgb_colours(self, image: Image) -> Image:
+        """Convert the colours from the file's profile to sRGB, or warn that it cannot be."""
+        primary, profile = self.header.primary, self._metadata.profile
+        try:
+            if profile:
+                conversion = profiles.of_profile(profile)
+            elif primary:
+                conversion = profiles.of_numbers(primary.primaries, primary.transfer)
+            else:
+                return image
+        except profiles.UnknownProfile as kind:
+            self._warnings["profile"] = (
+                f"the picture has a colour profile {kind}, which is not applied: colours may be "
+                "off; save it as sRGB"
+            )
+            return image
+        return image if conversion is None else profiles.to_srgb(image, conversion)
 
     @cached_property
     def _checked_data(self) -> bytes:
@@ -136,15 +232,19 @@ class EncodedImage:
             )
 
     def _damaged(self) -> ImageError:
-        return ImageError(f"the {self.header.format} file is damaged or incomplete")
+        return ImageError(
+            f"the {self.header.format} file is damaged or incomplete: send the original again, or "
+            "save it again with an image program"
+        )
 
 
 class DecodedImage:
     """Pixels that are there already, such as a video's frame; an `ImageSource`."""
 
-    def __init__(self, image: Image):
-        """Wrap uint8 ``[H, W, 3]``, RGB, upright."""
+    def __init__(self, image: Image, warnings: tuple[str, ...] = ()):
+        """Wrap uint8 ``[H, W, 3]``, RGB, upright, and what its file was warned of."""
         self._view = View(image)
+        self.warnings = warnings
 
     @property
     def size(self) -> tuple[int, int]:

@@ -92,6 +92,7 @@ class Result:
         confidence: the threshold used.
         models: what made it.
         smallest_face: side of the smallest face that was looked for, pixels.
+        warnings: what is not as it should be, in sentences for people.
     """
 
     size: tuple[int, int]
@@ -101,6 +102,7 @@ class Result:
     confidence: float
     models: ModelNames
     smallest_face: int
+    warnings: tuple[str, ...] = ()
 
     @property
     def inference_ms(self) -> float:
@@ -204,6 +206,7 @@ class Pipeline:
                 engine=self._engine,
             ),
             _smallest_face(detector, view.size, options.min_face),
+            tuple(source.warnings),
         )
 
     def _find_faces(

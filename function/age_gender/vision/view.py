@@ -1,5 +1,6 @@
 """An image, decoded at full or reduced size: a detector seldom needs all pixels of a photo."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,7 +44,12 @@ class ImageSource(Protocol):
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the full image, pixels, before any EXIF rotation."""
+        """Width and height of the full image, pixels, before any rotation."""
+        ...
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What is not as it should be in the views so far, in sentences for people."""
         ...
 
     def max_reduction(self, scale: float, *, may_redecode: bool) -> int:

@@ -125,7 +125,9 @@ def predict(
     * `age-gender predict --camera 0 --every 2s`
     * `curl -s https://example.com/photo.jpg | age-gender predict -`
 
-    Exit codes: **0** everything was read; **1** some files were not, or models or settings are
+    Pictures are recognised by content, not by name; other files in folders are named.
+
+    Exit codes: **0** every picture was read; **1** some files were not, or models or settings are
     wrong (see standard error); **2** wrong usage; **130**, **143** stopped by Ctrl-C or a signal;
     **141** standard output was closed.
     """

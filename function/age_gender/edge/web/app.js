@@ -223,9 +223,14 @@ function renderItem(item) {
   renderPicture(item);
   renderProblem(failure);
   frame.classList.toggle("working", !answer && !failure);
-  byId("picture-facts").textContent = answer
-    ? `${answer.image_size.join(" × ")} pixels · answered in ${duration(answer.inference_time)}`
-    : "";
+  const facts = answer
+    ? [
+        `${answer.image_size.join(" × ")} pixels`,
+        `answered in ${duration(answer.inference_time)}`,
+        ...(answer.warnings ?? []),
+      ]
+    : [];
+  byId("picture-facts").textContent = facts.join(" · ");
   const total = answer?.details.length ?? 0;
   byId("faces-panel").hidden = total === 0;
   byId("faces-count").textContent = shown === total ? `${total}` : `${shown} of ${total}`;

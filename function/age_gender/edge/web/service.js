@@ -16,6 +16,7 @@
  * @property {Face[]} details
  * @property {[number, number]} image_size
  * @property {number} inference_time
+ * @property {string[]} [warnings] what is wrong with the picture though it was read
  * @property {string} [image] base64 JPEG
  *
  * @typedef {{file: Blob, name: string} | {url: string, name: string}} Source
