@@ -72,7 +72,10 @@ def test_trimming_deletes_what_is_listed_and_nothing_else(tmp_path: Path) -> Non
         (numpy / folder).mkdir(parents=True)
     for file in ("_simd.cpython-311.so", "_umath_tests.cpython-311.so", "_multiarray_umath.so"):
         (numpy / "_core" / file).touch()
-    (tmp_path / "pydantic" / "v1").mkdir(parents=True)
+    for folder in ("PIL", "pi_heif", "pillow.libs", "pydantic/v1"):
+        (tmp_path / folder).mkdir(parents=True)
+    heic = "_pi_heif.cpython-311.so"
+    (tmp_path / heic).touch()
     installed = Path(sysconfig.get_path("purelib"))
     for name in SYMBOLS:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +84,7 @@ def test_trimming_deletes_what_is_listed_and_nothing_else(tmp_path: Path) -> Non
     trim(tmp_path)
 
     left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
-    kept = {"ai_edge_litert/interpreter.py", "numpy/_core/_multiarray_umath.so"}
+    kept = {"ai_edge_litert/interpreter.py", "numpy/_core/_multiarray_umath.so", heic}
     assert left == kept | set(SYMBOLS)
     for name in SYMBOLS:
         assert (tmp_path / name).stat().st_size < 0.9 * (installed / name).stat().st_size
