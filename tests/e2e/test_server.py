@@ -110,7 +110,7 @@ def test_gpu_without_a_gpu_says_so_and_goes_on(tmp_path: Path, pictures: dict[st
         answer = service.predict(pictures["astronaut"], face_detector="accurate")
     assert len(answer["faces"]) == 1
     assert answer["model"]["engine"] == "tensorflow"
-    assert (tmp_path / "log").read_text().count("going on with the CPU") == 1
+    assert (tmp_path / "log").read_text().count("using the CPU") == 1
 
 
 @pytest.mark.defends("no-models")

@@ -344,7 +344,7 @@ class TestBodies:
             assert front.ask(post(3, CLOSE) + b"abc")[0] == 200
         assert alive == [False]
 
-    @pytest.mark.defends("tiny-chunks")
+    @pytest.mark.defends("tiny-body-chunks")
     def test_tiny_chunks(self, front: Front) -> None:
         """Each costs some microseconds of the thread that serves all connections."""
         data = CHUNKED + b"1\r\na\r\n" * (incoming.TINY_PIECES + 1000)
