@@ -224,7 +224,9 @@ function renderItem(item) {
   renderProblem(failure);
   frame.classList.toggle("working", !answer && !failure);
   byId("picture-facts").textContent = answer
-    ? `${answer.image_size.join(" × ")} pixels · answered in ${duration(answer.inference_time)}`
+    ? `${answer.image_size.join(" × ")} pixels · answered in ${duration(answer.inference_time)}` +
+      ` by ${answer.model.attributes ?? answer.model.detector}` +
+      (answer.model.licence ? ` (${answer.model.licence})` : "")
     : "";
   const total = answer?.details.length ?? 0;
   byId("faces-panel").hidden = total === 0;

@@ -16,6 +16,7 @@
  * @property {Face[]} details
  * @property {[number, number]} image_size
  * @property {number} inference_time
+ * @property {{detector: string, attributes: string | null, licence: string | null}} model
  * @property {string} [image] base64 JPEG
  *
  * @typedef {{file: Blob, name: string} | {url: string, name: string}} Source
