@@ -42,7 +42,7 @@ def write_card(models: Path, target: Path) -> None:
         models: folder of the models.
         target: the Markdown file.
     """
-    files = sorted(OWN.glob("*.metrics.json"))
+    files = sorted(OWN.glob("*.metrics.json"), key=lambda file: file.name.split(".")[0])
     parts = [_HEAD]
     for file in files:
         metrics = json.loads(file.read_text(encoding="utf-8"))

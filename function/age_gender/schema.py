@@ -223,6 +223,10 @@ class ModelBody(BaseModel):
         description="Name and version of the age and gender model; null without `get_attributes`.",
         examples=["agn-v2 2.0.0"],
     )
+    licence: str | None = Field(
+        description="Terms of that model's weights; null without `get_attributes`.",
+        examples=["Apache-2.0"],
+    )
     engine: str = Field(
         description="What runs the networks: `litert` or `tensorflow`.", examples=["litert"]
     )
@@ -278,6 +282,7 @@ def response_body(result: Result) -> dict[str, Any]:
             "version": __version__,
             "detector": result.models.detector,
             "attributes": result.models.attributes,
+            "licence": result.models.licence,
             "engine": result.models.engine,
         },
         "warnings": list(result.warnings),

@@ -23,7 +23,7 @@ from age_gender.fetch import urls
 from age_gender.runtime import Runtime
 from age_gender.settings import Settings
 from tests.contract.conftest import AUTHORIZATION, Client, FakeRuntime, Serve, validate
-from tests.unit.fakes import FakeDetector, detections
+from tests.unit.fakes import FakeDetector, detections, spec
 from tests.unit.models import model
 from tests.unit.pictures import decoded, encoded, png, portrait
 from tests.unit.profile import examples
@@ -113,6 +113,12 @@ class TestAnswer:
         for fields in ({}, {"over_age": None}, {"over_age": 18, "get_attributes": False}):
             plain = client.post(json={"b64": B64, **fields}).get_json()
             assert all("over" not in face for face in plain["details"])
+
+    def test_answers_name_the_licence_of_their_model(self, client: Client) -> None:
+        named = client.post(json={"b64": B64}).get_json()["model"]
+        assert named["licence"] == spec().licence
+        plain = client.post(json={"b64": B64, "get_attributes": False}).get_json()["model"]
+        assert (plain["attributes"], plain["licence"]) == (None, None)
 
     def test_unknown_fields_are_ignored(self, client: Client) -> None:
         assert client.post(json={"b64": B64, "colour": "blue", "": None}).status_code == 200

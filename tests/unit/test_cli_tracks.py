@@ -127,7 +127,7 @@ def test_two_moving_portraits_are_two_people(clip: Path) -> None:
 
 
 def test_the_column_of_tracks(clip: Path, tmp_path: Path) -> None:
-    result = run("predict", clip, "--csv", "--every", "1s")
+    result = run("predict", clip, "--csv", "--every", "500ms")
     table = list(csv.DictReader(io.StringIO(result.stdout)))
     assert {row["track"] for row in table} == {"1", "2"}
     assert all(row["reasons"] == "" or row["reliable"] == "false" for row in table)

@@ -73,11 +73,13 @@ class ModelNames:
         detector: its label, see `DetectorInfo`.
         attributes: name and version of the age and gender model, None if it was not used.
         engine: ``litert`` or ``tensorflow``.
+        licence: of that model's weights, None if it was not used.
     """
 
     detector: str
     attributes: str | None
     engine: str
+    licence: str | None = None
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,7 @@ class Pipeline:
                 detector=DETECTORS[options.face_detector].label,
                 attributes=None if estimator is None else estimator.spec.label,
                 engine=self._engine,
+                licence=None if estimator is None else estimator.spec.licence,
             ),
             _smallest_face(detector, view.size, options.min_face),
             tuple(source.warnings),

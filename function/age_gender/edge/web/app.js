@@ -226,7 +226,9 @@ function renderItem(item) {
   const facts = answer
     ? [
         `${answer.image_size.join(" × ")} pixels`,
-        `answered in ${duration(answer.inference_time)}`,
+        `answered in ${duration(answer.inference_time)} by ` +
+          (answer.model.attributes ?? answer.model.detector) +
+          (answer.model.licence ? ` (${answer.model.licence})` : ""),
         ...(answer.warnings ?? []),
       ]
     : [];

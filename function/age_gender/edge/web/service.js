@@ -17,6 +17,7 @@
  * @property {[number, number]} image_size
  * @property {number} inference_time
  * @property {string[]} [warnings] what is wrong with the picture though it was read
+ * @property {{detector: string, attributes: string | null, licence: string | null}} model
  * @property {string} [image] base64 JPEG
  *
  * @typedef {{file: Blob, name: string} | {url: string, name: string}} Source
