@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,9 +76,7 @@ def large_errors(ages: Float, labels: Labels) -> Bools:
 def observed_attributes(looks: Looks, spec: ModelSpec) -> Attributes:
     """Attributes as serving has them."""
     bare = calibrate(looks.distributions, looks.male, spec)
-    return Attributes(
-        bare.ages, bare.intervals, bare.male, bare.spread, looks.embedding.astype(np.float32)
-    )
+    return replace(bare, embedding=looks.embedding.astype(np.float32))
 
 
 def evaluated(

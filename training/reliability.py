@@ -51,7 +51,7 @@ DRAWN_APART = ("mask", "glasses", "hand")
 HEADS: dict[Reason, tuple[str, tuple[str, ...], float]] = {
     "covered": ("covered", ("clean", "beside", "motion", "defocus", "small"), 0.006),
     "cut-off": ("cut", ("clean", "beside", "covered", "motion", "defocus", "small"), 0.001),
-    "not-a-face": ("nobody", ("clean", "beside", "covered", "cut", "motion"), 0.0015),
+    "not-a-face": ("without_people", ("clean", "beside", "covered", "cut", "motion"), 0.0015),
 }
 """For each reason: the faces that show it, those that do not, and the share of ordinary faces that
 it may be given to, wrongly or not."""
@@ -63,6 +63,8 @@ SHARES = {
     "overexposed": 0.003,
 }
 """Share of ordinary faces beyond each limit."""
+MIN_CONFIDENCE = 0.75
+"""Of a detection. Most animals that pass for faces have less, and one face in a hundred has."""
 MIN_SIZE = 16.0
 """Pixels: below, a face has fewer than the network was trained with."""
 MAX_OUTSIDE = 0.27
@@ -149,6 +151,7 @@ def fit_limits(ordinary: Looks, weights: Float) -> dict[str, float]:
     dark = SHARES["dark"]
     return {
         "min_size": MIN_SIZE,
+        "min_confidence": MIN_CONFIDENCE,
         "max_yaw_degrees": round(upper(np.abs(ordinary.of("yaw_degrees")), SHARES["turned"]), 1),
         "max_pitch_degrees": round(
             upper(np.abs(ordinary.of("pitch_degrees")), SHARES["turned"] / 4), 1
