@@ -19,7 +19,7 @@ DISTANCE_WEIGHT = 0.2
 GENDER_WEIGHT = 2.0
 """Of the gender loss, relative to the age loss."""
 SMOOTHING, CHILD_SMOOTHING, INFANT_SMOOTHING = 0.05, 0.12, 0.25
-"""Share of gender labels assumed to be random: in general, up to 9 years, up to 2: nobody can tell
+"""Share of gender labels assumed to be random: in general, up to 9 years, up to 2: no one can tell
 children's well, so the network should be less certain."""
 MIN_TRUST, DOUBTED, NEAR = 0.3, 0.25, 6
 """A label to which the teacher that has not seen it gives less than `DOUBTED` counts for less, down
