@@ -226,7 +226,7 @@ def observe_all(
         models: with the built network and its specification.
         name: of the network.
         wanted: rows of the folder, by kind.
-        no one: pictures without people.
+        empty: pictures without people.
         cache: folder for the arrays; a changed network or wish is observed again.
         workers: processes.
     """
