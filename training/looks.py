@@ -215,7 +215,7 @@ def observe_all(
     models: Path,
     name: str,
     wanted: dict[str, NDArray[np.int64]],
-    nobody: Sequence[Path],
+    no_people: Sequence[Path],
     cache: Path,
     workers: int = 2,
 ) -> Looks:
@@ -226,7 +226,7 @@ def observe_all(
         models: with the built network and its specification.
         name: of the network.
         wanted: rows of the folder, by kind.
-        no one: pictures without people.
+        no_people: pictures without people.
         cache: folder for the arrays; a changed network or wish is observed again.
         workers: processes.
     """
@@ -235,7 +235,7 @@ def observe_all(
         digest.update(source.read_bytes())
     for kind, rows in wanted.items():
         digest.update(kind.encode() + np.ascontiguousarray(rows).tobytes())
-    digest.update(str([path.name for path in nobody]).encode())
+    digest.update(str([path.name for path in no_people]).encode())
     file = cache / f"{name}-{digest.hexdigest()[:12]}.npz"
     if not file.exists():
         tasks = [
@@ -248,7 +248,7 @@ def observe_all(
             for part in pool.map(_observe, tasks):
                 parts.append(part)
                 print(f"{sum(map(len, parts))} faces", end="\r", flush=True)
-        parts.append(without_people(nobody, models, name, make_detector("accurate", models, 1)))
+        parts.append(without_people(no_people, models, name, make_detector("accurate", models, 1)))
         looks = Looks.concatenated([part for part in parts if len(part)])
         cache.mkdir(parents=True, exist_ok=True)
         temporary = file.with_suffix(".new.npz")
