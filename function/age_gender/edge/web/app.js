@@ -212,6 +212,11 @@ function render() {
   else say("");
 }
 
+/** @param {import("./service.js").Answer["model"]} model */
+function modelName({ attributes, detector, licence }) {
+  return (attributes ?? detector) + (licence ? ` (${licence})` : "");
+}
+
 /** @param {Item} item */
 function renderItem(item) {
   const answer = queue.answer(item);
@@ -226,9 +231,8 @@ function renderItem(item) {
   const facts = answer
     ? [
         `${answer.image_size.join(" × ")} pixels`,
-        `answered in ${duration(answer.inference_time)} by ` +
-          (answer.model.attributes ?? answer.model.detector) +
-          (answer.model.licence ? ` (${answer.model.licence})` : ""),
+        `answered in ${duration(answer.inference_time)}`,
+        ...(answer.model ? [modelName(answer.model)] : []),
         ...(answer.warnings ?? []),
       ]
     : [];
