@@ -1,6 +1,5 @@
 """Fixtures that several test modules share."""
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,13 +14,3 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     log: Path = tmp_path_factory.mktemp("service") / "log.txt"
     with Service(log) as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def _logger_as_before() -> Iterator[None]:
-    """Undo `logs.set_up`, which starting a service in this process calls."""
-    logger = logging.getLogger("age_gender")
-    before = logger.handlers, logger.level, logger.propagate
-    yield
-    logger.handlers, level, logger.propagate = before
-    logger.setLevel(level)

@@ -70,7 +70,7 @@ def write_report(
         common = sorted(counts, key=lambda name: -counts[name])[:3]
         kinds.append(
             (
-                kind,
+                "without people" if kind == "nobody" else kind,
                 len(why),
                 percent(np.mean([not r for r in why])),
                 ", ".join(f"{name} {percent(counts[name])}" for name in common if counts[name]),

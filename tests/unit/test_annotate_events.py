@@ -2,7 +2,6 @@
 
 import base64
 import json
-import logging
 from typing import Any
 
 import pytest
@@ -149,9 +148,8 @@ def test_a_handler_needs_an_input_bucket() -> None:
     ],
 )
 def test_what_can_never_be_read_is_acknowledged_unread(
-    changes: dict[str, Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    changes: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("age_gender"), "propagate", True)
     handler = Handler(Settings(input_bucket="in", output_bucket="out"))
     handler._annotator = None  # type: ignore[assignment] # any use would fail
     attributes = {

@@ -92,7 +92,6 @@ def test_comparison_is_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None
 def test_many_mistakes_are_counted_and_delayed_and_right_ones_are_not(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("age_gender"), "propagate", True)
     guard = auth.Guard(SETTINGS)
     delays = []
     for _ in range(auth.FREE_MISTAKES + 5):
@@ -137,9 +136,7 @@ def test_warning_at_start(
     settings: Settings,
     warning: str | None,
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("age_gender"), "propagate", True)
     with caplog.at_level(logging.WARNING, "age_gender"):
         auth.warn_if_open(settings)
     if warning is None:

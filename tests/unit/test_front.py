@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import re
 import socket
 import threading
@@ -589,9 +588,8 @@ class TestConnections:
             assert everything(idle) == b""
 
     def test_an_unexpected_error_ends_one_connection(
-        self, front: Front, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+        self, front: Front, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(logging.getLogger("age_gender"), "propagate", True)
         front.refused["/no"] = ValueError()  # type: ignore[assignment]
         with front.client() as made:
             made.sendall(get("/no"))
