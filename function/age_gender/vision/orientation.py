@@ -92,6 +92,8 @@ def orient(mesh: FaceMesh, image: Image, detections: Detections) -> Orientations
     distance[np.abs(angles) > MAX_ROLL] = np.nan
 
     doubtful = np.flatnonzero((own < CLEAR) & (detections.scores >= MIN_SCORE))
+    if not len(doubtful):
+        return Orientations(landmarks, own, best, overlap, distance, turns)
     doubtful = _largest(doubtful, sides, MAX_TURNED)
     kept = np.searchsorted(looked_at, doubtful)
     tried = _turned(mesh, image, detections.boxes[doubtful], first[kept], angles[doubtful])
