@@ -4,8 +4,9 @@ import { byId, tellProblem } from "./dom.js";
 import { basicAuthorization } from "./service.js";
 
 const KEY = "age-gender-account";
+const WRONG = "The user name or the password is wrong.";
 
-/** Fires `change` when the user signs in or out. */
+/** Fires `change` when the user signs in or out, and `closed` when the dialogue is left. */
 export class Account extends EventTarget {
   /** @type {{username: string, password: string} | null} */
   #held = restore();
@@ -24,6 +25,7 @@ export class Account extends EventTarget {
       password.value = "";
       this.#dialog.close();
     });
+    this.#dialog.addEventListener("close", () => this.dispatchEvent(new Event("closed")));
     this.#render();
   }
 
@@ -34,6 +36,28 @@ export class Account extends EventTarget {
 
   get username() {
     return this.#held?.username ?? "";
+  }
+
+  /** Whether the dialogue is open. */
+  get asking() {
+    return this.#dialog.open;
+  }
+
+  /**
+   * Open the dialogue and wait until it is left.
+   *
+   * @returns {Promise<boolean>} whether there are other credentials now
+   */
+  async asked() {
+    const before = this.#held;
+    this.askAgain();
+    await new Promise((done) => this.addEventListener("closed", done, { once: true }));
+    return this.#held !== null && this.#held !== before;
+  }
+
+  /** Ask because credentials are missing or were refused. */
+  askAgain() {
+    this.ask(this.#held ? WRONG : "");
   }
 
   /**

@@ -45,14 +45,6 @@ export function tellProblem(place, text, field) {
 }
 
 /**
- * @param {number} count
- * @param {string} noun
- */
-export function plural(count, noun) {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
-}
-
-/**
  * Call `action` once things have been quiet for `milliseconds`.
  *
  * @param {() => void} action
