@@ -5,6 +5,7 @@ import functools
 import http.server
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -94,6 +95,24 @@ def test_the_sample_asks_for_a_sign_in_and_goes_on(open_page: OpenPage) -> None:
     sign_in(page)
     expect(page.locator(".face")).to_have_count(1)
     expect(page.locator("#picture-name")).to_have_text("astronaut.jpg")
+
+
+def test_nothing_looks_wrong_before_the_first_sign_in(open_page: OpenPage) -> None:
+    page = open_page(expected_errors=["401"])
+    page.focus("#sample")
+    page.keyboard.press("Enter")
+    expect(page.locator("#sign-in")).to_be_visible()
+    expect(page.locator("#sign-in-problem")).to_be_hidden()
+    expect(page.locator("#problem")).to_be_hidden()
+    page.keyboard.press("Escape")
+    expect(page.locator("#problem")).to_have_class("problem calm")
+    expect(page.locator("#problem-retry")).to_be_hidden()
+    expect(page.locator("#choose")).to_be_focused()
+    page.focus("#problem-sign-in")
+    page.keyboard.press("Enter")
+    sign_in(page)
+    expect(page.locator(".face")).to_have_count(1)
+    assert page.evaluate("document.activeElement !== document.body"), "the focus is not lost"
 
 
 def test_a_wrong_password_is_named_and_can_be_mended(open_page: OpenPage, portrait: Path) -> None:
@@ -236,6 +255,12 @@ def test_several_pictures_one_of_them_broken(
     page.locator(".thumb").nth(1).click()
     expect(page.locator("#problem-title")).to_have_text("This is not a picture that can be read")
     expect(page.locator("#problem-detail")).to_contain_text("JPEG, PNG, WebP, GIF, BMP")
+    expect(page.locator("#problem-detail")).to_have_text(
+        re.compile(r"^It is a text\. Choose a picture"), use_inner_text=True
+    )
+    expect(page.locator("#problem-retry")).to_be_hidden()
+    expect(page.locator("#code")).to_be_hidden()
+    expect(page.locator(".thumb").nth(1)).to_contain_text("notes.txt")
     expect(page.locator("#problem-request")).to_contain_text("Request ")
     page.click("#remove")
     expect(page.locator("#picture-name")).to_have_text("astronaut.png")
@@ -263,10 +288,20 @@ def test_the_picture_that_is_shown_is_in_view_in_the_queue(
 
 def test_on_a_phone_the_faces_come_before_the_settings(open_page: OpenPage, portrait: Path) -> None:
     page = open_page(width=390, height=844)
+    expect(page.get_by_text("Choose pictures or a video")).to_be_visible()
+    expect(page.get_by_text("Drop pictures")).to_be_hidden()
     page.route("**/predict", three_faces)
     upload(page, portrait)
     expect(page.locator(".face:visible")).to_have_count(2)
     expect(page.locator("#threshold")).to_be_hidden()
+    heights = page.locator("#faces-panel, #finding").evaluate_all(
+        "all => all.map((panel) => panel.getBoundingClientRect().top)"
+    )
+    assert heights == sorted(heights), "the faces come first"
+    page.set_viewport_size({"width": 320, "height": 700})
+    header = page.locator("header.top").bounding_box()
+    assert header is not None
+    assert header["height"] < 72, "one line"
     page.get_by_text("Finding faces").click()
     expect(page.locator("#threshold")).to_be_visible()
 
@@ -313,6 +348,7 @@ def test_a_busy_service_is_asked_once_more_when_it_says(
     expect(page.locator("#problem-title")).to_have_text("The service is busy")
     expect(page.locator("#problem-detail")).to_have_text("All workers are busy.")
     assert open_page.predictions(page) == 2
+    expect(page.locator("#problem-retry")).to_be_visible()
     page.unroute("**/predict")
     page.route("**/predict", three_faces)
     page.click("#problem-retry")
@@ -395,11 +431,28 @@ def test_an_address_is_checked_here_and_by_the_service(open_page: OpenPage) -> N
     page.press("#address", "Enter")
     expect(page.locator("#address-problem")).to_contain_text("Give a full address")
     expect(page.locator("#address")).to_have_attribute("aria-invalid", "true")
+    assert_not_stretched(page)
+    page.locator("#address").press_sequentially("x")
+    expect(page.locator("#address-problem")).to_be_hidden()
+    expect(page.locator("#address")).not_to_have_attribute("aria-invalid", "true")
     page.fill("#address", "http://127.0.0.1/people.jpg")
     page.press("#address", "Enter")
     expect(page.locator("#address-problem")).to_be_hidden()
-    expect(page.locator("#problem")).to_be_visible()
+    expect(page.locator("#problem-title")).to_have_text("This address cannot be used")
     expect(page.locator("#problem-detail")).not_to_be_empty()
+    expect(page.locator("#problem-retry")).to_be_hidden()
+    expect(page.locator("#code")).to_be_hidden()
+    page.fill("#address", "not an address")
+    page.press("#address", "Enter")
+    expect(page.locator("#address-problem")).to_be_visible()
+    assert_not_stretched(page)
+
+
+def assert_not_stretched(page: Page) -> None:
+    for button in ("#choose", "#by-address button"):
+        box = page.locator(button).bounding_box()
+        assert box is not None
+        assert box["height"] < 50, button
 
 
 @pytest.fixture

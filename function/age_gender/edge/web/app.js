@@ -3,7 +3,7 @@
 import { Account } from "./account.js";
 import { setUpCamera } from "./camera.js";
 import { Copies } from "./copies.js";
-import { byId, save } from "./dom.js";
+import { byId, save, showPart } from "./dom.js";
 import { decoded, turnedCopy } from "./drawing.js";
 import { above, peopleCsv, peopleJson, picturesCsv, picturesJson } from "./exports.js";
 import { Faces } from "./faces.js";
@@ -259,7 +259,8 @@ function renderProblem(failure) {
   const panel = byId("problem");
   const signIn = failure?.status === 401;
   // The dialogue says it already.
-  panel.hidden = failure === null || (signIn && account.asking);
+  const shown = failure !== null && !(signIn && account.asking);
+  showPart(panel, shown, byId("picture-name"));
   if (!failure) return;
   panel.classList.toggle("calm", signIn);
   byId("problem-title").textContent = failure.title;

@@ -45,6 +45,19 @@ export function tellProblem(place, text, field) {
 }
 
 /**
+ * Show or hide a part of the page; the focus moves on to another when what had it goes.
+ *
+ * @param {HTMLElement} part
+ * @param {boolean} shown
+ * @param {HTMLElement} next
+ */
+export function showPart(part, shown, next) {
+  const had = part.contains(document.activeElement);
+  part.hidden = !shown;
+  if (had && !shown) next.focus();
+}
+
+/**
  * Call `action` once things have been quiet for `milliseconds`.
  *
  * @param {() => void} action

@@ -1,6 +1,6 @@
 /** What to try where no face is shown. */
 
-import { byId, make } from "./dom.js";
+import { byId, make, showPart } from "./dom.js";
 import { LEAST_CONFIDENCE } from "./settings.js";
 import { plural } from "./words.js";
 
@@ -20,7 +20,7 @@ const SMALLEST_FACE = 8;
  */
 export function showHints(answer, shown, settings, turn) {
   const panel = byId("no-face");
-  panel.hidden = !answer || shown > 0;
+  showPart(panel, answer !== null && shown === 0, byId("picture-name"));
   if (!answer || shown > 0) return;
   const hidden = answer.details.length;
   byId("no-face-title").textContent = hidden ? "No face is shown" : "No face found";
