@@ -361,7 +361,9 @@ queue.addEventListener("locked", () => {
 account.addEventListener("closed", () => {
   render();
   // The dialogue gives the focus back, unless what had it is gone.
-  if (document.activeElement === document.body) byId("picture-name").focus();
+  const focused = document.activeElement;
+  const lost = !focused || focused === document.body || !focused.checkVisibility();
+  if (lost) byId("picture-name").focus();
 });
 account.addEventListener("change", () => {
   copies.forget();
