@@ -116,6 +116,7 @@ def test_results_of_one_picture(open_page: OpenPage, portrait: Path) -> None:
     assert shown["details"] == answer["details"]
 
 
+@pytest.mark.defends("csv-formula")
 def test_results_of_all_pictures(open_page: OpenPage, portrait: Path, tmp_path: Path) -> None:
     page = open_page(accept_downloads=True, expected_errors=["415"])
     formula = tmp_path / '=cmd(), "x".png'

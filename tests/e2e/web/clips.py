@@ -4,8 +4,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from age_gender.vision.geometry import Image
 from testing import photos
 
 SIZE = (480, 360)
@@ -36,7 +36,7 @@ def video_file(folder: Path) -> Path:
     return path
 
 
-def _frame(index: int, *, second: bool) -> Image:
+def _frame(index: int, *, second: bool) -> NDArray[np.uint8]:
     """BGR uint8 ``[360, 480, 3]``: portraits that move up and down."""
     frame = np.full((SIZE[1], SIZE[0], 3), 90, np.uint8)
     shift = round(15 * np.sin(index / RATE * np.pi))
@@ -48,7 +48,7 @@ def _frame(index: int, *, second: bool) -> Image:
     return frame
 
 
-def _portrait(name: str) -> Image:
+def _portrait(name: str) -> NDArray[np.uint8]:
     rgb = photos.decoded(photos.photo(name).data)
     side = min(rgb.shape[:2])
     return np.ascontiguousarray(rgb[:side, :side, ::-1])
