@@ -36,12 +36,19 @@ def face(x: int = 20, confidence: float = 0.997, **more: Any) -> dict[str, Any]:
     return made_up_face(x, confidence) | more
 
 
-def answering(*answers: list[dict[str, Any]], smallest_face: int = 16) -> Callable[[Route], None]:
-    """Answer the first request with the first faces and so on, the last ones again and again."""
-    rest = list(answers)
+def answering(faces: list[dict[str, Any]], smallest_face: int = 16) -> Callable[[Route], None]:
+    """Answer every request with these faces."""
+    return answering_by_name({"": faces}, smallest_face)
+
+
+def answering_by_name(
+    faces_by_name: dict[str, list[dict[str, Any]]], smallest_face: int = 16
+) -> Callable[[Route], None]:
+    """Answer with the faces of the file, since several requests are in flight at a time."""
 
     def fulfil(route: Route) -> None:
-        faces = rest.pop(0) if len(rest) > 1 else rest[0]
+        sent = (route.request.post_data_buffer or b"").decode(errors="replace")
+        faces = next(faces for name, faces in faces_by_name.items() if name in sent)
         body = json.loads(answer_with(faces)) | {
             "model": MODEL,
             "smallest_face": smallest_face,
@@ -50,6 +57,13 @@ def answering(*answers: list[dict[str, Any]], smallest_face: int = 16) -> Callab
         route.fulfill(body=json.dumps(body), content_type="application/json")
 
     return fulfil
+
+
+def copies(portrait: Path, folder: Path, *names: str) -> list[Path]:
+    """The same picture under other names."""
+    for name in names:
+        (folder / name).write_bytes(portrait.read_bytes())
+    return [folder / name for name in names]
 
 
 def saved(page: Page, button: str) -> tuple[str, bytes]:
@@ -119,10 +133,8 @@ def test_results_of_one_picture(open_page: OpenPage, portrait: Path) -> None:
 @pytest.mark.defends("csv-formula")
 def test_results_of_all_pictures(open_page: OpenPage, portrait: Path, tmp_path: Path) -> None:
     page = open_page(accept_downloads=True, expected_errors=["415"])
-    formula = tmp_path / '=cmd(), "x".png'
-    formula.write_bytes(portrait.read_bytes())
-
-    answer = answering([face()], [])
+    (formula,) = copies(portrait, tmp_path, "=cmd(), x.png")
+    answer = answering_by_name({"x.png": [face()], "astronaut.png": []})
 
     def fulfil(route: Route) -> None:
         if b"notes.txt" in (route.request.post_data_buffer or b""):
@@ -151,11 +163,12 @@ def test_results_of_all_pictures(open_page: OpenPage, portrait: Path, tmp_path: 
     ]
 
 
-def test_gallery_and_summary(open_page: OpenPage, portrait: Path) -> None:
+def test_gallery_and_summary(open_page: OpenPage, portrait: Path, tmp_path: Path) -> None:
     page = open_page()
     doubtful = face(300, 0.9, age=71.0, reliable=False, reasons=["blurred"], gender="M")
-    page.route("**/predict", answering([face(), doubtful], [face(age=38.0)], []))
-    upload(page, portrait, portrait, portrait)
+    faces = {"one.png": [face(), doubtful], "two.png": [face(age=38.0)], "three.png": []}
+    page.route("**/predict", answering_by_name(faces))
+    upload(page, *copies(portrait, tmp_path, *faces))
     expect(page.locator(".thumb-status")).to_have_text(["2 faces", "1 face", "0 faces"])
     page.check("input[name=view][value=all]")
     expect(page.locator(".card")).to_have_count(3)

@@ -1,6 +1,6 @@
 /** User name and password: requested when the service needs them, kept in this tab only. */
 
-import { byId, tellProblem } from "./dom.js";
+import { byId, make, tellProblem } from "./dom.js";
 import { basicAuthorization } from "./service.js";
 
 const KEY = "age-gender-account";
@@ -10,7 +10,7 @@ const WRONG = "The user name or the password is wrong.";
 export class Account extends EventTarget {
   /** @type {{username: string, password: string} | null} */
   #held = restore();
-  #dialog = /** @type {HTMLDialogElement} */ (byId("sign-in"));
+  #dialog = buildDialog();
   #button = byId("account");
 
   constructor() {
@@ -87,6 +87,56 @@ export class Account extends EventTarget {
     this.#button.textContent = this.#held ? "Sign out" : "Sign in";
     this.#button.title = this.#held ? `Signed in as ${this.#held.username}` : "";
   }
+}
+
+/** The dialogue, which every page has. */
+function buildDialog() {
+  const dialog = /** @type {HTMLDialogElement} */ (
+    make(
+      "dialog",
+      { id: "sign-in", "aria-labelledby": "sign-in-title" },
+      make(
+        "form",
+        { id: "sign-in-form" },
+        make("h2", { id: "sign-in-title" }, "Sign in"),
+        make(
+          "p",
+          { className: "hint" },
+          "Use the user name and password of this service. They are kept in this tab only and " +
+            "forgotten when it closes.",
+        ),
+        make("p", {
+          className: "field-problem",
+          id: "sign-in-problem",
+          role: "alert",
+          hidden: true,
+        }),
+        make("label", { htmlFor: "username" }, "User name"),
+        make("input", {
+          id: "username",
+          autocomplete: "username",
+          autocapitalize: "none",
+          spellcheck: false,
+          required: true,
+        }),
+        make("label", { htmlFor: "password" }, "Password"),
+        make("input", {
+          id: "password",
+          type: "password",
+          autocomplete: "current-password",
+          required: true,
+        }),
+        make(
+          "div",
+          { className: "row end" },
+          make("button", { type: "button", className: "button", id: "sign-in-cancel" }, "Cancel"),
+          make("button", { type: "submit", className: "button primary" }, "Sign in"),
+        ),
+      ),
+    )
+  );
+  document.body.append(dialog);
+  return dialog;
 }
 
 function restore() {

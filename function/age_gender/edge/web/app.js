@@ -236,7 +236,8 @@ function renderItem(item) {
   /** @type {HTMLButtonElement} */ (byId("download")).disabled = !answer || !url;
   const about = queue.items.length > 1 ? `${item.source.name}: ` : "";
   if (answer) say(about + countWords(shown, total));
-  else if (failure) say(""); // the panel is an alert, which is read aloud itself
+  else if (failure)
+    say(""); // the panel is an alert, which is read aloud itself
   else say(item.job?.note || `Looking for faces in ${item.source.name}…`);
   renderSnippet();
 }

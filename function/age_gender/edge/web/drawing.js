@@ -89,7 +89,9 @@ export function drawFaces(context, size, faces, smallest = SMALLEST_FONT) {
     outline(context, [x1, y1, x2 - x1, y2 - y1], line, colour, face.reliable === false);
     const font = Math.max(Math.min(shorter / 42, (x2 - x1) / 3), smallest);
     const room = x2 - x1 >= 2.5 * font;
-    const text = room ? [`${number} · ${short(face)}`, ...reasons(face).slice(0, 1)] : [`${number}`];
+    const text = room
+      ? [`${number} · ${short(face)}`, ...reasons(face).slice(0, 1)]
+      : [`${number}`];
     label(context, text, { x: x1, y: y1, bottom: y2 }, font, colour);
   }
 }

@@ -39,25 +39,32 @@ export function above(answer, threshold) {
  * @param {Result[]} results
  */
 export function picturesCsv(results) {
-  const rows = results.flatMap(({ name, answer, error }) => {
-    if (!answer) return [{ file: name, error }];
-    const [width, height] = answer.image_size;
-    const { attributes: model = "", licence = "" } = answer.model ?? {};
-    const start = { file: name, width, height, model, licence };
-    if (answer.details.length === 0) return [{ ...start, face: 0 }];
-    return answer.details.map((face, index) => {
-      const [x1, y1, x2, y2] = face.box;
-      const { confidence } = face;
-      return { ...start, face: index + 1, x1, y1, x2, y2, confidence, ...attributes(face) };
-    });
+  return csv(COLUMNS, results.flatMap(rowsOf));
+}
+
+/**
+ * @param {Result} result
+ * @returns {Record<string, unknown>[]} by column
+ */
+function rowsOf({ name, answer, error }) {
+  if (!answer) return [{ file: name, error }];
+  const [width, height] = answer.image_size;
+  const { attributes: model = "", licence = "" } = answer.model ?? {};
+  const start = { file: name, width, height, model, licence };
+  if (answer.details.length === 0) return [{ ...start, face: 0 }];
+  return answer.details.map((face, index) => {
+    const [x1, y1, x2, y2] = face.box;
+    const { confidence } = face;
+    return { ...start, face: index + 1, x1, y1, x2, y2, confidence, ...attributes(face) };
   });
-  return csv(COLUMNS, rows);
 }
 
 /** @param {Result[]} results the service's answers, with the files' names */
 export function picturesJson(results) {
   return json(
-    results.map(({ name, answer, error }) => (answer ? { file: name, ...answer } : { file: name, error })),
+    results.map(({ name, answer, error }) =>
+      answer ? { file: name, ...answer } : { file: name, error },
+    ),
   );
 }
 
@@ -91,8 +98,13 @@ export function peopleJson(name, people, model) {
 /** @param {Track[]} people */
 function peopleRows(people) {
   return people.map((track) => {
-    const { age = 0, age_interval = [0, 0], gender, gender_probability = 0.5, reasons = [] } =
-      track.estimate;
+    const {
+      age = 0,
+      age_interval = [0, 0],
+      gender,
+      gender_probability = 0.5,
+      reasons = [],
+    } = track.estimate;
     return {
       person: track.number,
       first_seconds: rounded(track.first, 2),

@@ -146,6 +146,10 @@ function once(video, name, milliseconds, signal) {
     const timer = setTimeout(end(fail), milliseconds);
     video.addEventListener(name, end(resolve), { signal: all.signal });
     video.addEventListener("error", end(fail), { signal: all.signal });
-    signal?.addEventListener("abort", end(() => reject(signal.reason)), { signal: all.signal });
+    signal?.addEventListener(
+      "abort",
+      end(() => reject(signal.reason)),
+      { signal: all.signal },
+    );
   });
 }

@@ -27,7 +27,8 @@ export function setUpIntake(onPictures, onVideo, say) {
     const all = [...files];
     const [video] = all.filter(isVideo);
     const pictures = all.filter((file) => !isVideo(file));
-    if (pictures.length) onPictures(pictures.map((file) => ({ file, name: file.name || "picture" })));
+    if (pictures.length)
+      onPictures(pictures.map((file) => ({ file, name: file.name || "picture" })));
     if (video) onVideo(video);
   }
 

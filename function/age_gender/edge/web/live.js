@@ -209,7 +209,10 @@ export class Live extends EventTarget {
     }
     // A file's frame stays until the next answer; a camera shows the present.
     if (this.#frames?.length !== null) this.#show(canvas);
-    this.#renderBoxes(seen.map(({ track }) => track), answer.image_size);
+    this.#renderBoxes(
+      seen.map(({ track }) => track),
+      answer.image_size,
+    );
     this.#renderPeople();
     this.#renderFacts();
     const progress = /** @type {HTMLProgressElement} */ (byId("live-progress"));

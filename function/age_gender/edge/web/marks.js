@@ -131,7 +131,13 @@ export function estimate(face, number, [above, below]) {
       make("span", { className: "face-facts" }, below),
     ),
     ...(face.reliable === false
-      ? [make("span", { className: "doubt" }, why ? `Do not rely on it: ${why}` : "Do not rely on it")]
+      ? [
+          make(
+            "span",
+            { className: "doubt" },
+            why ? `Do not rely on it: ${why}` : "Do not rely on it",
+          ),
+        ]
       : []),
   ];
 }

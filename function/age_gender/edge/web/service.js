@@ -14,6 +14,7 @@
  *
  * @typedef {object} Answer
  * @property {Face[]} details
+ * @property {number} [confidence] threshold
  * @property {[number, number]} image_size
  * @property {number} inference_time
  * @property {string[]} [warnings] what is wrong with the picture though it was read

@@ -137,9 +137,10 @@ function kindOf(schema) {
  * @param {Json} described
  * @param {Field["kind"]} kind
  */
-function placeholder({ default: standard, examples: [example] = [] }, kind) {
+function placeholder({ default: standard, examples = [] }, kind) {
+  const [example] = examples;
   if (typeof standard === "number") return `default ${standard}`;
-  if (kind === "list") return `such as ${[example].flat().join(",")}`;
+  if (kind === "list") return `such as ${[example ?? []].flat().join(",")}`;
   return example === undefined ? "" : `such as ${String(example).slice(0, 40)}`;
 }
 
