@@ -85,7 +85,7 @@ export function drawFaces(context, size, faces, smallest = SMALLEST_FONT) {
   for (const { face, number } of faces) {
     const [x1, y1, x2, y2] = face.box.map((pixels) => pixels * scale);
     const colour = face.reliable === false ? DOUBT : INK;
-    const line = Math.max(1, Math.min(shorter / 250, (x2 - x1) / 12));
+    const line = Math.max(smallest / 7, Math.min(shorter / 250, (x2 - x1) / 12));
     outline(context, [x1, y1, x2 - x1, y2 - y1], line, colour, face.reliable === false);
     const font = Math.max(Math.min(shorter / 42, (x2 - x1) / 3), smallest);
     const room = x2 - x1 >= 2.5 * font;
