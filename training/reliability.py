@@ -30,16 +30,17 @@ from training.evaluated import TRUE_EDGES, Sample, evaluated, large_errors, obse
 from training.export import write_spec
 from training.intervals import fit_margins, meets
 from training.logistic import fit_logistic
-from training.looks import Looks, observe_all
+from training.looks import WITHOUT_PEOPLE, Looks, observe_all
 from training.reliability_report import write_report
+from training.without_people import A_PACKAGE, listed, of_packages, sampled
 
 Float = NDArray[np.floating]
 Bools = NDArray[np.bool_]
 Rows = NDArray[np.int64]
 
-CLEAN = 1500
+CLEAN = 2500
 """Unchanged faces of the training part, for the classifiers of the embedding."""
-DEFECTIVE = {"covered": 1500, "beside": 500, "cut": 700} | dict.fromkeys(
+DEFECTIVE = {"covered": 2500, "beside": 500, "cut": 700, "drawn": 700} | dict.fromkeys(
     ("motion", "defocus", "overexposed", "underexposed", "small"), 250
 )
 """Faces of the training part with each defect."""
@@ -48,10 +49,14 @@ EVALUATED = 200
 DRAWN_APART = ("mask", "glasses", "hand")
 """Evaluated apart from all coverings."""
 
-HEADS: dict[Reason, tuple[str, tuple[str, ...], float]] = {
-    "covered": ("covered", ("clean", "beside", "motion", "defocus", "small"), 0.006),
-    "cut-off": ("cut", ("clean", "beside", "covered", "motion", "defocus", "small"), 0.001),
-    "not-a-face": ("without_people", ("clean", "beside", "covered", "cut", "motion"), 0.0015),
+HEADS: dict[Reason, tuple[tuple[str, ...], tuple[str, ...], float]] = {
+    "covered": (("covered",), ("clean", "beside", "motion", "defocus", "small"), 0.006),
+    "cut-off": (("cut",), ("clean", "beside", "covered", "motion", "defocus", "small"), 0.001),
+    "not-a-face": (
+        (WITHOUT_PEOPLE, "drawn"),
+        ("clean", "beside", "covered", "cut", "motion"),
+        0.0015,
+    ),
 }
 """For each reason: the faces that show it, those that do not, and the share of ordinary faces that
 it may be given to, wrongly or not."""
@@ -119,9 +124,9 @@ def fit_head(
         weights: of the same.
     """
     shown, others, share = HEADS[reason]
-    rows = training & np.isin(looks.kind, (shown, *others))
+    rows = training & np.isin(looks.kind, (*shown, *others))
     vector, bias = fit_logistic(
-        looks.embedding[rows].astype(np.float32), looks.kind[rows] == shown, ridge=RIDGE
+        looks.embedding[rows].astype(np.float32), np.isin(looks.kind[rows], shown), ridge=RIDGE
     )
     halves = vector.astype("<f2")
     logits = ordinary.embedding.astype(np.float64) @ halves.astype(np.float64) + bias
@@ -297,24 +302,6 @@ def samples(looks: Looks, data: Prepared, unclean: Bools) -> tuple[Sample, Bools
     return Sample(looks[clean], labels, sets, in_second_half(list(labels.name))), training
 
 
-def animals(table: Path, images: Path, *, free: bool) -> list[Path]:
-    """Pictures without people.
-
-    Args:
-        table: with ``file`` and ``licence``.
-        images: folder of the files.
-        free: leave out those that are for research only.
-    """
-    with table.open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
-    bound = ("research", "unclear")
-    return [
-        images / row["file"]
-        for row in rows
-        if not (free and any(word in row["licence"].lower() for word in bound))
-    ]
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Fit and report reliability and intervals.")
@@ -323,6 +310,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--prepared", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True, help="folder of the tables' `file`")
     parser.add_argument("--animals", type=Path, required=True, help="table without people")
+    parser.add_argument("--packages", type=Path, help="folder of unpacked packages, see README")
     parser.add_argument("--clean", type=Path, help="table of pictures to leave out of fitting")
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--docs", type=Path, required=True)
@@ -337,12 +325,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     usable = np.ones(len(data.labels), bool)
     if args.free:
         usable = np.array([n.startswith(("fairface", "portraits")) for n in data.labels.name])
+    pictures = [p for p in listed(args.animals, args.images) if p.free or not args.free]
+    if args.packages:
+        unpacked = of_packages(args.packages)
+        pictures += sampled(unpacked, A_PACKAGE, np.random.default_rng(0))
     looks = observe_all(
         args.prepared,
         args.models,
         args.name,
         wanted_rows(data, unclean, usable),
-        animals(args.animals, args.images, free=args.free),
+        pictures,
         args.cache,
         args.workers,
     )

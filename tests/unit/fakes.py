@@ -12,7 +12,8 @@ from age_gender.vision.face import FaceAttributes
 from age_gender.vision.model_spec import Ages, Calibration, Chip, ModelSpec, Reliability
 from age_gender.vision.pipeline import ModelNames, Result
 from age_gender.vision.quality import Quality
-from age_gender.vision.verification import Faces, FaceVerifier
+from age_gender.vision.stopwatch import Stopwatch
+from age_gender.vision.verification import Faces, FaceVerifier, estimated
 
 NAMES = ModelNames("fake", "fake 1", "litert")
 
@@ -98,8 +99,15 @@ class TrustingVerifier(FaceVerifier):
     def __init__(self) -> None:
         pass
 
-    def verify(self, image: NDArray[np.uint8], detected: Detections, detector: str) -> Faces:
-        return Faces(detected, detected, np.full(len(detected), 40, np.float32))
+    def verify(
+        self,
+        image: NDArray[np.uint8],
+        detected: Detections,
+        detector: str,
+        estimator: AttributeEstimator,
+        watch: Stopwatch,
+    ) -> Faces:
+        return estimated(image, detected, estimator, watch)
 
 
 def detections(*boxes: tuple[float, ...], landmarks: bool = False) -> Detections:

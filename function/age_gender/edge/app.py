@@ -32,7 +32,8 @@ from age_gender.schema import response_body
 from age_gender.settings import Settings
 from age_gender.vision.decode import EncodedImage
 from age_gender.vision.model_spec import load_spec
-from age_gender.vision.pipeline import Result, Stopwatch
+from age_gender.vision.pipeline import Result
+from age_gender.vision.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
 
