@@ -155,7 +155,7 @@ class Edge:
             with limiter.intake(wanted=wanted), watch.stage("fetch"):
                 fields, encoded = inputs.read_request(request, data, settings)
             del data  # it contains the picture as text
-            unused = request.args if inputs.is_json(request.mimetype) else ()
+            unused = request.args if inputs.is_json(request.mimetype) else {}
             warnings = check_ignored(fields, unused)
             if encoded is None:
                 fetched = stack.enter_context(limiter.reserve_fetched())

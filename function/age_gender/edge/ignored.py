@@ -1,7 +1,9 @@
 """What of a request has no effect, so that a misspelt field does not quietly mean its default."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+
+from pydantic import ValidationError
 
 from age_gender.edge.problems import FieldError, Problem
 from age_gender.schema import PredictRequest
@@ -15,12 +17,16 @@ NAMES = (*PredictRequest.model_fields, "image")
 """What a request may contain; `image` is a form's file."""
 
 
-def check_ignored(fields: PredictRequest, unused_query: Iterable[str] = ()) -> list[str]:
+NOTHING: Mapping[str, str] = {}
+
+
+def check_ignored(fields: PredictRequest, unused_query: Mapping[str, str] = NOTHING) -> list[str]:
     """Name what a request contains without effect.
 
     Args:
         fields: of the request.
-        unused_query: names in its query, if its body has the fields.
+        unused_query: its query, if its body has the fields. Generated clients repeat all defaults
+            there, which harms nobody.
 
     Returns:
         Warnings, in sentences for people.
@@ -31,7 +37,8 @@ def check_ignored(fields: PredictRequest, unused_query: Iterable[str] = ()) -> l
     errors = [FieldError(field=_cut(name), message=_unknown(name)) for name in fields.unknown]
     errors += [
         FieldError(field=_cut(name), message="is in the query: send it in the body")
-        for name in unused_query
+        for name, value in unused_query.items()
+        if not _is_default(name, value)
     ]
     if not errors:
         return []
@@ -52,6 +59,15 @@ def nearest(name: str, known: Sequence[str] = NAMES) -> str | None:
                 return candidate
     close = get_close_matches(given, known, 1)
     return close[0] if close else None
+
+
+def _is_default(name: str, value: str) -> bool:
+    if name not in PredictRequest.model_fields:
+        return False
+    try:
+        return PredictRequest.model_validate({name: value}) == PredictRequest.model_validate({})
+    except ValidationError:
+        return False
 
 
 def _unknown(name: str) -> str:

@@ -7,7 +7,6 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from age_gender import __version__
-from age_gender.edge.answers import JPEG
 from age_gender.edge.inputs import PICTURE_TYPE
 from age_gender.edge.not_json import MIME_TYPES
 from age_gender.edge.problems import STATUSES, ProblemBody
@@ -77,8 +76,9 @@ def _predict(properties: dict[str, Any]) -> dict[str, Any]:
     return {
         "summary": "Find the faces in a picture and estimate their age and gender.",
         "description": "Send the picture as `url` or `b64` in JSON, as `image` in a form, or as "
-        "the body itself with the options in the query. `Accept: image/jpeg` asks for the drawn "
-        "or blurred picture itself.",
+        "the body itself with the options in the query. With `Accept: image/jpeg` the answer is "
+        "the drawn or blurred picture itself, which is not described below: clients that are "
+        "generated would have to tell two kinds of answers apart.",
         "operationId": "predict",
         "security": [{"basic": []}],
         "parameters": [
@@ -101,8 +101,7 @@ def _predict(properties: dict[str, Any]) -> dict[str, Any]:
                 "content": {
                     "application/json": {
                         "schema": {"$ref": _REFERENCES.format(model="PredictResponse")}
-                    },
-                    JPEG: _BINARY,
+                    }
                 },
             },
             **{str(status): _error(status) for status in sorted(_error_statuses())},
