@@ -248,7 +248,7 @@ class TestDataUrls:
 
 
 class TestNotJson:
-    """Whoever sends something else is told what it is, and what to send."""
+    """The error says what was sent instead, and what to send."""
 
     @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "", None, "text/json"])
     @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ class Edge:
         if (seconds := request.environ.get(RECEIVE_SECONDS)) is not None:
             watch.stages["receive"] = seconds * 1000
         wanted = request.environ.get(CONNECTED, lambda: True)
-        as_picture = answers.wants_picture(request)
+        as_image = answers.asks_for_image(request)
         with ExitStack() as stack:
             fetched = None
             reservation = request.environ.get(RESERVATION)
@@ -165,8 +165,8 @@ class Edge:
                 reservation.resize(len(encoded))
             options = replace(
                 fields.with_default_detector(settings.default_face_detector).options,
-                return_image=fields.return_image or as_picture,
-                image_max_bytes=answers.max_image_bytes(as_picture=as_picture),
+                return_image=fields.return_image or as_image,
+                image_max_bytes=answers.max_image_bytes(as_image=as_image),
             )
             del fields
             image = EncodedImage(
@@ -177,7 +177,7 @@ class Edge:
                 prediction_pixels(image.header.memory_pixels, options.min_face), wanted
             ):
                 result = runtime.pipeline.run(image, options)
-            response = answers.prediction(request, result, warnings, as_picture=as_picture)
+            response = answers.prediction(request, result, warnings, as_image=as_image)
             if fetched is not None:
                 fetched.resize(0)
             reservation.resize(response.content_length or 0)

@@ -13,6 +13,8 @@ MAX_NAMED = 10
 MAX_NAME_LENGTH = 40
 MIN_PART_LENGTH = 3
 """Letters of a part of a field's name from which it means that field."""
+LIKENESS = 0.7
+"""From 0 to 1, from which two names are alike."""
 NAMES = (*PredictRequest.model_fields, "image")
 """What a request may contain; `image` is a form's file."""
 
@@ -26,7 +28,7 @@ def check_ignored(fields: PredictRequest, unused_query: Mapping[str, str] = NOTH
     Args:
         fields: of the request.
         unused_query: its query, if its body has the fields. Generated clients repeat all defaults
-            there, which harms nobody.
+            there, which is harmless.
 
     Returns:
         Warnings, in sentences for people.
@@ -57,7 +59,7 @@ def nearest(name: str, known: Sequence[str] = NAMES) -> str | None:
         for candidate in sorted(known, key=len):
             if given in candidate.split("_"):
                 return candidate
-    close = get_close_matches(given, known, 1)
+    close = get_close_matches(given, known, 1, LIKENESS)
     return close[0] if close else None
 
 

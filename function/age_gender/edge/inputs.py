@@ -21,7 +21,7 @@ from age_gender.settings import Settings
 MAX_FORM_PARTS = 50
 REPEATABLE = {"over_age"}
 ACCEPTED = "application/json, multipart/form-data or image/*"
-PICTURE_TYPE = "application/octet-stream"
+RAW_TYPE = "application/octet-stream"
 """A picture of any format; its own type does as well."""
 JSON_TYPES = frozenset({"application/json", "text/json", "text/plain", ""})
 CURL_TYPE = "application/x-www-form-urlencoded"
@@ -62,7 +62,7 @@ def read_request(
         AgeGenderError: the picture is not valid base64.
     """
     kind = request.mimetype
-    if kind.startswith("image/") or kind == PICTURE_TYPE:
+    if kind.startswith("image/") or kind == RAW_TYPE:
         if not body:
             raise Problem("no-picture", "the body is empty: send the picture as the body")
         fields = _validated(_texts(request.args))

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from age_gender import __version__
-from age_gender.edge.inputs import PICTURE_TYPE
+from age_gender.edge.inputs import RAW_TYPE
 from age_gender.edge.not_json import MIME_TYPES
 from age_gender.edge.problems import STATUSES, ProblemBody
 from age_gender.edge.responses import HealthBody, ModelSpecBody
@@ -92,7 +92,7 @@ def _predict(properties: dict[str, Any]) -> dict[str, Any]:
                     "schema": {"$ref": _REFERENCES.format(model="PredictRequest")}
                 },
                 "multipart/form-data": {"schema": form},
-                **dict.fromkeys((PICTURE_TYPE, *MIME_TYPES.values()), _BINARY),
+                **dict.fromkeys((RAW_TYPE, *MIME_TYPES.values()), _BINARY),
             },
         },
         "responses": {

@@ -238,7 +238,7 @@ class Pipeline:
             with watch.stage("load"):
                 verifier = self._verifier()
             with watch.stage("verify"):
-                return verifier.whole_picture(view.image)
+                return verifier.whole_image(view.image)
         candidate = min(options.confidence, CANDIDATE_SCORE)
         min_face = None if options.min_face is None else options.min_face / view.reduction
         with watch.stage("detect"):
