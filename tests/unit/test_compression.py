@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import json
 import zlib
 from typing import Any
 
@@ -11,7 +12,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 
 from age_gender.edge import compression
-from age_gender.edge.compression import MAX_BYTES, MIN_BYTES, TEXT_BYTES, compress
+from age_gender.edge.compression import MAX_BYTES, MIN_BYTES, compress
 from tests.unit.pictures import noise
 
 BODY = b'{"a": 1}'.ljust(MIN_BYTES)
@@ -60,11 +61,16 @@ def test_sizes(size: int, expected: bool) -> None:
 
 
 def test_an_image_in_base64_loses_its_quarter() -> None:
-    body = base64.b64encode(noise(400, 300).tobytes())
-    assert len(body) > TEXT_BYTES
+    body = b'{"image": "' + base64.b64encode(noise(100, 80).tobytes()) + b'"}'
     response = answered(body)
     assert zlib.decompress(response.get_data(), 31) == body
     assert len(response.get_data()) < 0.77 * len(body)
+
+
+def test_rows_of_faces_lose_most() -> None:
+    face = {"box": [1, 2, 3, 4], "landmarks": None, "quality": {"size": 3.5}}
+    body = json.dumps({"details": [{**face, "age": age} for age in range(300)]}).encode()
+    assert len(answered(body).get_data()) < 0.1 * len(body)
 
 
 def test_what_everybody_gets_is_compressed_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from age_gender.edge import ignored
 from age_gender.edge.ignored import MAX_NAME_LENGTH, MAX_NAMED, check_ignored, nearest
 from age_gender.edge.problems import Problem
 from age_gender.schema import PredictRequest
@@ -66,6 +67,14 @@ def test_a_query_beside_a_body_with_fields(query: dict[str, str], named: bool) -
     warnings = check_ignored(fields(), query)
     assert bool(warnings) == named
     assert all("is in the query" in warning for warning in warnings)
+
+
+@pytest.mark.defends("many-names")
+def test_only_the_names_that_are_shown_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+    monkeypatch.setattr(ignored, "nearest", compared.append)
+    check_ignored(fields(**dict.fromkeys(map(str, range(5000)), 1)), {"a": "1"})
+    assert len(compared) == MAX_NAMED
 
 
 def test_many_and_long_names_are_bounded() -> None:

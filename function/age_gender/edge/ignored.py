@@ -36,20 +36,22 @@ def check_ignored(fields: PredictRequest, unused_query: Mapping[str, str] = NOTH
     Raises:
         Problem: 422, if there is anything and the request is ``strict``.
     """
-    errors = [FieldError(field=_cut(name), message=_unknown(name)) for name in fields.unknown]
-    errors += [
-        FieldError(field=_cut(name), message="is in the query: send it in the body")
-        for name, value in unused_query.items()
-        if not _is_default(name, value)
-    ]
-    if not errors:
+    unused = [name for name, value in unused_query.items() if not _is_default(name, value)]
+    count = len(fields.unknown) + len(unused)
+    if not count:
         return []
-    named, more = errors[:MAX_NAMED], len(errors) - MAX_NAMED
+    # Only these are compared with known names, which takes time.
+    named = [
+        *((name, _unknown(name)) for name in fields.unknown[:MAX_NAMED]),
+        *((name, "is in the query: send it in the body") for name in unused[:MAX_NAMED]),
+    ][:MAX_NAMED]
+    errors = [FieldError(field=_cut(name), message=message) for name, message in named]
     if fields.strict:
-        detail = "; ".join(f"{error.field!r} {error.message}" for error in named)
-        raise Problem("invalid-field", detail, errors=named)
-    warnings = [f"ignored: {error.field!r} {error.message}" for error in named]
-    return [*warnings, f"ignored: {more} more"] if more > 0 else warnings
+        detail = "; ".join(f"{error.field!r} {error.message}" for error in errors)
+        raise Problem("invalid-field", detail, errors=errors)
+    warnings = [f"ignored: {error.field!r} {error.message}" for error in errors]
+    more = count - len(errors)
+    return [*warnings, f"ignored: {more} more"] if more else warnings
 
 
 def nearest(name: str, known: Sequence[str] = NAMES) -> str | None:
