@@ -1,27 +1,42 @@
 """One frozen settings object: built-in defaults < ``config.json`` < environment.
 
 Every field can be set in ``config.json`` under its own name and in the environment under its
-name in capitals (``gpu_fraction`` -> ``GPU_FRACTION``). An empty variable counts as unset.
+name in capitals (``gpu_fraction`` -> ``GPU_FRACTION``). An empty variable counts as unset. Files
+that were written for the service's predecessor are read as well: where it looked for them, with its
+spellings, and with keys that mean nothing here.
 
 ``pydantic-settings`` could merge them, but importing it takes longer than importing this whole
 package, and every cold start would pay for it.
 """
 
 import json
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from age_gender.errors import SettingsError
-from age_gender.vision.detectors.registry import DetectorName
+from age_gender.vision.detectors.registry import DetectorName, as_name
+
+log = logging.getLogger(__name__)
 
 FUNCTION_DIR = Path(__file__).resolve().parent.parent
+CONFIG_FILE = FUNCTION_DIR / "config.json"
+OLD_CONFIG_FILE = Path("/age-gender-estimateion/config.json")
+"""Where the predecessor's image had it, misspelt; users mount their own file there. It overrides
+`CONFIG_FILE`, which holds the defaults."""
 DEFAULT_USERNAME = "sugar"
 DEFAULT_PASSWORD = "kubes"  # noqa: S105 - public on purpose; each start warns about it
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LOG_LEVELS: tuple[str, ...] = get_args(LogLevel)
+LOG_SWITCH = {"true": "info", "false": "warning"}
+"""The predecessor's switch; faults are logged all the same."""
 
 REPLACED_MODELS = ("agn-v1", "agn-v1-ccby")
 """Models of earlier versions, which may still be asked for."""
@@ -36,7 +51,7 @@ class Settings(BaseModel):
 
     host: str = "0.0.0.0"  # noqa: S104 - a container must listen on all interfaces
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
-    log: Literal["debug", "info", "warning", "error"] = "info"
+    log: LogLevel = "info"
 
     auth: Literal["basic", "off"] = "basic"
     basic_auth_username: Annotated[str, Field(min_length=1, pattern="^[^:]+$")] = DEFAULT_USERNAME
@@ -98,6 +113,23 @@ class Settings(BaseModel):
             values = {**values, "gcs_buckets": tuple(n.strip() for n in names if n.strip())}
         return values
 
+    @field_validator("log", mode="before")
+    @classmethod
+    def _level_or_switch(cls, given: Any) -> Any:
+        text = str(given).lower()
+        level = LOG_SWITCH.get(text, text)
+        return level if level in LOG_LEVELS else given
+
+    @field_validator("gpu", mode="before")
+    @classmethod
+    def _none_is_off(cls, given: Any) -> Any:
+        return False if given is None or str(given).lower() == "none" else given
+
+    @field_validator("default_face_detector", "annotate_face_detector", mode="before")
+    @classmethod
+    def _any_case(cls, given: Any) -> Any:
+        return as_name(given)
+
     @field_validator("attribute_model")
     @classmethod
     def _still_exists(cls, name: str) -> str:
@@ -129,16 +161,27 @@ class Settings(BaseModel):
 
 
 def load_settings(
-    config_file: Path = FUNCTION_DIR / "config.json", environ: Mapping[str, str] | None = None
+    config_file: Path | None = None, environ: Mapping[str, str] | None = None
 ) -> Settings:
-    """Merge defaults, ``config_file`` (may be missing) and the environment.
+    """Merge the defaults, the configuration files and the environment.
+
+    Keys of a file that are no settings are logged and ignored, so that old files go on working.
+
+    Args:
+        config_file: read instead of `CONFIG_FILE` and `OLD_CONFIG_FILE`. It may be missing, as
+            these may.
+        environ: the environment; the process's by default.
 
     Raises:
         SettingsError: one line that names the setting, its value and what is allowed. The
             password's value is never in it.
     """
     environ = os.environ if environ is None else environ
-    values = _read_config(config_file)
+    values: dict[str, Any] = {}
+    for file in (CONFIG_FILE, OLD_CONFIG_FILE) if config_file is None else (config_file,):
+        found = _read_config(file)
+        _warn_of_unknown(found.keys() - Settings.model_fields.keys(), file)
+        values |= {name: value for name, value in found.items() if name in Settings.model_fields}
     for name in Settings.model_fields:
         if environ.get(name.upper(), "") != "":
             values[name] = environ[name.upper()]
@@ -164,6 +207,13 @@ def _read_config(config_file: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise SettingsError(f"{config_file.name} must hold one JSON object")
     return values
+
+
+def _warn_of_unknown(names: Iterable[str], config_file: Path) -> None:
+    for name in sorted(names):
+        close = get_close_matches(name.lower(), Settings.model_fields, 1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        log.warning("%s: %r is no setting and is ignored%s", config_file.name, name, hint)
 
 
 def _one_line(error: ValidationError) -> str:

@@ -14,6 +14,7 @@ from age_gender.vision.pipeline import ModelNames, Result
 from age_gender.vision.quality import Quality
 from age_gender.vision.stopwatch import Stopwatch
 from age_gender.vision.verification import Faces, FaceVerifier, estimated
+from age_gender.vision.whole_image import whole_box
 
 NAMES = ModelNames("fake", "fake 1", "litert")
 
@@ -108,6 +109,11 @@ class TrustingVerifier(FaceVerifier):
         watch: Stopwatch,
     ) -> Faces:
         return estimated(image, detected, estimator, watch)
+
+    def whole_image(
+        self, image: NDArray[np.uint8], estimator: AttributeEstimator, watch: Stopwatch
+    ) -> Faces:
+        return self.verify(image, whole_box(image), "", estimator, watch)
 
 
 def detections(*boxes: tuple[float, ...], landmarks: bool = False) -> Detections:

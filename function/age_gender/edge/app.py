@@ -1,18 +1,17 @@
 """The HTTP edge: routes requests, runs predictions, and turns errors into problems."""
 
-import base64
-import json
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from flask import Request, Response
 
 from age_gender import __version__
-from age_gender.edge import auth, body, inputs
+from age_gender.edge import answers, auth, body, inputs
+from age_gender.edge.compression import compress
 from age_gender.edge.front.policy import (
     CONNECTED,
     RECEIVE_SECONDS,
@@ -21,6 +20,7 @@ from age_gender.edge.front.policy import (
     Environ,
     Policy,
 )
+from age_gender.edge.ignored import check_ignored
 from age_gender.edge.problems import Problem, harmless_id, refusal, with_common_headers
 from age_gender.edge.responses import HealthBody
 from age_gender.errors import AgeGenderError
@@ -28,7 +28,6 @@ from age_gender.limits.admission import Reservation, Shutdown
 from age_gender.limits.capacity import prediction_pixels
 from age_gender.limits.limiter import PredictionLimiter
 from age_gender.runtime import Runtime, get_runtime
-from age_gender.schema import response_body
 from age_gender.settings import Settings
 from age_gender.vision.decode import EncodedImage
 from age_gender.vision.model_spec import load_spec
@@ -125,19 +124,20 @@ class Edge:
         return _file(STATIC[request.path.removeprefix("/assets/")])
 
     def _health(self, _request: Request) -> Response:
-        return _json(HealthBody(status="ok", version=__version__).model_dump())
+        return answers.json_response(HealthBody(status="ok", version=__version__).model_dump())
 
-    def _model(self, _request: Request) -> Response:
+    def _model(self, request: Request) -> Response:
         spec = load_spec(self._settings.models_dir, self._settings.attribute_model)
-        return _json(spec.model_dump(exclude={"reliability": {"heads": {"__all__": {"weights"}}}}))
+        card = spec.model_dump(exclude={"reliability": {"heads": {"__all__": {"weights"}}}})
+        return compress(answers.json_response(card), request, shared=True)
 
     def _docs(self, _request: Request) -> Response:
         return _file(WEB / "docs.html")
 
-    def _openapi(self, _request: Request) -> Response:
+    def _openapi(self, request: Request) -> Response:
         from age_gender.edge import openapi  # only this needs pydantic's schema generator
 
-        return _json(openapi.description())
+        return compress(answers.json_response(openapi.description()), request, shared=True)
 
     def _predict(self, request: Request) -> Response:
         self._check_headers(request)
@@ -145,6 +145,7 @@ class Edge:
         if (seconds := request.environ.get(RECEIVE_SECONDS)) is not None:
             watch.stages["receive"] = seconds * 1000
         wanted = request.environ.get(CONNECTED, lambda: True)
+        as_image = answers.asks_for_image(request)
         with ExitStack() as stack:
             fetched = None
             reservation = request.environ.get(RESERVATION)
@@ -155,13 +156,19 @@ class Edge:
             with limiter.intake(wanted=wanted), watch.stage("fetch"):
                 fields, encoded = inputs.read_request(request, data, settings)
             del data  # it contains the picture as text
+            unused = request.args if inputs.is_json(request.mimetype) else {}
+            warnings = check_ignored(fields, unused)
             if encoded is None:
                 fetched = stack.enter_context(limiter.reserve_fetched())
                 encoded = self._fetch(fields.url or "", fetched, wanted, watch)
                 reservation.resize(0)
             else:
                 reservation.resize(len(encoded))
-            options = fields.with_default_detector(settings.default_face_detector).options
+            options = replace(
+                fields.with_default_detector(settings.default_face_detector).options,
+                return_image=fields.return_image or as_image,
+                image_max_bytes=answers.max_image_bytes(as_image=as_image),
+            )
             del fields
             image = EncodedImage(
                 encoded, max_bytes=settings.max_picture_bytes, max_pixels=limiter.max_pixels
@@ -171,10 +178,7 @@ class Edge:
                 prediction_pixels(image.header.memory_pixels, options.min_face), wanted
             ):
                 result = runtime.pipeline.run(image, options)
-            answer = response_body(result)
-            if result.jpeg is not None:
-                answer["image"] = base64.b64encode(result.jpeg).decode("ascii")
-            response = _json(answer)
+            response = answers.prediction(request, result, warnings, as_image=as_image)
             if fetched is not None:
                 fetched.resize(0)
             reservation.resize(response.content_length or 0)
@@ -240,10 +244,6 @@ def _handler(request: Request) -> Handler:
             "method-not-allowed", f"{request.path} accepts {allowed}", headers={"Allow": allowed}
         )
     return handler
-
-
-def _json(value: dict[str, Any]) -> Response:
-    return Response(json.dumps(value, separators=(",", ":")), mimetype="application/json")
 
 
 def _file(path: Path) -> Response:

@@ -15,7 +15,7 @@ from age_gender.vision.geometry import clip_boxes
 from age_gender.vision.model_spec import Reliability
 from age_gender.vision.quality import Quality, assess
 from age_gender.vision.reliability import assess_reliability
-from age_gender.vision.render import render_jpeg
+from age_gender.vision.returned import fitted_jpeg
 from age_gender.vision.stopwatch import Stopwatch
 from age_gender.vision.turned import TURNED_CONFIDENCE, detect_turned
 from age_gender.vision.verification import CANDIDATE_SCORE, Faces, FaceVerifier
@@ -25,6 +25,9 @@ LIKELY_SCORE = 0.5
 """Detector's score from which a small box is worth decoding the image at a larger size."""
 MAX_BLURRED_IOU = 0.5
 """IoU above which one of two faces is not blurred a second time."""
+
+WHOLE_SIDE = 512
+"""Shorter side in pixels from which a picture that is a face has all that the networks use."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,10 @@ class Options:
     draw: bool = True
     blur: bool = False
     over_age: tuple[int, ...] = ()
+    detect: bool = True
+    image_max_side: int | None = None
+    image_max_bytes: int | None = None
+    """Of the returned image; it is made smaller to fit."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +55,13 @@ class ModelNames:
     """The models behind a result.
 
     Attributes:
-        detector: its label, see `DetectorInfo`.
+        detector: its label, see `DetectorInfo`; None if it was not used.
         attributes: name and version of the age and gender model, None if it was not used.
         engine: ``litert`` or ``tensorflow``.
         licence: of that model's weights, None if it was not used.
     """
 
-    detector: str
+    detector: str | None
     attributes: str | None
     engine: str
     licence: str | None = None
@@ -129,7 +136,7 @@ class Pipeline:
         with self._cpus.prediction():
             with watch.stage("load"):
                 estimator = self._estimator()
-                detector = self._detector(options.face_detector)
+                detector = self._detector(options.face_detector) if options.detect else None
 
             with watch.stage("decode"):
                 view = source.view(_first_reduction(source, detector, options))
@@ -139,13 +146,19 @@ class Pipeline:
             if found is not None:
                 faces = _faces(found, view, estimator.spec.reliability, options)
 
-            jpeg = None
+            jpeg: bytes | None = None
+            remarks: tuple[str, ...] = ()
             if options.return_image:
                 with watch.stage("render"):
                     blurred = None
                     if options.blur:
                         blurred = _blurred_boxes(found, view, options)
-                    jpeg = render_jpeg(view.image, faces, blurred, draw=options.draw)
+                    jpeg, remarks = fitted_jpeg(
+                        *(view.image, faces, blurred),
+                        draw=options.draw,
+                        max_side=options.image_max_side,
+                        max_bytes=options.image_max_bytes,
+                    )
 
         spec = estimator.spec if options.get_attributes else None
         return Result(
@@ -155,20 +168,20 @@ class Pipeline:
             watch.stages,
             options.confidence,
             ModelNames(
-                detector=DETECTORS[options.face_detector].label,
+                detector=DETECTORS[options.face_detector].label if options.detect else None,
                 attributes=None if spec is None else spec.label,
                 engine=self._engine,
                 licence=None if spec is None else spec.licence,
             ),
             _smallest_face(detector, view.size, options.min_face),
-            tuple(source.warnings),
+            (*source.warnings, *remarks),
         )
 
     def _find_faces(
         self,
         source: ImageSource,
         view: View,
-        detector: Detector,
+        detector: Detector | None,
         estimator: AttributeEstimator,
         options: Options,
         watch: Stopwatch,
@@ -178,6 +191,10 @@ class Pipeline:
         Returns:
             The view that the faces were cut out of, and what was found in its pixels, if anything.
         """
+        if detector is None:
+            with watch.stage("load"):
+                verifier = self._verifier()
+            return view, verifier.whole_image(view.image, estimator, watch)
         candidate = min(options.confidence, CANDIDATE_SCORE)
         min_face = None if options.min_face is None else options.min_face / view.reduction
         with watch.stage("detect"):
@@ -224,15 +241,19 @@ class Pipeline:
         return view, verifier.verify(view.image, detected, options.face_detector, estimator, watch)
 
 
-def _first_reduction(source: ImageSource, detector: Detector, options: Options) -> int:
-    """Choose how much smaller than full size the image may be decoded for the detector."""
+def _first_reduction(source: ImageSource, detector: Detector | None, options: Options) -> int:
+    """Choose how much smaller than full size the image may be decoded to find its faces."""
     if options.return_image:
         return 1
+    if detector is None:
+        return source.max_reduction(WHOLE_SIDE / min(source.size), may_redecode=False)
     scale = detector.scale_for(*source.size, options.min_face)
     return source.max_reduction(scale, may_redecode=options.get_attributes)
 
 
-def _smallest_face(detector: Detector, size: tuple[int, int], min_face: int | None) -> int:
+def _smallest_face(detector: Detector | None, size: tuple[int, int], min_face: int | None) -> int:
+    if detector is None:
+        return min(size)
     return round(detector.min_detectable / detector.scale_for(*size, min_face))
 
 
@@ -265,19 +286,22 @@ def _blurred_boxes(found: Faces | None, view: View, options: Options) -> NDArray
 
 def _faces(found: Faces, view: View, limits: Reliability, options: Options) -> list[Face]:
     """Choose the faces that are wanted, and say how reliable their attributes are."""
-    confident = found.confident(options.confidence)
+    confident = found.confident(options.confidence if options.detect else 0.0)
     wanted = confident[_largest(found.verified[confident], options.max_faces)]
     if not len(wanted):
         return []
     in_view = found.verified[wanted]
     in_image = view.to_image(in_view)
+    # A picture that is a face is cut off at its borders on purpose.
+    borders = view.size if options.detect else None
     attributes: Sequence[FaceAttributes | None] = [None] * len(wanted)
     if options.get_attributes:
-        qualities = assess(in_image.boxes, in_image.landmarks, found.chips[wanted], view.size)
+        qualities = assess(in_image.boxes, in_image.landmarks, found.chips[wanted], borders)
         estimates = found.attributes[wanted]
         against = assess_reliability(estimates, qualities, in_view.scores, limits)
         attributes = _with_over(_face_attributes(estimates, *against), estimates, options.over_age)
-    boxes = _whole_pixels(in_image.boxes, view.size).tolist()
+    shown = in_image if options.detect else view.to_image(found.detected)
+    boxes = _whole_pixels(shown.boxes, view.size).tolist()
     landmarks: Sequence[list[list[float]] | None] = [None] * len(wanted)
     if in_image.landmarks is not None:
         landmarks = in_image.landmarks.tolist()
