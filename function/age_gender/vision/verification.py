@@ -34,7 +34,7 @@ MAX_FACES = 300
 overlapping boxes of any confidence."""
 CANDIDATE_SCORE = 0.3
 """Detector's score from which boxes are looked at, unless less confidence is asked for."""
-SURE = 0.97
+SURE = 0.95
 """Probability from which the mesh is not asked."""
 MOVED = 0.01
 """Change of a landmark, in sides of the box, from which a chip is cut again."""
