@@ -42,7 +42,7 @@ Rows = NDArray[np.int64]
 
 CLEAN = 2500
 """Unchanged faces of the training part, for the classifiers of the embedding."""
-DEFECTIVE = {"covered": 2500, "beside": 500, "cut": 700, "drawn": 700} | dict.fromkeys(
+DEFECTIVE = {"covered": 3500, "beside": 500, "cut": 700, "drawn": 2000} | dict.fromkeys(
     ("motion", "defocus", "overexposed", "underexposed", "small"), 250
 )
 """Faces of the training part with each defect."""
@@ -52,12 +52,12 @@ DRAWN_APART = ("mask", "glasses", "hand")
 """Evaluated apart from all coverings."""
 
 HEADS: dict[Reason, tuple[tuple[str, ...], tuple[str, ...], float]] = {
-    "covered": (("covered",), ("clean", "beside", "motion", "defocus", "small"), 0.01),
+    "covered": (("covered",), ("clean", "beside", "motion", "defocus", "small"), 0.013),
     "cut-off": (("cut",), ("clean", "beside", "covered", "motion", "defocus", "small"), 0.001),
     "not-a-face": (
         (WITHOUT_PEOPLE, "drawn"),
         ("clean", "beside", "covered", "cut", "motion"),
-        0.005,
+        0.008,
     ),
 }
 """For each reason: the faces that show it, those that do not, and the share of ordinary faces that

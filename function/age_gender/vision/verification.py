@@ -147,10 +147,10 @@ class FaceVerifier:
         evidence = Evidence.of(detected, image.shape[1], image.shape[0])
         landmarks = detected.landmarks
         if landmarks is None:  # only the mesh can tell where eyes and mouth are
-            everyone = np.arange(len(detected))
+            every_row = np.arange(len(detected))
             with watch.stage("verify"):
                 orientations = orient(self._mesh(), image, detected)
-            evidence = evidence.with_mesh(everyone, orientations)
+            evidence = evidence.with_mesh(every_row, orientations)
             found = replace(detected, landmarks=orientations.landmarks)
             faces = estimated(image, found, estimator, watch)
             evidence = evidence.with_embedding(
