@@ -2,7 +2,6 @@
 
 import base64
 import json
-import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cache
@@ -12,7 +11,8 @@ from typing import Any
 from flask import Request, Response
 
 from age_gender import __version__
-from age_gender.edge import auth, body, inputs
+from age_gender.edge import auth, body, completion, inputs
+from age_gender.edge.cors import CrossOrigin
 from age_gender.edge.front.policy import (
     CONNECTED,
     RECEIVE_SECONDS,
@@ -21,7 +21,7 @@ from age_gender.edge.front.policy import (
     Environ,
     Policy,
 )
-from age_gender.edge.problems import Problem, harmless_id, refusal, with_common_headers
+from age_gender.edge.problems import Problem
 from age_gender.edge.responses import HealthBody
 from age_gender.errors import AgeGenderError
 from age_gender.limits.admission import Reservation, Shutdown
@@ -33,8 +33,6 @@ from age_gender.settings import Settings
 from age_gender.vision.decode import EncodedImage
 from age_gender.vision.model_spec import load_spec
 from age_gender.vision.pipeline import Result, Stopwatch
-
-log = logging.getLogger(__name__)
 
 MIME_TYPES = {
     ".html": "text/html",
@@ -82,26 +80,33 @@ class Edge:
         self._settings = settings
         self._runtime = runtime
         self._guard = auth.Guard(settings)
+        self._cross_origin = CrossOrigin(settings.cors_origins)
+        self._completion = completion.Completion(self._cross_origin)
         self._limiter = PredictionLimiter.from_settings(settings, intake=INTAKE, shutdown=shutdown)
 
     @property
     def policy(self) -> Policy:
         """How the server treats requests."""
-        return Policy(self._admit, self._limiter.reserve, self._guard.tick)
+        return Policy(
+            self._admit,
+            self._limiter.reserve,
+            self._completion.refuse,
+            self._completion.fail,
+            self._guard.tick,
+        )
 
     def __call__(self, request: Request) -> Response:
         """Answer one request; never raises."""
-        request_id = harmless_id(request.headers.get("X-Request-Id", ""))
+        environ = request.environ
+        completion.begin(environ)
         try:
-            return with_common_headers(_handler(request)(self, request), request_id)
+            return self._completion.complete(environ, _handler(request)(self, request))
         except Problem as problem:
-            return refusal(problem, request_id)
+            return self._completion.refuse(environ, problem)
         except AgeGenderError as error:
-            return refusal(Problem.of(error), request_id)
-        except Exception:
-            log.exception("unexpected error", extra={"fields": {"request_id": request_id}})
-            detail = f"an unexpected error occurred; it is logged with request id {request_id}"
-            return refusal(Problem("internal", detail), request_id)
+            return self._completion.refuse(environ, Problem.of(error))
+        except Exception as error:
+            return self._completion.fail(environ, error)
 
     def _admit(self, environ: Environ) -> Admission:
         request = Request(environ, populate_request=False)
@@ -111,7 +116,8 @@ class Edge:
         return Admission(self._settings.max_body_bytes, heavy=True)
 
     def _check_headers(self, request: Request) -> None:
-        self._guard.check(request.headers.get("Authorization"))
+        if caller := self._guard.check(request.environ):
+            completion.note(request.environ, caller=caller)
         inputs.refuse_compressed(request)
 
     def _index(self, request: Request) -> Response:
@@ -137,6 +143,13 @@ class Edge:
         from age_gender.edge import openapi  # only this needs pydantic's schema generator
 
         return _json(openapi.description())
+
+    def _options(self, request: Request) -> Response:
+        methods = _methods(_handlers(request.path))
+        response = Response(status=204, headers={"Allow": ", ".join(methods)})
+        del response.headers["Content-Type"]
+        self._cross_origin.add_preflight(request.environ, response, methods)
+        return response
 
     def _predict(self, request: Request) -> Response:
         self._check_headers(request)
@@ -177,7 +190,7 @@ class Edge:
             if fetched is not None:
                 fetched.resize(0)
             reservation.resize(response.content_length or 0)
-            _report(response, result, watch.stages | dict(result.stages))
+            _report(request.environ, response, result, watch.stages | dict(result.stages))
             # Released when the client has the answer. Last: an error after this would leak it.
             response.call_on_close(stack.pop_all().close)
         return response
@@ -210,13 +223,13 @@ ROUTES: dict[str, dict[str, Handler]] = {
 }
 
 
-def _report(response: Response, result: Result, stages: dict[str, float]) -> None:
+def _report(environ: Environ, response: Response, result: Result, stages: dict[str, float]) -> None:
     """Put the milliseconds of each stage into the response's headers and the log."""
     response.headers["Server-Timing"] = ", ".join(
         f"{name};dur={ms:.1f}" for name, ms in stages.items()
     )
-    fields = {"faces": len(result.faces), "size": result.size, "ms": stages}
-    log.info("predicted", extra={"fields": fields})
+    rounded = {name: round(ms, 1) for name, ms in stages.items()}
+    completion.note(environ, faces=len(result.faces), size=result.size, stages=rounded)
 
 
 def _handler(request: Request) -> Handler:
@@ -225,20 +238,33 @@ def _handler(request: Request) -> Handler:
     Raises:
         Problem: 404 or 405.
     """
-    methods = ROUTES.get(request.path)
-    if request.path.removeprefix("/assets/") in STATIC:
-        methods = {"GET": Edge._static}
-    if methods is None:
-        raise Problem(
-            "not-found", f"there is no {request.path[:100]}; predictions are at POST /predict"
-        )
-    handler = methods.get("GET" if request.method == "HEAD" else request.method)
+    handlers = _handlers(request.path)
+    if request.method == "OPTIONS":
+        return Edge._options
+    handler = handlers.get("GET" if request.method == "HEAD" else request.method)
     if handler is None:
-        allowed = ", ".join([*methods, *(["HEAD"] if "GET" in methods else [])])
+        allowed = ", ".join(_methods(handlers))
         raise Problem(
             "method-not-allowed", f"{request.path} accepts {allowed}", headers={"Allow": allowed}
         )
     return handler
+
+
+def _handlers(path: str) -> dict[str, Handler]:
+    """Find what answers requests to a path, by method.
+
+    Raises:
+        Problem: 404.
+    """
+    if path.removeprefix("/assets/") in STATIC:
+        return {"GET": Edge._static}
+    if path in ROUTES:
+        return ROUTES[path]
+    raise Problem("not-found", f"there is no {path[:100]}; predictions are at POST /predict")
+
+
+def _methods(handlers: dict[str, Handler]) -> list[str]:
+    return [*handlers, *(["HEAD"] if "GET" in handlers else []), "OPTIONS"]
 
 
 def _json(value: dict[str, Any]) -> Response:

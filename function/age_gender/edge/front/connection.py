@@ -11,11 +11,12 @@ from typing import Protocol
 
 from gunicorn.asgi import parser as http
 
+from age_gender.edge import completion
 from age_gender.edge.front import messages
 from age_gender.edge.front.incoming import IncomingBody, too_large
 from age_gender.edge.front.messages import Answer
 from age_gender.edge.front.policy import CONNECTED, RECEIVE_SECONDS, RESERVATION, Environ, Policy
-from age_gender.edge.problems import Problem, harmless_id, refusal, with_common_headers
+from age_gender.edge.problems import Problem
 
 RECEIVE_BYTES = 64 * 1024
 SEND_BYTES = 256 * 1024
@@ -302,17 +303,13 @@ class Connection:
         self.waiting_since = None
         self._keep_alive = keep_alive
         self._linger = LONG if problem.code in SENT_AFTER_AUTHENTICATION else BRIEF
-        request_id = harmless_id(self._environ.get("HTTP_X_REQUEST_ID", ""))
         delayed = problem.delay > 0
         if delayed and not self._server.may_delay():
             self._server.count("too many wrong passwords at a time")
             delayed, self._keep_alive = False, False
             detail = "too many wrong passwords at a time: try again later"
-            problem = Problem("busy", detail, headers={"Retry-After": "5"})
-            response = with_common_headers(problem.response(request_id), request_id)
-        else:
-            response = refusal(problem, request_id)
-        answer = Answer(response.status, list(response.headers), [response.get_data()])
+            problem = Problem("busy", detail, headers={"Retry-After": "5"}, counted=True)
+        answer = Answer.of(self._server.policy.refuse(self._environ, problem))
         if delayed:
             self._answer, self._due = answer, self._server.now + problem.delay
             self._enter(Phase.DELAYED)
@@ -364,6 +361,7 @@ class Connection:
             Problem: the request is refused and the connection closed, with its body unread.
         """
         self._environ = messages.environ_of(self._parser, self._client, self._address)
+        completion.begin(self._environ, self.since)
         announced: int | None = self._parser.content_length
         has_body = self._parser.is_chunked or bool(announced)
         try:
