@@ -1,31 +1,43 @@
 """One frozen settings object: built-in defaults < ``config.json`` < environment.
 
 Every field can be set in ``config.json`` under its own name and in the environment under its
-name in capitals (``gpu_fraction`` -> ``GPU_FRACTION``). An empty variable counts as unset.
+name in capitals (``gpu_fraction`` -> ``GPU_FRACTION``). An empty variable counts as unset. Files
+that were written for the service's predecessor are read as well: where it looked for them, with its
+spellings, and with keys that mean nothing here.
 
 ``pydantic-settings`` could merge them, but importing it takes longer than importing this whole
 package, and every cold start would pay for it.
 """
 
 import json
+import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from age_gender.auth_keys import DEFAULT_PASSWORD, MIN_KEY_LENGTH, AuthKey, parsed_keys
 from age_gender.errors import SettingsError
-from age_gender.vision.detectors.registry import DetectorName
+from age_gender.vision.detectors.registry import DetectorName, as_name
+
+log = logging.getLogger(__name__)
 
 FUNCTION_DIR = Path(__file__).resolve().parent.parent
+CONFIG_FILE = FUNCTION_DIR / "config.json"
+OLD_CONFIG_FILE = Path("/age-gender-estimateion/config.json")
+"""Where the predecessor's image had it, misspelt; users mount their own file there. It overrides
+`CONFIG_FILE`, which holds the defaults."""
 DEFAULT_USERNAME = "sugar"
-DEFAULT_PASSWORD = "kubes"  # noqa: S105 - public on purpose; each start warns about it
 
-MIN_KEY_LENGTH = 16
-"""Characters of a key that no one guesses."""
+LogLevel = Literal["debug", "info", "warning", "error"]
+LOG_LEVELS: tuple[str, ...] = get_args(LogLevel)
+LOG_SWITCH = {"true": "info", "false": "warning"}
+"""The predecessor's switch; faults are logged all the same."""
 
 REPLACED_MODELS = ("agn-v1", "agn-v1-ccby")
 """Models of earlier versions, which may still be asked for."""
@@ -35,33 +47,6 @@ _ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 MiB = 1024 * 1024
 
 
-class AuthKey(BaseModel):
-    """What one client identifies itself with.
-
-    Attributes:
-        name: appears in the log.
-        secret: a key for ``Authorization: Bearer``, or a user name and password with a colon
-            between them.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-    secret: Annotated[str, Field(min_length=1, repr=False)]
-
-    @property
-    def is_pair(self) -> bool:
-        """Whether it is a user name and password; a Bearer key cannot contain a colon."""
-        return ":" in self.secret
-
-    @property
-    def is_weak(self) -> bool:
-        """Whether it is the published default, or a key that could be guessed."""
-        if self.is_pair:
-            return self.secret.partition(":")[2] == DEFAULT_PASSWORD
-        return len(self.secret) < MIN_KEY_LENGTH
-
-
 class Settings(BaseModel):
     """Everything that can be configured. Sizes are in bytes and times in seconds."""
 
@@ -69,7 +54,7 @@ class Settings(BaseModel):
 
     host: str = "0.0.0.0"  # noqa: S104 - a container must listen on all interfaces
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
-    log: Literal["debug", "info", "warning", "error"] = "info"
+    log: LogLevel = "info"
 
     auth: Literal["basic", "keys", "iam", "off"] = "basic"
     basic_auth_username: Annotated[str, Field(min_length=1, pattern="^[^:]+$")] = DEFAULT_USERNAME
@@ -146,11 +131,7 @@ class Settings(BaseModel):
     @field_validator("auth_keys", mode="before")
     @classmethod
     def _parse_keys(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = _keys_of(value)
-        if isinstance(value, dict):
-            value = [{"name": name, "secret": secret} for name, secret in value.items()]
-        return value
+        return parsed_keys(value)
 
     @field_validator("auth_keys")
     @classmethod
@@ -167,6 +148,23 @@ class Settings(BaseModel):
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ValueError("an origin is written like https://example.com, or * for all")
         return origins
+
+    @field_validator("log", mode="before")
+    @classmethod
+    def _level_or_switch(cls, given: Any) -> Any:
+        text = str(given).lower()
+        level = LOG_SWITCH.get(text, text)
+        return level if level in LOG_LEVELS else given
+
+    @field_validator("gpu", mode="before")
+    @classmethod
+    def _none_is_off(cls, given: Any) -> Any:
+        return False if given is None or str(given).lower() == "none" else given
+
+    @field_validator("default_face_detector", "annotate_face_detector", mode="before")
+    @classmethod
+    def _any_case(cls, given: Any) -> Any:
+        return as_name(given)
 
     @field_validator("attribute_model")
     @classmethod
@@ -222,16 +220,27 @@ class Settings(BaseModel):
 
 
 def load_settings(
-    config_file: Path = FUNCTION_DIR / "config.json", environ: Mapping[str, str] | None = None
+    config_file: Path | None = None, environ: Mapping[str, str] | None = None
 ) -> Settings:
-    """Merge defaults, ``config_file`` (may be missing) and the environment.
+    """Merge the defaults, the configuration files and the environment.
+
+    Keys of a file that are no settings are logged and ignored, so that old files go on working.
+
+    Args:
+        config_file: read instead of `CONFIG_FILE` and `OLD_CONFIG_FILE`. It may be missing, as
+            these may.
+        environ: the environment; the process's by default.
 
     Raises:
         SettingsError: one line that names the setting, its value and what is allowed. The
             password's value is never in it.
     """
     environ = os.environ if environ is None else environ
-    values = _read_config(config_file)
+    values: dict[str, Any] = {}
+    for file in (CONFIG_FILE, OLD_CONFIG_FILE) if config_file is None else (config_file,):
+        found = _read_config(file)
+        _warn_of_unknown(found.keys() - Settings.model_fields.keys(), file)
+        values |= {name: value for name, value in found.items() if name in Settings.model_fields}
     for name in Settings.model_fields:
         if environ.get(name.upper(), "") != "":
             values[name] = environ[name.upper()]
@@ -259,24 +268,11 @@ def _read_config(config_file: Path) -> dict[str, Any]:
     return values
 
 
-def _keys_of(text: str) -> dict[str, str]:
-    """Parse ``name=secret`` on lines or between commas, or a JSON object.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if text.lstrip().startswith("{"):
-        try:
-            return dict(json.loads(text))
-        except ValueError:
-            raise ValueError("this is not a JSON object of names and keys") from None
-    entries = [entry.strip() for entry in re.split(r"[,\n]", text) if entry.strip()]
-    pairs = [entry.partition("=") for entry in entries]
-    if not all(separator for _, separator, _ in pairs):
-        raise ValueError("write name=key, or name=user:password, separated by commas or lines")
-    if len({name for name, *_ in pairs}) < len(pairs):
-        raise ValueError("two keys have the same name")
-    return {name.strip(): secret.strip() for name, _, secret in pairs}
+def _warn_of_unknown(names: Iterable[str], config_file: Path) -> None:
+    for name in sorted(names):
+        close = get_close_matches(name.lower(), Settings.model_fields, 1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        log.warning("%s: %r is no setting and is ignored%s", config_file.name, name, hint)
 
 
 def _one_line(error: ValidationError) -> str:

@@ -29,7 +29,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, port: int = 8080) -> server.Appli
     """The server that the framework starts after `install`."""
     monkeypatch.setattr(framework, "GunicornApplication", None)
     policy = app.Edge(Settings()).policy
-    server.install(policy, Shutdown())
+    server.install(policy, Shutdown(), "127.0.0.1", 8080)
     flask = Flask("predict")
     served = create_server(flask, debug=False)  # type: ignore[no-untyped-call]
     made = served.server_class(flask, "127.0.0.1", port, False)

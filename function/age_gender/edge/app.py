@@ -1,17 +1,16 @@
 """The HTTP edge: routes requests, runs predictions, and turns errors into problems."""
 
-import base64
-import json
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from flask import Request, Response
 
 from age_gender import __version__
-from age_gender.edge import auth, body, completion, inputs
+from age_gender.edge import answers, auth, body, completion, inputs
+from age_gender.edge.compression import compress
 from age_gender.edge.cors import CrossOrigin
 from age_gender.edge.front.policy import (
     CONNECTED,
@@ -21,6 +20,7 @@ from age_gender.edge.front.policy import (
     Environ,
     Policy,
 )
+from age_gender.edge.ignored import check_ignored
 from age_gender.edge.problems import Problem
 from age_gender.edge.responses import HealthBody
 from age_gender.errors import AgeGenderError
@@ -28,7 +28,6 @@ from age_gender.limits.admission import Reservation, Shutdown
 from age_gender.limits.capacity import prediction_pixels
 from age_gender.limits.limiter import PredictionLimiter
 from age_gender.runtime import Runtime, get_runtime
-from age_gender.schema import response_body
 from age_gender.settings import Settings
 from age_gender.vision.decode import EncodedImage
 from age_gender.vision.model_spec import load_spec
@@ -130,19 +129,20 @@ class Edge:
         return _file(STATIC[request.path.removeprefix("/assets/")])
 
     def _health(self, _request: Request) -> Response:
-        return _json(HealthBody(status="ok", version=__version__).model_dump())
+        return answers.json_response(HealthBody(status="ok", version=__version__).model_dump())
 
-    def _model(self, _request: Request) -> Response:
+    def _model(self, request: Request) -> Response:
         spec = load_spec(self._settings.models_dir, self._settings.attribute_model)
-        return _json(spec.model_dump(exclude={"reliability": {"heads": {"__all__": {"weights"}}}}))
+        card = spec.model_dump(exclude={"reliability": {"heads": {"__all__": {"weights"}}}})
+        return compress(answers.json_response(card), request, shared=True)
 
     def _docs(self, _request: Request) -> Response:
         return _file(WEB / "docs.html")
 
-    def _openapi(self, _request: Request) -> Response:
+    def _openapi(self, request: Request) -> Response:
         from age_gender.edge import openapi  # only this needs pydantic's schema generator
 
-        return _json(openapi.description())
+        return compress(answers.json_response(openapi.description()), request, shared=True)
 
     def _options(self, request: Request) -> Response:
         methods = _methods(_handlers(request.path))
@@ -157,6 +157,7 @@ class Edge:
         if (seconds := request.environ.get(RECEIVE_SECONDS)) is not None:
             watch.stages["receive"] = seconds * 1000
         wanted = request.environ.get(CONNECTED, lambda: True)
+        as_picture = answers.wants_picture(request)
         with ExitStack() as stack:
             fetched = None
             reservation = request.environ.get(RESERVATION)
@@ -167,13 +168,19 @@ class Edge:
             with limiter.intake(wanted=wanted), watch.stage("fetch"):
                 fields, encoded = inputs.read_request(request, data, settings)
             del data  # it contains the picture as text
+            unused = request.args if inputs.is_json(request.mimetype) else ()
+            warnings = check_ignored(fields, unused)
             if encoded is None:
                 fetched = stack.enter_context(limiter.reserve_fetched())
                 encoded = self._fetch(fields.url or "", fetched, wanted, watch)
                 reservation.resize(0)
             else:
                 reservation.resize(len(encoded))
-            options = fields.with_default_detector(settings.default_face_detector).options
+            options = replace(
+                fields.with_default_detector(settings.default_face_detector).options,
+                return_image=fields.return_image or as_picture,
+                image_max_bytes=answers.max_image_bytes(as_picture=as_picture),
+            )
             del fields
             image = EncodedImage(
                 encoded, max_bytes=settings.max_picture_bytes, max_pixels=limiter.max_pixels
@@ -183,10 +190,7 @@ class Edge:
                 prediction_pixels(image.header.memory_pixels, options.min_face), wanted
             ):
                 result = runtime.pipeline.run(image, options)
-            answer = response_body(result)
-            if result.jpeg is not None:
-                answer["image"] = base64.b64encode(result.jpeg).decode("ascii")
-            response = _json(answer)
+            response = answers.prediction(request, result, warnings, as_picture=as_picture)
             if fetched is not None:
                 fetched.resize(0)
             reservation.resize(response.content_length or 0)
@@ -265,10 +269,6 @@ def _handlers(path: str) -> dict[str, Handler]:
 
 def _methods(handlers: dict[str, Handler]) -> list[str]:
     return [*handlers, *(["HEAD"] if "GET" in handlers else []), "OPTIONS"]
-
-
-def _json(value: dict[str, Any]) -> Response:
-    return Response(json.dumps(value, separators=(",", ":")), mimetype="application/json")
 
 
 def _file(path: Path) -> Response:

@@ -11,15 +11,21 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
 
+from age_gender.edge import not_json
 from age_gender.edge.problems import FieldError, Problem
 from age_gender.fetch.base64 import from_base64
 from age_gender.limits import json_bounds
-from age_gender.schema import PredictRequest
+from age_gender.schema import PredictRequest, is_data_url
 from age_gender.settings import Settings
 
 MAX_FORM_PARTS = 50
 REPEATABLE = {"over_age"}
 ACCEPTED = "application/json, multipart/form-data or image/*"
+PICTURE_TYPE = "application/octet-stream"
+"""A picture of any format; its own type does as well."""
+JSON_TYPES = frozenset({"application/json", "text/json", "text/plain", ""})
+CURL_TYPE = "application/x-www-form-urlencoded"
+"""What `curl -d` calls a JSON body by default."""
 
 
 def refuse_compressed(request: Request) -> None:
@@ -56,7 +62,7 @@ def read_request(
         AgeGenderError: the picture is not valid base64.
     """
     kind = request.mimetype
-    if kind.startswith("image/") or kind == "application/octet-stream":
+    if kind.startswith("image/") or kind == PICTURE_TYPE:
         if not body:
             raise Problem("no-picture", "the body is empty: send the picture as the body")
         fields = _validated(_texts(request.args))
@@ -65,15 +71,17 @@ def read_request(
         return fields, body
     if kind == "multipart/form-data":
         return _from_form(request, body, settings)
-    # Also what `curl -d` calls a JSON body by default.
-    if kind in ("application/json", "", "text/plain", "application/x-www-form-urlencoded") or (
-        kind.endswith("+json")
-    ):
+    if is_json(kind):
         fields = _validated_json(body)
         return fields, _named_picture(fields, settings)
     raise Problem(
         "unsupported-media-type", f"Content-Type {kind} is not supported: send {ACCEPTED}"
     )
+
+
+def is_json(kind: str) -> bool:
+    """Whether a body of this type is read as JSON, and so has all fields in it."""
+    return kind in JSON_TYPES or kind == CURL_TYPE or kind.endswith("+json")
 
 
 def _from_form(
@@ -134,8 +142,9 @@ def _named_picture(fields: PredictRequest, settings: Settings) -> bytes | None:
     if fields.url and fields.b64:
         raise Problem("two-pictures", "both `url` and `b64` are given: send exactly one of them")
     if fields.url:
-        is_data = fields.url.lstrip()[:5].lower() == "data:"
-        return from_base64(fields.url, settings.max_picture_bytes) if is_data else None
+        if not is_data_url(fields.url):
+            return None
+        return from_base64(fields.url, settings.max_picture_bytes)
     if fields.b64:
         return from_base64(fields.b64, settings.max_picture_bytes)
     raise Problem("no-picture", "there is no picture: send `url` or `b64`")
@@ -144,6 +153,8 @@ def _named_picture(fields: PredictRequest, settings: Settings) -> bytes | None:
 def _validated_json(body: bytes) -> PredictRequest:
     if not body.strip():
         raise Problem("no-picture", "the body is empty: send JSON with `url` or `b64`")
+    if (hint := not_json.hint(body)) is not None:
+        raise Problem("malformed-json", hint)
     if json_bounds.is_excessive(body):
         raise Problem(
             "malformed-json",

@@ -7,10 +7,16 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from age_gender import __version__
+from age_gender.edge.answers import JPEG
+from age_gender.edge.inputs import PICTURE_TYPE
+from age_gender.edge.not_json import MIME_TYPES
 from age_gender.edge.problems import STATUSES, ProblemBody
 from age_gender.edge.responses import HealthBody, ModelSpecBody
 from age_gender.schema import PredictRequest, PredictResponse
 
+UP = "Whether the service is up; loads no model."
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
 _REFERENCES = "#/components/schemas/{model}"
 _BODIES: dict[str, type[BaseModel]] = {
     "Problem": ProblemBody,
@@ -36,10 +42,10 @@ def description() -> dict[str, Any]:
         },
         "paths": {
             "/predict": {"post": _predict(components["PredictRequest"]["properties"])},
-            "/health": {"get": _get("Whether the service is up; loads no model.", "Health")},
-            "/model": {
-                "get": _get("The age and gender model: origin, licence, calibration.", "Model")
-            },
+            "/": {"get": _index()},
+            "/health": {"get": _get("health", UP, "Health")},
+            "/healthz": {"get": _get("healthz", f"{UP} Use `/health` on Cloud Run.", "Health")},
+            "/model": {"get": _get("model", "The age and gender model and its limits.", "Model")},
         },
         "components": {
             "schemas": components,
@@ -62,15 +68,17 @@ def _components() -> dict[str, Any]:
 
 def _predict(properties: dict[str, Any]) -> dict[str, Any]:
     options = {name: value for name, value in properties.items() if name not in ("url", "b64")}
-    form = {
-        "type": "object",
-        "properties": {"image": {"type": "string", "format": "binary"}, **properties},
+    file = {
+        "type": "string",
+        "format": "binary",
+        "description": "The picture as a file, in place of `url` and `b64`.",
     }
-    binary = {"schema": {"type": "string", "format": "binary"}}
+    form = {"title": "PredictForm", "type": "object", "properties": {"image": file, **properties}}
     return {
         "summary": "Find the faces in a picture and estimate their age and gender.",
         "description": "Send the picture as `url` or `b64` in JSON, as `image` in a form, or as "
-        "the body itself with the options in the query.",
+        "the body itself with the options in the query. `Accept: image/jpeg` asks for the drawn "
+        "or blurred picture itself.",
         "operationId": "predict",
         "security": [{"basic": []}],
         "parameters": [
@@ -84,7 +92,7 @@ def _predict(properties: dict[str, Any]) -> dict[str, Any]:
                     "schema": {"$ref": _REFERENCES.format(model="PredictRequest")}
                 },
                 "multipart/form-data": {"schema": form},
-                "image/*": binary,
+                **dict.fromkeys((PICTURE_TYPE, *MIME_TYPES.values()), _BINARY),
             },
         },
         "responses": {
@@ -93,7 +101,8 @@ def _predict(properties: dict[str, Any]) -> dict[str, Any]:
                 "content": {
                     "application/json": {
                         "schema": {"$ref": _REFERENCES.format(model="PredictResponse")}
-                    }
+                    },
+                    JPEG: _BINARY,
                 },
             },
             **{str(status): _error(status) for status in sorted(_error_statuses())},
@@ -101,10 +110,16 @@ def _predict(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _get(summary: str, model: str) -> dict[str, Any]:
+def _index() -> dict[str, Any]:
+    operation = _get("index", f"{UP} A page for browsers.", "Health")
+    operation["responses"]["200"]["content"]["text/html"] = {"schema": {"type": "string"}}
+    return operation
+
+
+def _get(operation_id: str, summary: str, model: str) -> dict[str, Any]:
     content = {"application/json": {"schema": {"$ref": _REFERENCES.format(model=model)}}}
     responses = {"200": {"description": summary, "content": content}}
-    return {"summary": summary, "responses": responses}
+    return {"operationId": operation_id, "summary": summary, "responses": responses}
 
 
 def _error_statuses() -> set[int]:

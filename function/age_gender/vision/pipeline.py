@@ -16,7 +16,7 @@ from age_gender.vision.face import Face, FaceAttributes, Reason
 from age_gender.vision.geometry import Image, chip_transforms, clip_boxes, warp_chips
 from age_gender.vision.quality import Quality, assess
 from age_gender.vision.reliability import assess_reliability
-from age_gender.vision.render import render_jpeg
+from age_gender.vision.returned import fitted_jpeg
 from age_gender.vision.verification import (
     CANDIDATE_SCORE,
     TURNED_CONFIDENCE,
@@ -31,6 +31,9 @@ MAX_FACES = 300
 overlapping boxes of any confidence."""
 MAX_BLURRED_IOU = 0.5
 """IoU above which one of two faces is not blurred a second time."""
+
+WHOLE_SIDE = 512
+"""Shorter side in pixels from which a picture that is a face has all that the networks use."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,10 @@ class Options:
     draw: bool = True
     blur: bool = False
     over_age: tuple[int, ...] = ()
+    detect: bool = True
+    image_max_side: int | None = None
+    image_max_bytes: int | None = None
+    """Of the returned image; it is made smaller to fit."""
 
 
 @dataclass
@@ -70,13 +77,13 @@ class ModelNames:
     """The models behind a result.
 
     Attributes:
-        detector: its label, see `DetectorInfo`.
+        detector: its label, see `DetectorInfo`; None if it was not used.
         attributes: name and version of the age and gender model, None if it was not used.
         engine: ``litert`` or ``tensorflow``.
         licence: of that model's weights, None if it was not used.
     """
 
-    detector: str
+    detector: str | None
     attributes: str | None
     engine: str
     licence: str | None = None
@@ -151,13 +158,14 @@ class Pipeline:
         with self._cpus.prediction():
             with watch.stage("load"):
                 estimator = self._estimator() if options.get_attributes else None
-                detector = self._detector(options.face_detector)
+                detector = self._detector(options.face_detector) if options.detect else None
 
             with watch.stage("decode"):
                 view = source.view(_first_reduction(source, detector, options))
 
             found = self._find_faces(view, detector, options, watch)
-            detections = view.to_image(found.confident(options.confidence))
+            least = options.confidence if options.detect else 0.0
+            detections = view.to_image(found.confident(least))
             wanted = _largest(_first(detections, MAX_FACES), options.max_faces)
 
             attributes: Sequence[FaceAttributes | None] = [None] * len(wanted)
@@ -173,7 +181,9 @@ class Pipeline:
                         in_view.boxes, in_view.landmarks, chip.scale, chip.size
                     )
                     chips = warp_chips(view.image, transforms, chip.size)
-                    qualities = assess(wanted.boxes, wanted.landmarks, chips, view.size)
+                    # A picture that is a face is cut off at its borders on purpose.
+                    borders = view.size if options.detect else None
+                    qualities = assess(wanted.boxes, wanted.landmarks, chips, borders)
                 with watch.stage("attributes"):
                     estimates = estimator.estimate(chips)
                     against = assess_reliability(
@@ -181,9 +191,12 @@ class Pipeline:
                     )
                 attributes = _face_attributes(estimates, *against)
                 attributes = _with_over(attributes, estimates, options.over_age)
+            if not options.detect:
+                wanted = replace(wanted, boxes=view.to_image(found.detected).boxes)
             faces = _faces(wanted, attributes, view.size)
 
-            jpeg = None
+            jpeg: bytes | None = None
+            remarks: tuple[str, ...] = ()
             if options.return_image:
                 with watch.stage("render"):
                     blurred = None
@@ -194,7 +207,12 @@ class Pipeline:
                         distinct = possible.suppressed(min(options.nms, MAX_BLURRED_IOU))
                         # A picture that is returned was decoded at full size.
                         blurred = _whole_pixels(distinct.boxes, view.size)
-                    jpeg = render_jpeg(view.image, faces, blurred, draw=options.draw)
+                    jpeg, remarks = fitted_jpeg(
+                        *(view.image, faces, blurred),
+                        draw=options.draw,
+                        max_side=options.image_max_side,
+                        max_bytes=options.image_max_bytes,
+                    )
 
         return Result(
             view.size,
@@ -203,19 +221,24 @@ class Pipeline:
             watch.stages,
             options.confidence,
             ModelNames(
-                detector=DETECTORS[options.face_detector].label,
+                detector=DETECTORS[options.face_detector].label if options.detect else None,
                 attributes=None if estimator is None else estimator.spec.label,
                 engine=self._engine,
                 licence=None if estimator is None else estimator.spec.licence,
             ),
             _smallest_face(detector, view.size, options.min_face),
-            tuple(source.warnings),
+            (*source.warnings, *remarks),
         )
 
     def _find_faces(
-        self, view: View, detector: Detector, options: Options, watch: Stopwatch
+        self, view: View, detector: Detector | None, options: Options, watch: Stopwatch
     ) -> Faces:
         """Detect and verify; where an image shows no face as it is, also turned as a whole."""
+        if detector is None:
+            with watch.stage("load"):
+                verifier = self._verifier()
+            with watch.stage("verify"):
+                return verifier.whole_picture(view.image)
         candidate = min(options.confidence, CANDIDATE_SCORE)
         min_face = None if options.min_face is None else options.min_face / view.reduction
         with watch.stage("detect"):
@@ -246,15 +269,19 @@ class Pipeline:
             return verifier.verify(image, detected, options.face_detector)
 
 
-def _first_reduction(source: ImageSource, detector: Detector, options: Options) -> int:
-    """Choose how much smaller than full size the image may be decoded for the detector."""
+def _first_reduction(source: ImageSource, detector: Detector | None, options: Options) -> int:
+    """Choose how much smaller than full size the image may be decoded to find its faces."""
     if options.return_image:
         return 1
+    if detector is None:
+        return source.max_reduction(WHOLE_SIDE / min(source.size), may_redecode=False)
     scale = detector.scale_for(*source.size, options.min_face)
     return source.max_reduction(scale, may_redecode=options.get_attributes)
 
 
-def _smallest_face(detector: Detector, size: tuple[int, int], min_face: int | None) -> int:
+def _smallest_face(detector: Detector | None, size: tuple[int, int], min_face: int | None) -> int:
+    if detector is None:
+        return min(size)
     return round(detector.min_detectable / detector.scale_for(*size, min_face))
 
 

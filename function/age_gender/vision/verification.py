@@ -10,6 +10,7 @@ from age_gender.vision.face_check import Evidence, FaceCheck
 from age_gender.vision.geometry import Float, Image
 from age_gender.vision.mesh import FaceMesh
 from age_gender.vision.orientation import orient
+from age_gender.vision.whole_picture import find_face, whole_box
 
 CANDIDATE_SCORE = 0.3
 """Detector's score from which boxes are looked at, unless less confidence is asked for."""
@@ -66,6 +67,12 @@ class FaceVerifier:
         evidence = Evidence.of(detected, found, width, height)
         scores = self._check.probabilities(detector, evidence)
         return Faces(detected, Detections(detected.boxes, scores, found.landmarks), found.best)
+
+    def whole_picture(self, image: Image) -> Faces:
+        """Take the picture for one face; verified is where in it the face is."""
+        face = find_face(self._mesh, image)
+        scores = self._check.probabilities("accurate", face.evidence)
+        return Faces(whole_box(image), Detections(face.box, scores, face.landmarks), face.logits)
 
 
 def detect_turned(
