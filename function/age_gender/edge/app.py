@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -21,15 +20,16 @@ from age_gender.edge.front.policy import (
     Policy,
 )
 from age_gender.edge.ignored import check_ignored
+from age_gender.edge.prediction import Predictions
 from age_gender.edge.problems import Problem
 from age_gender.edge.responses import HealthBody
+from age_gender.edge.several import Entry, read_entries
+from age_gender.edge.side_by_side import SideBySide
 from age_gender.errors import AgeGenderError
 from age_gender.limits.admission import Reservation, Shutdown
-from age_gender.limits.capacity import prediction_pixels
 from age_gender.limits.limiter import PredictionLimiter
 from age_gender.runtime import Runtime, get_runtime
 from age_gender.settings import Settings
-from age_gender.vision.decode import EncodedImage
 from age_gender.vision.model_spec import load_spec
 from age_gender.vision.pipeline import Result, Stopwatch
 
@@ -77,11 +77,12 @@ class Edge:
             shutdown: when the process was asked to stop.
         """
         self._settings = settings
-        self._runtime = runtime
         self._guard = auth.Guard(settings)
         self._cross_origin = CrossOrigin(settings.cors_origins)
         self._completion = completion.Completion(self._cross_origin)
         self._limiter = PredictionLimiter.from_settings(settings, intake=INTAKE, shutdown=shutdown)
+        self._predictions = Predictions(settings, self._limiter, runtime)
+        self._side_by_side = SideBySide(settings, self._limiter, self._predictions)
 
     @property
     def policy(self) -> Policy:
@@ -166,30 +167,28 @@ class Edge:
             with watch.stage("receive"):
                 data = body.read(request, settings.max_body_bytes, reservation.grow)
             with limiter.intake(wanted=wanted), watch.stage("fetch"):
-                fields, encoded = inputs.read_request(request, data, settings)
+                entries = read_entries(request, data, settings)
+                if entries is None:
+                    fields, encoded = inputs.read_request(request, data, settings)
             del data  # it contains the picture as text
+            if entries is not None:
+                response = self._predict_several(request, entries, reservation, wanted, watch)
+                response.call_on_close(stack.pop_all().close)
+                return response
             unused = request.args if inputs.is_json(request.mimetype) else ()
             warnings = check_ignored(fields, unused)
             if encoded is None:
                 fetched = stack.enter_context(limiter.reserve_fetched())
-                encoded = self._fetch(fields.url or "", fetched, wanted, watch)
+                with watch.stage("fetch"):
+                    encoded = self._predictions.fetch(fields.url or "", fetched, wanted)
                 reservation.resize(0)
             else:
                 reservation.resize(len(encoded))
-            options = replace(
-                fields.with_default_detector(settings.default_face_detector).options,
-                return_image=fields.return_image or as_picture,
-                image_max_bytes=answers.max_image_bytes(as_picture=as_picture),
+            options = self._predictions.options(
+                fields, answers.max_image_bytes(as_picture=as_picture), return_image=as_picture
             )
             del fields
-            image = EncodedImage(
-                encoded, max_bytes=settings.max_picture_bytes, max_pixels=limiter.max_pixels
-            )
-            runtime = self._runtime()
-            with limiter.predict(
-                prediction_pixels(image.header.memory_pixels, options.min_face), wanted
-            ):
-                result = runtime.pipeline.run(image, options)
+            result = self._predictions.run(self._predictions.open(encoded), options, wanted)
             response = answers.prediction(request, result, warnings, as_picture=as_picture)
             if fetched is not None:
                 fetched.resize(0)
@@ -199,21 +198,26 @@ class Edge:
             response.call_on_close(stack.pop_all().close)
         return response
 
-    def _fetch(
+    def _predict_several(
         self,
-        url: str,
+        request: Request,
+        entries: list[Entry],
         reservation: Reservation,
         wanted: Callable[[], bool],
         watch: Stopwatch,
-    ) -> bytes:
-        """Fetch a picture; its bytes are reserved before they are kept."""
-        # Imports an HTTP client, which most requests do not need.
-        from age_gender.fetch import urls
-
-        with self._limiter.fetch(urls.host_of(url), wanted), watch.stage("fetch"):
-            data = urls.from_url(url, self._settings, reservation.grow)
-        reservation.resize(len(data))
-        return data
+    ) -> Response:
+        """Answer a request for several pictures."""
+        found = self._side_by_side.run(
+            entries, reservation, wanted, completion.request_id(request.environ)
+        )
+        response = compress(answers.json_response({"results": found.results}), request)
+        reservation.resize(response.content_length or 0)
+        stages = {**watch.stages, **found.stages}
+        _time(request.environ, response, stages)
+        completion.note(
+            request.environ, images=len(entries), faces=found.faces, failed=found.failed
+        )
+        return response
 
 
 ROUTES: dict[str, dict[str, Handler]] = {
@@ -228,12 +232,16 @@ ROUTES: dict[str, dict[str, Handler]] = {
 
 
 def _report(environ: Environ, response: Response, result: Result, stages: dict[str, float]) -> None:
+    _time(environ, response, stages)
+    completion.note(environ, faces=len(result.faces), size=result.size)
+
+
+def _time(environ: Environ, response: Response, stages: dict[str, float]) -> None:
     """Put the milliseconds of each stage into the response's headers and the log."""
     response.headers["Server-Timing"] = ", ".join(
         f"{name};dur={ms:.1f}" for name, ms in stages.items()
     )
-    rounded = {name: round(ms, 1) for name, ms in stages.items()}
-    completion.note(environ, faces=len(result.faces), size=result.size, stages=rounded)
+    completion.note(environ, stages={name: round(ms, 1) for name, ms in stages.items()})
 
 
 def _handler(request: Request) -> Handler:

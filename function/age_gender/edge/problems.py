@@ -5,7 +5,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -107,8 +107,8 @@ class Problem(Exception):
         """HTTP status."""
         return STATUSES[self.code][0]
 
-    def response(self, request_id: str) -> Response:
-        """Build the HTTP response."""
+    def body(self, request_id: str) -> dict[str, Any]:
+        """Build the JSON object."""
         status, title = STATUSES[self.code]
         body = ProblemBody(
             type=f"urn:age-gender:problem:{self.code}",
@@ -119,8 +119,12 @@ class Problem(Exception):
             request_id=request_id,
             errors=self.errors,
         )
-        fields = body.model_dump(exclude=None if self.errors else {"errors"})
-        response = Response(json.dumps(fields), status, mimetype="application/problem+json")
+        return body.model_dump(exclude=None if self.errors else {"errors"})
+
+    def response(self, request_id: str) -> Response:
+        """Build the HTTP response."""
+        text = json.dumps(self.body(request_id))
+        response = Response(text, self.status, mimetype="application/problem+json")
         response.headers.extend(self.headers)
         return response
 
