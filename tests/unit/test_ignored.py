@@ -24,6 +24,8 @@ def fields(**given: object) -> PredictRequest:
         ("attributes", "get_attributes"),
         ("minFace", "min_face"),
         ("max_face", "max_faces"),
+        ("image", "b64"),
+        ("threshold", "confidence"),
         ("file", None),
         ("colour", None),
         ("", None),

@@ -9,8 +9,6 @@ a bucket's notification, with or without the object's description.
 
 import base64
 import logging
-import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import InternalServerError, ServiceUnavailable
 
+from age_gender import logs
 from age_gender.batch import hopeless
 from age_gender.batch.annotate import Annotator, Outcome, input_of, output_of, predict_with
 from age_gender.batch.bucket_store import BucketStore
@@ -39,9 +38,6 @@ log = logging.getLogger(__name__)
 
 FINALIZED = "google.cloud.storage.object.v1.finalized"
 PUBLISHED = "google.cloud.pubsub.topic.v1.messagePublished"
-
-_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
-_CLOUD_TRACE = re.compile(r"([0-9a-f]{32})(?:/|$)")
 
 
 class Ignored(Exception):
@@ -109,7 +105,7 @@ class Handler:
             ServiceUnavailable: it is to be delivered again.
             InternalServerError: likewise, after an unexpected failure.
         """
-        fields = {"event_id": str(event.get("id", "")), **trace_fields(headers)}
+        fields = {"event_id": str(event.get("id", "")), **_trace(headers)}
         try:
             self._handle(event, fields)
         except Hopeless as reason:
@@ -266,17 +262,10 @@ def _read_message(message: _Message) -> Upload:
         return Upload(attributes.bucketId, attributes.objectId, attributes.objectGeneration, None)
 
 
-def trace_fields(headers: Headers) -> dict[str, str]:
-    """Fields by which Cloud Logging groups log lines with their request, if it is traced."""
-    project = os.environ.get("GOOGLE_CLOUD_PROJECT", "")
-    w3c = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
-    google = _CLOUD_TRACE.match(headers.get("X-Cloud-Trace-Context", ""))
-    match = w3c or google
-    if not match:
-        return {}
-    trace = match[1] if not project else f"projects/{project}/traces/{match[1]}"
-    fields = {"logging.googleapis.com/trace": trace}
-    return fields | ({"logging.googleapis.com/spanId": w3c[2]} if w3c else {})
+def _trace(headers: Headers) -> dict[str, str]:
+    return logs.trace_fields(
+        headers.get("traceparent", ""), headers.get("X-Cloud-Trace-Context", "")
+    )
 
 
 def _fields(outcome: Outcome) -> dict[str, Any]:

@@ -71,6 +71,7 @@ class PredictionLimiter:
             shutdown: when the process was asked to stop.
         """
         self.max_pixels = max_pixels
+        self._shutdown = shutdown or Shutdown()
         self._bytes = Budget(max_bytes)
         self._fetched_bytes = Budget(max_bytes // 2, self._bytes)
         self._fetches = Gate(FETCHES, queue, timeout, share=FETCHES_PER_HOST, shutdown=shutdown)
@@ -116,6 +117,11 @@ class PredictionLimiter:
             max_bytes=holdable_bytes(settings.max_held_bytes, settings.max_body_bytes, memory),
             shutdown=shutdown,
         )
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the process is to stop so soon that nothing should be begun."""
+        return self._shutdown.seconds >= SHUTDOWN_SECONDS
 
     def reserve(self) -> AbstractContextManager[Reservation]:
         """Open a reservation for bytes whose number only shows while they arrive."""

@@ -1,0 +1,100 @@
+"""One picture of a request: fetched if it is elsewhere, and predicted, within the limits."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from age_gender.limits.admission import Reservation
+from age_gender.limits.capacity import prediction_pixels
+from age_gender.limits.limiter import PredictionLimiter
+from age_gender.runtime import Runtime
+from age_gender.schema import PredictRequest
+from age_gender.settings import Settings
+from age_gender.vision.decode import EncodedImage
+from age_gender.vision.pipeline import Options, Result
+
+
+class Predictions:
+    """Fetches and predicts images with one set of settings, limits and models."""
+
+    def __init__(
+        self, settings: Settings, limiter: PredictionLimiter, runtime: Callable[[], Runtime]
+    ):
+        """Load no model.
+
+        Args:
+            settings: the service's.
+            limiter: of the process.
+            runtime: returns the models of this process; called at the first prediction.
+        """
+        self._settings = settings
+        self._limiter = limiter
+        self._runtime = runtime
+
+    def fetch(
+        self,
+        url: str,
+        reservation: Reservation,
+        wanted: Callable[[], bool],
+        reserve: Callable[[int], None] = lambda _: None,
+    ) -> bytes:
+        """Fetch an encoded image; its bytes are reserved before they are kept.
+
+        Args:
+            url: its address.
+            reservation: for its bytes.
+            wanted: whether it is still wanted.
+            reserve: called with each number of bytes first; may raise to stop.
+
+        Raises:
+            AgeGenderError: see `urls.from_url` and `PredictionLimiter.fetch`.
+        """
+        # Imports an HTTP client, which most requests do not need.
+        from age_gender.fetch import urls
+
+        def grow(size: int) -> None:
+            reserve(size)
+            reservation.grow(size)
+
+        with self._limiter.fetch(urls.host_of(url), wanted):
+            data = urls.from_url(url, self._settings, grow)
+        reservation.resize(len(data))
+        return data
+
+    def open(self, encoded: bytes) -> EncodedImage:
+        """Read the header of an encoded image.
+
+        Raises:
+            AgeGenderError: see `EncodedImage`.
+        """
+        return EncodedImage(
+            encoded,
+            max_bytes=self._settings.max_picture_bytes,
+            max_pixels=self._limiter.max_pixels,
+        )
+
+    def options(
+        self, fields: PredictRequest, max_image_bytes: int, *, return_image: bool = False
+    ) -> Options:
+        """Return the options for the pipeline.
+
+        Args:
+            fields: of the request.
+            max_image_bytes: of the returned image.
+            return_image: return it even if the fields do not ask for it.
+        """
+        return replace(
+            fields.with_default_detector(self._settings.default_face_detector).options,
+            return_image=fields.return_image or return_image,
+            image_max_bytes=max_image_bytes,
+        )
+
+    def run(self, image: EncodedImage, options: Options, wanted: Callable[[], bool]) -> Result:
+        """Predict when it is the image's turn.
+
+        Raises:
+            AgeGenderError: see `Pipeline.run` and `PredictionLimiter.predict`.
+        """
+        runtime = self._runtime()
+        pixels = prediction_pixels(image.header.memory_pixels, options.min_face)
+        with self._limiter.predict(pixels, wanted):
+            return runtime.pipeline.run(image, options)
