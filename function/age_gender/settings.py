@@ -111,6 +111,8 @@ class Settings(BaseModel):
     """Kind of annotated JPEG to write as well."""
     annotate_in_flight: Annotated[int, Field(ge=1, le=64)] = 8
     """Pictures being fetched, predicted and stored."""
+    annotate_retry_seconds: Annotated[float, Field(ge=0, le=600)] = 30.0
+    """For which an event is tried again before it is given back."""
     annotate_storage_timeout: Annotated[float, Field(gt=0, le=600)] = 30.0
     """Per operation on a bucket, with its retries."""
 

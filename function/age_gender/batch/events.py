@@ -1,7 +1,9 @@
 """The bucket trigger: handles CloudEvents about uploads.
 
 A 2xx response acknowledges an event; after any other it is delivered again. So what can never work
-is logged, counted and acknowledged, and what may work later is answered with 503.
+is logged, counted and acknowledged. What may work later is tried again here while Pub/Sub waits,
+since each other response uses up one of the event's delivery attempts; then it is answered with
+503.
 
 Events are those of Eventarc (``google.cloud.storage.object.v1.finalized``), or Pub/Sub messages of
 a bucket's notification, with or without the object's description.
@@ -24,6 +26,7 @@ from age_gender.batch import hopeless
 from age_gender.batch.annotate import Annotator, Outcome, input_of, output_of, predict_with
 from age_gender.batch.bucket_store import BucketStore
 from age_gender.batch.location import prefixes_overlap
+from age_gender.batch.retry import Retry
 from age_gender.batch.storage import MARK, ObjectGone, ObjectTooLong, StoredObject
 from age_gender.errors import AgeGenderError
 from age_gender.limits import json_bounds
@@ -88,9 +91,10 @@ class Handler:
         self._settings = settings
         input_of(settings)  # without it, an event could name any bucket
         self._runtime = runtime
+        self._shutdown = shutdown or Shutdown()
         self._out = output_of(settings)
         self._limiter = PredictionLimiter.from_settings(
-            settings, intake=settings.annotate_in_flight, shutdown=shutdown
+            settings, intake=settings.annotate_in_flight, shutdown=self._shutdown
         )
         self._annotator = Annotator(self._out, self._predict, settings)
 
@@ -106,6 +110,12 @@ class Handler:
             InternalServerError: likewise, after an unexpected failure.
         """
         fields = {"event_id": str(event.get("id", "")), **_trace(headers)}
+        retry = Retry(self._settings.annotate_retry_seconds, self._shutdown)
+        while not self._try(event, fields, retry):
+            pass
+
+    def _try(self, event: CloudEvent, fields: dict[str, Any], retry: Retry) -> bool:
+        """Handle an event; return whether that settles it, or raise as `__call__` does."""
         try:
             self._handle(event, fields)
         except Hopeless as reason:
@@ -115,12 +125,16 @@ class Handler:
         except Ignored as reason:
             log.info("ignored: %s", reason, extra={"fields": fields})
         except AgeGenderError as error:
-            fields |= {"code": error.code, "detail": error.message}
-            log.warning("failed, to be delivered again", extra={"fields": fields})
+            more = {**fields, "code": error.code, "detail": error.message}
+            if retry.pause():
+                log.info("failed, tried again", extra={"fields": more})
+                return False
+            log.warning("failed, to be delivered again", extra={"fields": more})
             raise ServiceUnavailable("not possible now: deliver the event again") from None
         except Exception:
             log.exception("unexpected failure", extra={"fields": fields})
             raise InternalServerError("an internal error occurred") from None
+        return True
 
     def _handle(self, event: CloudEvent, fields: dict[str, Any]) -> None:
         upload = read_event(event)

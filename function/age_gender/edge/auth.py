@@ -15,6 +15,7 @@ from typing import Any
 from age_gender.edge.problems import Problem
 from age_gender.edge.tally import Tally
 from age_gender.errors import SettingsError
+from age_gender.fetch.addresses import network_of
 from age_gender.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -26,8 +27,6 @@ FREE_MISTAKES = 10
 """Wrong credentials that are answered at once; one more each second."""
 DELAY_SECONDS = 1.0
 """How late further ones are answered."""
-_IPV6_PREFIX = 64
-"""Bits of an IPv6 address that one client has in common."""
 
 
 class Credentials:
@@ -132,8 +131,8 @@ def client_address(environ: Mapping[str, Any]) -> str:
     forwarded = str(environ.get("HTTP_X_FORWARDED_FOR", "")).rpartition(",")[2].strip()
     try:
         if forwarded and not ipaddress.ip_address(peer).is_global:
-            return _network(forwarded)
-        return _network(peer)
+            return network_of(forwarded)
+        return network_of(peer)
     except ValueError:
         return peer
 
@@ -215,10 +214,3 @@ def _given(header: str | None) -> bytes:
         return _basic(base64.b64decode(value, validate=True))
     except (binascii.Error, ValueError):
         return b""
-
-
-def _network(address: str) -> str:
-    parsed = ipaddress.ip_address(address)
-    if parsed.version == 4:
-        return str(parsed)
-    return str(ipaddress.ip_network((parsed, _IPV6_PREFIX), strict=False))

@@ -1,7 +1,8 @@
 """One picture of a request: fetched if it is elsewhere, and predicted, within the limits."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 
 from age_gender.limits.admission import Reservation
 from age_gender.limits.capacity import prediction_pixels
@@ -11,6 +12,20 @@ from age_gender.schema import PredictRequest
 from age_gender.settings import Settings
 from age_gender.vision.decode import EncodedImage
 from age_gender.vision.pipeline import Options, Result
+
+
+@dataclass(frozen=True)
+class _Places:
+    """The limiter's places for one fetch; see `net_guard.Places`."""
+
+    limiter: PredictionLimiter
+    wanted: Callable[[], bool]
+
+    def look_up(self, domain: str) -> AbstractContextManager[None]:
+        return self.limiter.look_up(domain, self.wanted)
+
+    def connect(self, network: str) -> AbstractContextManager[None]:
+        return self.limiter.fetch(network, self.wanted)
 
 
 class Predictions:
@@ -55,8 +70,7 @@ class Predictions:
             reserve(size)
             reservation.grow(size)
 
-        with self._limiter.fetch(urls.host_of(url), wanted):
-            data = urls.from_url(url, self._settings, grow)
+        data = urls.from_url(url, self._settings, grow, _Places(self._limiter, wanted))
         reservation.resize(len(data))
         return data
 

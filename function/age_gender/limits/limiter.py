@@ -16,7 +16,10 @@ timeout."""
 FETCHES = 16
 """Pictures fetched from elsewhere at a time."""
 FETCHES_PER_HOST = 4
-"""Of these from one host."""
+"""Of these from one address."""
+LOOK_UPS = 16
+"""Names of picture servers looked up at a time."""
+LOOK_UPS_PER_DOMAIN = 4
 
 
 class LimiterSettings(Protocol):
@@ -75,6 +78,9 @@ class PredictionLimiter:
         self._bytes = Budget(max_bytes)
         self._fetched_bytes = Budget(max_bytes // 2, self._bytes)
         self._fetches = Gate(FETCHES, queue, timeout, share=FETCHES_PER_HOST, shutdown=shutdown)
+        self._look_ups = Gate(
+            LOOK_UPS, queue, timeout, share=LOOK_UPS_PER_DOMAIN, shutdown=shutdown
+        )
         self._intake = Gate(intake, queue, timeout, capacity=max_bytes, shutdown=shutdown)
         self._predictions = Gate(
             in_flight,
@@ -131,13 +137,30 @@ class PredictionLimiter:
         """Open a reservation for the bytes of a picture that another server sends."""
         return self._fetched_bytes.reserve()
 
+    def look_up(
+        self, domain: str, wanted: Callable[[], bool] = lambda: True
+    ) -> AbstractContextManager[None]:
+        """Wait for a place to look up the name of a picture server.
+
+        Apart from fetches, so that a slow name server holds up none of these.
+
+        Args:
+            domain: which it is in; each has a bounded share of the places.
+            wanted: whether the result is still wanted.
+
+        Raises:
+            Busy: see `Gate.enter`.
+            ClientGone: the result is not wanted any more.
+        """
+        return self._look_ups.enter(wanted=wanted, share=domain)
+
     def fetch(
         self, host: str, wanted: Callable[[], bool] = lambda: True
     ) -> AbstractContextManager[None]:
         """Wait for a place to fetch a picture.
 
         Args:
-            host: where it comes from; each has a bounded share of the places.
+            host: address that it comes from; each has a bounded share of the places.
             wanted: whether the result is still wanted.
 
         Raises:
