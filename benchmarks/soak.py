@@ -43,6 +43,8 @@ SERVICES = ("predict", "annotate")
 TIMEOUT = 90.0
 """Of a client, longer than anything that the service allows."""
 SAMPLE_SECONDS = 0.5
+ALONE_SECONDS = 6.0
+"""For which the bystanders are measured before the others come."""
 IDLE_SECONDS = 5.0
 DRIP_SECONDS = 0.5
 
@@ -75,6 +77,17 @@ class Tally:
         """Count a request."""
         with self.lock:
             self.statuses.setdefault(kind, Counter())[status] += 1
+
+    def bystanders(self) -> dict[str, dict[str, int]]:
+        """Count the bystanders' requests, with percentiles of those that succeeded."""
+        return {
+            name: {
+                "count": len(times),
+                "failed": self.failed[name],
+                **{f"p{p}_ms": round(float(np.percentile(times or [0], p))) for p in (50, 99)},
+            }
+            for name, times in sorted(self.times.items())
+        }
 
 
 class _Contained(Service):
@@ -118,22 +131,17 @@ def measure(target: str, limit_mib: int, seconds: float) -> dict[str, Any]:
         it.group = group
         stack.enter_context(it)
         kinds = clients(it)
-        tally, watch = Tally(), Watch()
-        end = time.monotonic() + seconds
+        bystanders = _bystanders(it, target)
+        alone, tally, watch = Tally(), Tally(), Watch()
+        _together(_threads_of(bystanders, ALONE_SECONDS, alone))
         process = psutil.Process(it.process.pid)
         with _sampled(process, group, watch):
+            end = time.monotonic() + seconds
             threads = [
                 threading.Thread(target=_repeat, args=(kind, client, end, tally))
                 for kind, client in kinds
             ]
-            threads += [
-                threading.Thread(target=_bystand, args=(name, client, end, tally))
-                for name, client in _bystanders(it, target).items()
-            ]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            _together([*threads, *_threads_of(bystanders, seconds, tally)])
         kills = group.kills() if group else None
     return {
         "service": target,
@@ -151,15 +159,26 @@ def measure(target: str, limit_mib: int, seconds: float) -> dict[str, Any]:
             for status, count in statuses.items()
             if status not in EXPECTED[target] and kind not in ENDED
         ),
-        "bystanders": {
-            name: {
-                "count": len(times),
-                "failed": tally.failed[name],
-                **{f"p{p}_ms": round(float(np.percentile(times, p))) for p in (50, 99)},
-            }
-            for name, times in sorted(tally.times.items())
-        },
+        "alone": alone.bystanders(),
+        "bystanders": tally.bystanders(),
     }
+
+
+def _threads_of(
+    bystanders: dict[str, Client], seconds: float, tally: Tally
+) -> list[threading.Thread]:
+    end = time.monotonic() + seconds
+    return [
+        threading.Thread(target=_bystand, args=(name, client, end, tally))
+        for name, client in bystanders.items()
+    ]
+
+
+def _together(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 @contextmanager
@@ -390,7 +409,7 @@ def section(results: dict[str, Any]) -> str:
     """Text and table of docs/security.md."""
     head = [
         *("service", "container", "requests", "memory", "killed, workers lost"),
-        *("unexpected", "bystanders: p50, p99"),
+        *("unexpected", "bystanders: p50 alone; p50, p99 meanwhile"),
     ]
     rows = [
         (
@@ -400,7 +419,10 @@ def section(results: dict[str, Any]) -> str:
             f"{run['peak_mib']} MiB",
             f"{'?' if run['killed'] is None else run['killed']}, {run['workers_lost']}",
             run["unexpected"],
-            "; ".join(_bystander(name, found) for name, found in run["bystanders"].items()),
+            "; ".join(
+                _bystander(name, run["alone"][name], found)
+                for name, found in run["bystanders"].items()
+            ),
         )
         for run in results["runs"]
     ]
@@ -412,9 +434,10 @@ def section(results: dict[str, Any]) -> str:
     )
 
 
-def _bystander(name: str, found: dict[str, Any]) -> str:
-    text = f"{name} {found['p50_ms'] / 1000:.2f}, {found['p99_ms'] / 1000:.2f} s"
-    return f"{text} ({found['failed']} of {found['count'] + found['failed']} refused)"
+def _bystander(name: str, alone: dict[str, Any], found: dict[str, Any]) -> str:
+    shown = [f"{ms / 1000:.2f}" for ms in (alone["p50_ms"], found["p50_ms"], found["p99_ms"])]
+    refused = f"{found['failed']} of {found['count'] + found['failed']} refused"
+    return f"{name} {shown[0]}; {shown[1]}, {shown[2]} s ({refused})"
 
 
 def main() -> None:
