@@ -149,3 +149,12 @@ def test_fetched_bytes_leave_half_of_the_budget() -> None:
             fetched.grow(1)
     with bound.reserve() as received:
         received.grow(1000)
+
+
+def test_the_largest_picture_can_always_be_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in the smallest container, where half of the bytes is less."""
+    monkeypatch.setattr("age_gender.limits.limiter.memory_limit", lambda: 512 << 20)
+    settings = Settings()
+    bound = PredictionLimiter.from_settings(settings, intake=1)
+    with bound.reserve_fetched() as fetched:
+        fetched.grow(settings.max_picture_bytes)

@@ -94,7 +94,11 @@ class Handler:
         self._shutdown = shutdown or Shutdown()
         self._out = output_of(settings)
         self._limiter = PredictionLimiter.from_settings(
-            settings, intake=settings.annotate_in_flight, shutdown=self._shutdown
+            settings,
+            intake=settings.annotate_in_flight,
+            # An event that is tried again for so long may as well keep its place in the queue.
+            timeout=max(settings.queue_timeout, settings.annotate_retry_seconds),
+            shutdown=self._shutdown,
         )
         self._annotator = Annotator(self._out, self._predict, settings)
 

@@ -1,9 +1,11 @@
 """One picture of a request: fetched if it is elsewhere, and predicted, within the limits."""
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
+from age_gender.errors import Busy
 from age_gender.limits.admission import Reservation
 from age_gender.limits.capacity import prediction_pixels
 from age_gender.limits.limiter import PredictionLimiter
@@ -12,6 +14,10 @@ from age_gender.schema import PredictRequest
 from age_gender.settings import Settings
 from age_gender.vision.decode import EncodedImage
 from age_gender.vision.pipeline import Options, Result
+
+WAIT_SECONDS = 2.0
+"""Time for which a fetch waits for bytes that others hold."""
+POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,18 @@ class _Places:
 
     def connect(self, network: str) -> AbstractContextManager[None]:
         return self.limiter.fetch(network, self.wanted)
+
+
+def _grow(reservation: Reservation, size: int) -> None:
+    """Reserve bytes, and wait for them if others hold too many; the sender waits meanwhile."""
+    end = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            return reservation.grow(size)
+        except Busy:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(POLL_SECONDS)
 
 
 class Predictions:
@@ -68,7 +86,7 @@ class Predictions:
 
         def grow(size: int) -> None:
             reserve(size)
-            reservation.grow(size)
+            _grow(reservation, size)
 
         data = urls.from_url(url, self._settings, grow, _Places(self._limiter, wanted))
         reservation.resize(len(data))
