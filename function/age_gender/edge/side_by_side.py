@@ -26,7 +26,7 @@ from age_gender.limits.cpus import usable_cpus
 from age_gender.limits.limiter import PredictionLimiter
 from age_gender.schema import response_body
 from age_gender.settings import Settings
-from age_gender.vision.pipeline import Stopwatch
+from age_gender.vision.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
 
