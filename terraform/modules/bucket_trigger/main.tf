@@ -168,6 +168,11 @@ resource "google_cloud_run_v2_service" "annotate" {
   deletion_protection = var.deletion_protection
   labels              = var.labels
 
+  # As Cloud Run itself sets it: left out, each plan would take it away.
+  scaling {
+    min_instance_count = 0
+  }
+
   template {
     service_account                  = google_service_account.annotate.email
     timeout                          = "${var.timeout_seconds}s"
@@ -176,7 +181,6 @@ resource "google_cloud_run_v2_service" "annotate" {
     encryption_key                   = var.kms_key
 
     scaling {
-      min_instance_count = 0
       max_instance_count = var.max_instances
     }
 

@@ -112,6 +112,10 @@ run "defaults" {
     error_message = "a task judges one picture at a time, which fits into its memory whatever it is"
   }
   assert {
+    condition     = google_cloud_run_v2_service.annotate.scaling[0].min_instance_count == 0
+    error_message = "idle costs nothing"
+  }
+  assert {
     condition     = length(google_bigquery_table.pictures) == 0
     error_message = "no table unless asked for"
   }
