@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from age_gender.vision.detectors.base import Detections
-from benchmarks import figures, tuning, tuning_report
+from benchmarks import attacks, bounds, figures, soak, tuning, tuning_report
 from benchmarks.markers import replace_section
 from tests.markdown import ROOT
 from tests.unit.fakes import FakeDetector
@@ -19,6 +19,10 @@ PARTS: list[tuple[Path, str, Callable[[dict[str, Any]], str], Path]] = [
     *(
         (ROOT / "docs" / "tuning.md", name, render, tuning.RESULTS)
         for name, render in tuning_report.PARTS.items()
+    ),
+    *(
+        (ROOT / "docs" / "security.md", name, module.section, module.RESULTS)
+        for name, module in (("attacks", attacks), ("bounds", bounds), ("containers", soak))
     ),
 ]
 

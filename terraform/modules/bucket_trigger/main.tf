@@ -30,8 +30,9 @@ locals {
     THREADS                 = tostring(local.concurrency + 4)
     ANNOTATE_IN_FLIGHT      = tostring(local.concurrency)
     MAX_QUEUE               = tostring(local.concurrency)
-    # If an event waits longer, Pub/Sub redelivers it.
-    QUEUE_TIMEOUT = tostring(floor(var.timeout_seconds / 2))
+    # Both together less than Pub/Sub waits; after that it redelivers.
+    QUEUE_TIMEOUT          = tostring(floor(var.timeout_seconds / 2))
+    ANNOTATE_RETRY_SECONDS = tostring(floor(var.timeout_seconds / 4))
   })
 }
 

@@ -192,8 +192,8 @@ run "options" {
   assert {
     condition = length([
       for e in google_cloud_run_v2_service.annotate.template[0].containers[0].env : e
-      if contains(["INPUT_PREFIX=uploads/", "QUEUE_TIMEOUT=300"], "${e.name}=${e.value}")
-    ]) == 2
+      if contains(["INPUT_PREFIX=uploads/", "QUEUE_TIMEOUT=300", "ANNOTATE_RETRY_SECONDS=150"], "${e.name}=${e.value}")
+    ]) == 3
     error_message = "the service knows the prefix, and gives events up before Pub/Sub does"
   }
   assert {
