@@ -32,10 +32,11 @@ ALLOWED: dict[str, set[str]] = {
         "errors",
     },
     "cli": {
-        *("runtime", "batch", "schema", "vision", "limits", "settings", "logs", "errors"),
+        *("runtime", "batch", "fetch", "schema", "tables", "vision", "limits", "settings"),
+        *("logs", "errors"),
         "networks.model_files",  # `doctor` verifies them
     },
-    "analyzer": {"runtime", "vision", "settings", "errors"},
+    "analyzer": {"runtime", "schema", "tables", "vision", "limits", "settings", "errors"},
     "runtime": {"vision", "networks", "limits", "settings", "errors"},
     "schema": {"vision"},
     "fetch": {"object_names", "settings", "errors"},
@@ -45,6 +46,7 @@ ALLOWED: dict[str, set[str]] = {
     "limits": {"errors"},
     "logs": set(),
     "object_names": set(),
+    "tables": set(),
     "errors": set(),
     # What is not.
     "local_runner": {"cli"},
@@ -72,6 +74,7 @@ LIBRARIES = {
     "tensorflow": {"networks", "cli"},  # `doctor` checks that it works
     "dlib": {"vision"},
     "typer": {"cli"},
+    "pandas": {"tables"},
     "rich": {"cli"},
 }
 """The rooms of the deployed package that may know a library."""

@@ -9,6 +9,7 @@ from age_gender.cli.commands.annotate import annotate
 from age_gender.cli.commands.doctor import doctor
 from age_gender.cli.commands.models import models
 from age_gender.cli.commands.predict import predict
+from age_gender.cli.commands.report import report
 from age_gender.cli.commands.serve import serve
 
 app = typer.Typer(
@@ -18,7 +19,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (serve, predict, annotate, models, doctor):
+for command in (serve, predict, report, annotate, models, doctor):
     app.command()(command)
 
 
