@@ -37,6 +37,7 @@ ALLOWED: dict[str, set[str]] = {
         "networks.model_files",  # `doctor` verifies them
     },
     "analyzer": {"runtime", "schema", "tables", "vision", "limits", "settings", "errors"},
+    "client": {"tables"},
     "runtime": {"vision", "networks", "limits", "settings", "errors"},
     "schema": {"vision"},
     "fetch": {"object_names", "settings", "errors"},
@@ -74,7 +75,7 @@ LIBRARIES = {
     "tensorflow": {"networks", "cli"},  # `doctor` checks that it works
     "dlib": {"vision"},
     "typer": {"cli"},
-    "pandas": {"tables"},
+    "pandas": {"tables", "analyzer", "client"},
     "rich": {"cli"},
 }
 """The rooms of the deployed package that may know a library."""
