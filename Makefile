@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --require-has
 MODELS := function/age_gender/models/.built
 
 .DEFAULT_GOAL := help
-.PHONY: help serve models test lint coverage check-infra bench bench-check calibrate evaluate train lock audit clean
+.PHONY: help serve models docs test lint coverage check-infra bench bench-check calibrate evaluate train lock audit clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,6 +17,9 @@ serve: $(MODELS) ## Serve on port 8080, or PORT=…
 models: $(VENV)/.build ## Fetch, verify and convert the networks
 	@$(BIN)/python local_runner.py models
 
+docs: $(VENV)/.base ## Build the documentation as a site in build/site, and check its links
+	@$(BIN)/python -m docsite
+
 test: $(VENV)/.dev models ## Run all checks: lint, types, unit, contract and end-to-end tests
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -25,7 +28,7 @@ lint: $(VENV)/.dev ## Lint, formatting and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy function
-	@$(BIN)/mypy training modelbuild testing benchmarks tests container local_runner.py
+	@$(BIN)/mypy training modelbuild docsite testing benchmarks tests container local_runner.py
 
 coverage: $(VENV)/.dev models ## Run the tests and report the line and branch coverage of function/
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/e2e -n 2 --dist loadfile --cov --cov-report=term

@@ -53,6 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     "local_runner": {"cli"},
     "modelbuild": set(),
     "container": set(),
+    "docsite": set(),
 }
 EXCEPTIONS = {
     ("age_gender.cli.commands.models", "modelbuild"),
