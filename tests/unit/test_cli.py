@@ -297,7 +297,7 @@ class TestPredict:
         handler = partial(http.server.SimpleHTTPRequestHandler, directory=photo.parent)
         monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
             address = f"http://127.0.0.1:{server.server_port}/one.jpg?x=1"
             refused = run("predict", address, photo, "--json")
             monkeypatch.setenv("ALLOW_PRIVATE_URLS", "true")
