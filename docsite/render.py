@@ -151,9 +151,9 @@ def _point_links(tokens: list[Token], to_site: Callable[[str], str]) -> None:
 
 def _wrap_tables(tokens: list[Token]) -> None:
     """Let wide tables scroll by themselves, with the keyboard, too; empty heads are no heads."""
-    for opening, inline, closing in zip(tokens, tokens[1:], tokens[2:], strict=False):
+    for opening, inline, end in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if opening.type == "th_open" and not inline.content:
-            opening.tag = closing.tag = "td"
+            opening.tag = end.tag = "td"
     for index in range(len(tokens) - 1, -1, -1):
         if tokens[index].type == "table_close":
             tokens.insert(index + 1, _html("</div>\n"))
