@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --require-has
 MODELS := function/age_gender/models/.built
 
 .DEFAULT_GOAL := help
-.PHONY: help serve models docs test lint coverage check-infra bench bench-check calibrate evaluate train lock audit clean
+.PHONY: help serve models test lint coverage check-infra bench bench-check calibrate evaluate train lock audit clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,9 +16,6 @@ serve: $(MODELS) ## Serve on port 8080, or PORT=…
 
 models: $(VENV)/.build ## Fetch, verify and convert the networks
 	@$(BIN)/python local_runner.py models
-
-docs: $(VENV)/.base ## Build the documentation as a site in build/site, and check its links
-	@$(BIN)/python -m docsite
 
 test: $(VENV)/.dev models ## Run all checks: lint, types, unit, contract and end-to-end tests
 	@$(MAKE) --no-print-directory lint
@@ -66,6 +63,10 @@ lock: $(VENV)/.dev ## Pin the requirements again, with hashes
 
 audit: $(VENV)/.dev ## Check licences and known vulnerabilities of the deployed packages (needs the package index)
 	@PATH="$(abspath $(BIN)):$$PATH" requirements/audit
+
+.PHONY: docs
+docs: $(VENV)/.base ## Build the documentation as a site in build/site, and check its links
+	@$(BIN)/python -m docsite
 
 clean: ## Remove the virtual environment and the built models
 	rm -rf $(VENV) build
