@@ -411,6 +411,18 @@ class TestServe:
         assert shown in result.stderr
         assert hidden not in result.stderr
 
+    def test_model_and_detector_are_for_the_server(
+        self, executed: list[list[str]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        model("agn-v2-research.tflite")
+        for name in ("ATTRIBUTE_MODEL", "DEFAULT_FACE_DETECTOR"):
+            monkeypatch.setenv(name, "")
+        run("serve", "--model", "agn-v2-research", "--detector", "accurate")
+        assert len(executed) == 1
+        assert os.environ["ATTRIBUTE_MODEL"] == "agn-v2-research"
+        assert os.environ["DEFAULT_FACE_DETECTOR"] == "accurate"
+        assert run("serve", "--model", "best").exit_code == 2
+
     def test_reloading_without_its_extra(
         self, executed: list[list[str]], monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -98,17 +98,17 @@ def test_files_of_other_kinds_are_kept(tmp_path: Path, name: str, content: bytes
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(UnusableFile, match="something else"):
-        ResultsFile.opened(path, MODELS, as_csv=name.endswith("csv"), overwrite=False)
+        ResultsFile.opened(path, MODELS, (), as_csv=name.endswith("csv"), overwrite=False)
     assert path.read_bytes() == content
 
 
 def test_two_runs_do_not_write_at_once(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    first = ResultsFile.opened(path, MODELS, as_csv=False, overwrite=False)
+    first = ResultsFile.opened(path, MODELS, (), as_csv=False, overwrite=False)
     with pytest.raises(UnusableFile, match="another run"):
-        ResultsFile.opened(path, MODELS, as_csv=False, overwrite=False)
+        ResultsFile.opened(path, MODELS, (), as_csv=False, overwrite=False)
     first.close()
-    ResultsFile.opened(path, MODELS, as_csv=False, overwrite=False).close()
+    ResultsFile.opened(path, MODELS, (), as_csv=False, overwrite=False).close()
 
 
 def test_the_last_video_is_read_again(tmp_path: Path) -> None:
@@ -122,7 +122,12 @@ def test_the_last_video_is_read_again(tmp_path: Path) -> None:
         {"file": "two.mp4", "seconds": 1.0, "model": model_names},
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    results = ResultsFile.opened(path, MODELS, as_csv=False, overwrite=False)
+    whole = path.read_bytes()
+    others = ResultsFile.opened(path, MODELS, ["b.png"], as_csv=False, overwrite=False)
+    others.close()
+    assert path.read_bytes() == whole, "what this run does not read again stays"
+    inputs = ["one.mp4", "two.mp4"]
+    results = ResultsFile.opened(path, MODELS, inputs, as_csv=False, overwrite=False)
     results.close()
     assert results.done == {"one.mp4", "a.png"}
     assert names(path) == ["one.mp4", "a.png"]

@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any, get_args
+from typing import Any
 
 import cv2
 import numpy as np
@@ -217,6 +217,3 @@ def _environment() -> Environment:
     environment.filters["percent"] = lambda p: percent(p).replace("%", " %")
     environment.globals["reason_texts"] = REASONS
     return environment
-
-
-assert set(REASONS) == set(get_args(Reason))

@@ -4,7 +4,7 @@ import csv
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -64,7 +64,13 @@ class ResultsFile:
 
     @classmethod
     def opened(
-        cls, path: Path, models: tuple[str, str], *, as_csv: bool, overwrite: bool
+        cls,
+        path: Path,
+        models: tuple[str, str],
+        inputs: Collection[str],
+        *,
+        as_csv: bool,
+        overwrite: bool,
     ) -> "ResultsFile":
         """Open or create the file.
 
@@ -72,6 +78,7 @@ class ResultsFile:
             path: the file.
             models: names of the detector and of the age and gender model of this run; those of
                 earlier runs have to be the same.
+            inputs: names of the files that this run reads.
             as_csv: whether it is CSV and not JSON Lines.
             overwrite: whether to drop what it has.
 
@@ -87,7 +94,7 @@ class ResultsFile:
             raise UnusableFile(f"{path}: {error.strerror}") from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            end = 0 if overwrite else results._read(file, models)
+            end = 0 if overwrite else results._read(file, models, inputs)
             file.truncate(end)
             file.seek(end)
         except BlockingIOError:
@@ -116,7 +123,7 @@ class ResultsFile:
         """Let other runs write to it."""
         self._file.close()
 
-    def _read(self, file: IO[bytes], models: tuple[str, str]) -> int:
+    def _read(self, file: IO[bytes], models: tuple[str, str], inputs: Collection[str]) -> int:
         """Collect the names that are done; return where to go on writing."""
         rows: list[Settled] = []
         end = 0
@@ -137,11 +144,11 @@ class ResultsFile:
                 f"{' and '.join(models)}: use the same, name another file, or add --overwrite"
             )
         incomplete = os.fstat(file.fileno()).st_size > end
-        if rows and (rows[-1].is_video or incomplete):
-            last = rows[-1].name
-            if rows[-1].is_video or self.as_csv:
-                while rows and rows[-1].name == last:
-                    end = rows.pop().start
+        last = rows[-1] if rows else None
+        # What this run does not read again, such as a camera's frames, stays.
+        if last and last.name in inputs and (last.is_video or (incomplete and self.as_csv)):
+            while rows and rows[-1].name == last.name:
+                end = rows.pop().start
         self.done = {row.name for row in rows}
         return end
 

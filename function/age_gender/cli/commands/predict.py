@@ -169,7 +169,8 @@ def predict(
         options.refuse_input(option, file, files or [])
     collected = inputs.collect(files or [], [file for file in written.values() if file])
     names = [file.name for file in collected.files]
-    results = _opened(output, settings, detector, json_lines=json_lines, csv=csv, anew=overwrite)
+    kind = {"json_lines": json_lines, "csv": csv, "anew": overwrite}
+    results = _opened(output, settings, detector, names, **kind)
     run_options = session.RunOptions(
         pipeline=Options(
             confidence=confidence,
@@ -207,6 +208,7 @@ def _opened(
     path: Path | None,
     settings: "Settings",
     detector: str,
+    inputs: list[str],
     *,
     json_lines: bool,
     csv: bool,
@@ -225,7 +227,7 @@ def _opened(
         spec = load_spec(settings.models_dir, settings.attribute_model)
         models = (DETECTORS[detector].label, spec.label)
         as_csv = csv or (suffix in CSV_SUFFIXES and not json_lines)
-        return ResultsFile.opened(path, models, as_csv=as_csv, overwrite=anew)
+        return ResultsFile.opened(path, models, inputs, as_csv=as_csv, overwrite=anew)
     except AgeGenderError as error:
         raise typer.BadParameter(str(error)) from None
 
