@@ -15,6 +15,8 @@ from age_gender.vision.formats.kinds import FORMATS
 
 IMAGE_FORMATS = f"{', '.join(FORMATS[:-1])} and {FORMATS[-1]}"
 VIDEO_FORMATS = ", ".join(sorted(suffix[1:].upper() for suffix in VIDEO_SUFFIXES))
+READS_IMAGES = f"Pictures: {IMAGE_FORMATS}, recognised by content."
+READS_VIDEOS = f"{READS_IMAGES} Videos, recognised by suffix: {VIDEO_FORMATS}."
 
 FACES = "Faces"
 RESULTS = "Results"

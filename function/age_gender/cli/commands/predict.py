@@ -34,9 +34,7 @@ def predict(
         list[str] | None,
         typer.Argument(
             help="Pictures, videos, folders of pictures, addresses (`https://`, `gs://`), quoted "
-            "patterns, or `-` for a picture on standard input. Pictures: "
-            f"{options.IMAGE_FORMATS}, recognised by content. Videos, by suffix: "
-            f"{options.VIDEO_FORMATS}.",
+            "patterns, or `-` for a picture on standard input.",
             show_default=False,
         ),
     ] = None,

@@ -17,7 +17,7 @@ def report(
     files: Annotated[
         list[str],
         typer.Argument(
-            help=f"Folders, pictures or addresses. Formats: {options.IMAGE_FORMATS}.",
+            help="Folders, pictures or addresses.",
             show_default=False,
         ),
     ],
