@@ -25,7 +25,8 @@ def test_every_page_is_there(site: Built) -> None:
     assert {ROOT / path for path in pages()} == set(documents())
     for path in pages():
         text = (site.folder / target_of(path)).read_text(encoding="utf-8")
-        title = read(ROOT / path).splitlines()[0].removeprefix("# ")
+        lines = read(ROOT / path).splitlines()
+        title = next(line.removeprefix("# ") for line in lines if line.startswith("# "))
         assert f">{title.replace('`', '')}</h1>" in text.replace("<code>", "").replace(
             "</code>", ""
         )
@@ -133,8 +134,8 @@ QUESTIONED = [
 
 @pytest.mark.parametrize("path", QUESTIONED, ids=str)
 def test_a_page_begins_with_its_question(path: PurePosixPath) -> None:
-    title, first = read(ROOT / path).split("\n\n")[:2]
-    assert title.startswith("# ")
+    beginning = re.search(r"^# .+\n\n(.+)$", read(ROOT / path), re.MULTILINE)
+    first = beginning[1] if beginning else ""
     assert re.match(r"\*\*[A-Z][^*]+\?\*\*", first), "say which question the page answers"
 
 
