@@ -19,8 +19,8 @@ pytest.importorskip("playwright", reason="the report is NOT tested: playwright i
 
 from playwright.sync_api import Browser, Page
 
-from tests.e2e.test_web_page import assert_fits, assert_no_violations
 from tests.e2e.web.browser import chromium, find_chromium
+from tests.e2e.web.pages import assert_fits, assert_no_violations
 
 
 @pytest.fixture(scope="module")
