@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Response
 
-EXPOSED = ("X-Request-Id", "Retry-After", "Server-Timing")
+EXPOSED = ("X-Request-Id", "Retry-After", "Server-Timing", "X-Face-Count", "X-Warnings")
 """Response headers that a page may read, beyond those that any may."""
 ACCEPTED = ("Authorization", "Content-Type", "X-Request-Id")
 """Request headers that a page may set; ``*`` would not cover `Authorization`."""
