@@ -211,8 +211,8 @@ class QualityBody(BaseModel):
         description="Between the 5 % and 95 % quantiles of the grey values, 0 to 1.",
         examples=[0.61],
     )
-    burnt_out: float = Field(description="Share of white pixels, 0 to 1.", examples=[0.0])
-    black: float = Field(description="Share of black pixels, 0 to 1.", examples=[0.02])
+    burnt_out: float = Field(description="White share of the face, 0 to 1.", examples=[0.0])
+    black: float = Field(description="Black share of the face, 0 to 1.", examples=[0.02])
     noise: float = Field(description="Standard deviation of the noise, 0 to 1.", examples=[0.004])
     yaw_degrees: float | None = Field(
         description="Degrees from frontal to the right of the picture, good to about ten; null "

@@ -138,8 +138,52 @@ class TestValues:
         assert "PORT: " in message
         assert "LOG: " in message
 
-    def test_unknown_name_in_the_file(self, config: Path) -> None:
-        assert refused(config, {"prot": 1}).startswith("PROT: ")
+
+class TestOldFiles:
+    """Files that were written for the predecessor."""
+
+    @pytest.mark.parametrize(
+        ("given", "level"),
+        [(False, "warning"), (True, "info"), ("False", "warning"), ("INFO", "info")],
+    )
+    def test_log_may_be_a_switch(self, config: Path, given: object, level: str) -> None:
+        assert loaded(config, {"log": given}).log == level
+        assert loaded(config, None, LOG=str(given)).log == level
+
+    def test_none_is_no_gpu(self, config: Path) -> None:
+        assert loaded(config, None, GPU="None").gpu is False
+        assert loaded(config, {"gpu": None}).gpu is False
+
+    @pytest.mark.parametrize("name", ["Fast", "Accurate"])
+    def test_detectors_in_any_case(self, config: Path, name: str) -> None:
+        settings = loaded(config, {"annotate_face_detector": name}, DEFAULT_FACE_DETECTOR=name)
+        assert settings.annotate_face_detector == settings.default_face_detector == name.lower()
+
+    def test_unknown_names_are_logged_and_ignored(
+        self, config: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        settings = loaded(config, {"prot": 1, "model_path": SECRET, "port": 9000})
+        assert settings == Settings(port=9000)
+        model, prot = (record.getMessage() for record in caplog.records)
+        assert "'prot' is no setting and is ignored; did you mean 'port'?" in prot
+        assert "'model_path' is no setting" in model
+        assert SECRET not in caplog.text
+
+    def test_the_old_place_overrides_ours(
+        self, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config.write_text(json.dumps({"port": 9000, "log": "debug"}))
+        monkeypatch.setattr("age_gender.settings.CONFIG_FILE", config)
+        old = tmp_path / "old.json"
+        monkeypatch.setattr("age_gender.settings.OLD_CONFIG_FILE", old)
+        assert load_settings(environ={}).port == 9000
+        old.write_text(json.dumps({"port": 9001}))
+        settings = load_settings(environ={})
+        assert (settings.port, settings.log) == (9001, "debug")
+        assert load_settings(environ={"PORT": "9002"}).port == 9002
+        old.write_text("port = 9001")
+        with pytest.raises(SettingsError, match="cannot be read as JSON"):
+            load_settings(environ={})
 
 
 class TestReplacedModels:

@@ -19,29 +19,29 @@ JPEG = "image/jpeg"
 MAX_HEADER_LENGTH = 1000
 
 
-def wants_picture(request: Request) -> bool:
+def asks_for_image(request: Request) -> bool:
     """Whether the client asks for the picture rather than for JSON."""
     return request.accept_mimetypes.best_match(["application/json", JPEG]) == JPEG
 
 
-def max_image_bytes(*, as_picture: bool) -> int:
+def max_image_bytes(*, as_image: bool) -> int:
     """Return how large a JPEG may be, so that the answer is not too large."""
     room = MAX_BYTES - RESERVED_BYTES
-    return room if as_picture else room // 4 * 3
+    return room if as_image else room // 4 * 3
 
 
 def prediction(
-    request: Request, result: Result, warnings: Sequence[str], *, as_picture: bool
+    request: Request, result: Result, warnings: Sequence[str], *, as_image: bool
 ) -> Response:
     """Build the answer.
 
     Args:
         request: that is answered.
-        result: of the pipeline; with ``as_picture`` it has an image.
+        result: of the pipeline; with ``as_image`` it has an image.
         warnings: about the request.
-        as_picture: whether the image itself is the answer.
+        as_image: whether the image itself is the answer.
     """
-    if as_picture:
+    if as_image:
         response = Response(result.jpeg, mimetype=JPEG)
         response.headers["X-Face-Count"] = str(len(result.faces))
         if said := [*warnings, *result.warnings]:

@@ -31,7 +31,8 @@ from age_gender.limits.limiter import PredictionLimiter
 from age_gender.runtime import Runtime, get_runtime
 from age_gender.settings import Settings
 from age_gender.vision.model_spec import load_spec
-from age_gender.vision.pipeline import Result, Stopwatch
+from age_gender.vision.pipeline import Result
+from age_gender.vision.stopwatch import Stopwatch
 
 MIME_TYPES = {
     ".html": "text/html",
@@ -134,7 +135,9 @@ class Edge:
 
     def _model(self, request: Request) -> Response:
         spec = load_spec(self._settings.models_dir, self._settings.attribute_model)
-        card = spec.model_dump(exclude={"reliability": {"heads": {"__all__": {"weights"}}}})
+        card = spec.model_dump(
+            exclude={"reliability": {"heads": {"__all__": {"weights"}}}, "face_check": True}
+        )
         return compress(answers.json_response(card), request, shared=True)
 
     def _docs(self, _request: Request) -> Response:
@@ -158,7 +161,7 @@ class Edge:
         if (seconds := request.environ.get(RECEIVE_SECONDS)) is not None:
             watch.stages["receive"] = seconds * 1000
         wanted = request.environ.get(CONNECTED, lambda: True)
-        as_picture = answers.wants_picture(request)
+        as_image = answers.asks_for_image(request)
         with ExitStack() as stack:
             fetched = None
             reservation = request.environ.get(RESERVATION)
@@ -175,7 +178,7 @@ class Edge:
                 response = self._predict_several(request, entries, reservation, wanted, watch)
                 response.call_on_close(stack.pop_all().close)
                 return response
-            unused = request.args if inputs.is_json(request.mimetype) else ()
+            unused = request.args if inputs.is_json(request.mimetype) else {}
             warnings = check_ignored(fields, unused)
             if encoded is None:
                 fetched = stack.enter_context(limiter.reserve_fetched())
@@ -185,11 +188,11 @@ class Edge:
             else:
                 reservation.resize(len(encoded))
             options = self._predictions.options(
-                fields, answers.max_image_bytes(as_picture=as_picture), return_image=as_picture
+                fields, answers.max_image_bytes(as_image=as_image), return_image=as_image
             )
             del fields
             result = self._predictions.run(self._predictions.open(encoded), options, wanted)
-            response = answers.prediction(request, result, warnings, as_picture=as_picture)
+            response = answers.prediction(request, result, warnings, as_image=as_image)
             if fetched is not None:
                 fetched.resize(0)
             reservation.resize(response.content_length or 0)

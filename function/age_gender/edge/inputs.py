@@ -25,7 +25,7 @@ Model = TypeVar("Model", bound=BaseModel)
 FORM_TYPE = "multipart/form-data"
 REPEATABLE = {"over_age"}
 ACCEPTED = "application/json, multipart/form-data or image/*"
-PICTURE_TYPE = "application/octet-stream"
+RAW_TYPE = "application/octet-stream"
 """A picture of any format; its own type does as well."""
 JSON_TYPES = frozenset({"application/json", "text/json", "text/plain", ""})
 CURL_TYPE = "application/x-www-form-urlencoded"
@@ -66,7 +66,7 @@ def read_request(
         AgeGenderError: the picture is not valid base64.
     """
     kind = request.mimetype
-    if kind.startswith("image/") or kind == PICTURE_TYPE:
+    if kind.startswith("image/") or kind == RAW_TYPE:
         if not body:
             raise Problem("no-picture", "the body is empty: send the picture as the body")
         fields = validated(_texts(request.args))
@@ -156,7 +156,8 @@ def _from_form(
 
 def _texts(fields: MultiDict[str, str]) -> dict[str, str]:
     """The first value of each field, but all of those that may be repeated."""
-    texts = fields.to_dict()
+    # A form's part may have no name at all.
+    texts = {name or "": text for name, text in fields.to_dict().items()}
     for name in REPEATABLE & texts.keys():
         texts[name] = ",".join(fields.getlist(name))
     return texts

@@ -1,5 +1,6 @@
 """The service's OpenAPI 3.1 description, generated from the pydantic models of its bodies."""
 
+import json
 from functools import lru_cache
 from typing import Any
 
@@ -7,8 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from age_gender import __version__
-from age_gender.edge.answers import JPEG
-from age_gender.edge.inputs import PICTURE_TYPE
+from age_gender.edge.inputs import RAW_TYPE
 from age_gender.edge.not_json import MIME_TYPES
 from age_gender.edge.problems import STATUSES, ProblemBody
 from age_gender.edge.responses import HealthBody, ModelSpecBody
@@ -72,7 +72,11 @@ def _components() -> dict[str, Any]:
         schema = model.model_json_schema(mode="serialization", ref_template=_REFERENCES)
         components |= {**schema.pop("$defs", {}), name: schema}
     components["PredictSeveralRequest"] = _several(components["PredictRequest"]["properties"])
-    return components
+    # Inside of other bodies pydantic calls it by its class; generators make one class of each name.
+    del components[ProblemBody.__name__]
+    named, meant = (_REFERENCES.format(model=m) for m in (ProblemBody.__name__, "Problem"))
+    renamed: dict[str, Any] = json.loads(json.dumps(components).replace(f'"{named}"', f'"{meant}"'))
+    return renamed
 
 
 def _several(properties: dict[str, Any]) -> dict[str, Any]:
@@ -121,8 +125,9 @@ def _predict(properties: dict[str, Any]) -> dict[str, Any]:
         "summary": "Find the faces in a picture and estimate their age and gender.",
         "description": "Send the picture as `url` or `b64` in JSON, as `image` in a form, or as "
         "the body itself with the options in the query; or up to "
-        f"{MAX_IMAGES} pictures as `images` in JSON, or as repeated `image`. "
-        "`Accept: image/jpeg` asks for the drawn or blurred picture itself.",
+        f"{MAX_IMAGES} pictures as `images` in JSON, or as repeated `image`. With `Accept: "
+        "image/jpeg` the answer is the drawn or blurred picture itself, which is not described "
+        "below: clients that are generated would have to tell it from JSON.",
         "operationId": "predict",
         "security": [{"basic": []}, {"bearer": []}],
         "parameters": [
@@ -134,7 +139,7 @@ def _predict(properties: dict[str, Any]) -> dict[str, Any]:
             "content": {
                 "application/json": {"schema": _either("PredictRequest", "PredictSeveralRequest")},
                 "multipart/form-data": {"schema": form},
-                **dict.fromkeys((PICTURE_TYPE, *MIME_TYPES.values()), _BINARY),
+                **dict.fromkeys((RAW_TYPE, *MIME_TYPES.values()), _BINARY),
             },
         },
         "responses": {
@@ -143,8 +148,7 @@ def _predict(properties: dict[str, Any]) -> dict[str, Any]:
                 "content": {
                     "application/json": {
                         "schema": _either("PredictResponse", "PredictSeveralResponse")
-                    },
-                    JPEG: _BINARY,
+                    }
                 },
             },
             **{str(status): _error(status) for status in sorted(_error_statuses())},

@@ -1,7 +1,7 @@
 """Requests for several pictures: what they contain, as one entry a picture."""
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any
 
@@ -65,12 +65,12 @@ class Entry:
         read: returns the fields, and the encoded image or None where it is to be fetched; raises
             `Problem` or `AgeGenderError`.
         size: bytes that the entry holds until then.
-        unused: names in the query, which has no effect beside JSON.
+        unused: the query, which has no effect beside JSON.
     """
 
     read: Callable[[], tuple[PredictRequest, bytes | None]]
     size: int
-    unused: Collection[str] = ()
+    unused: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_entries(request: Request, body: bytes, settings: Settings) -> list[Entry] | None:

@@ -26,7 +26,7 @@ from age_gender.limits.cpus import usable_cpus
 from age_gender.limits.limiter import PredictionLimiter
 from age_gender.schema import response_body
 from age_gender.settings import Settings
-from age_gender.vision.pipeline import Stopwatch
+from age_gender.vision.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ class _Batch:
         self._left = deque(enumerate(entries))
         entries.clear()
         self._results: list[dict[str, Any] | Problem] = [{}] * self.size
-        self._max_image_bytes = answers.max_image_bytes(as_picture=False) // self.size
+        self._max_image_bytes = answers.max_image_bytes(as_image=False) // self.size
         self._lock = threading.Lock()
         self._bytes = _Allowance(settings.max_body_bytes, "bytes")
         self._pixels = _Allowance(settings.max_pixels, "pixels")

@@ -1,6 +1,6 @@
 """A picture that is one face already: nothing is searched for, only looked at.
 
-The face mesh tells where in the picture the face is and how it is turned, so that the chip is cut
+The face mesh says where in the picture the face is and how it is turned, so that the chip is cut
 as from a detector's box. Where the mesh is not sure, the picture is taken for a chip as it is.
 """
 
@@ -51,6 +51,8 @@ class WholeFace:
             best=self.logits,
             overlap=unknown,
             distance=unknown,
+            embedding=unknown,
+            turned=np.zeros(1, np.bool_),
         )
 
 
