@@ -117,31 +117,34 @@ def _rounded(*values: float) -> list[float]:
 def comparison(results: Mapping[str, Any]) -> str:
     """Render one table of all programs on all data sets."""
     rows = [
-        _row(name, counts, program)
-        for name, counts in results["sets"].items()
+        _row(name, program)
+        for name in results["sets"]
         for program in results["programs"]
         if "sets" in program
     ]
-    heads = ("set", "program", "not found", "age", "gender", "age, found by all")
-    lines = [table((*heads, "gender, found by all", "knows the set"), rows)]
+    counts = ", ".join(
+        f"{name} {n['pictures']} ({n['common']})" for name, n in results["sets"].items()
+    )
+    heads = ("set", "program", "trained on this set", "not found", "age", "gender")
+    lines = [
+        f"Pictures, and in brackets those in which every program finds a face: {counts}.\n",
+        table((*heads, "age, faces that all find", "gender, faces that all find"), rows),
+    ]
     absent = [p for p in results["programs"] if "unavailable" in p]
-    lines += [f"\n{p['name']} is not measured: {p['unavailable']}." for p in absent]
+    lines += [f"\n{p['name']}: not measured, {p['unavailable']}" for p in absent]
     return "\n".join(lines)
 
 
-def _row(name: str, counts: Mapping[str, int], program: Mapping[str, Any]) -> list[str]:
+def _row(name: str, program: Mapping[str, Any]) -> list[str]:
     measured = program["sets"][name]
-    cells = []
-    for part in ("found", "common"):
-        cells += [_age(measured[part]), _gender(measured[part])]
-    title = f"{name}, {counts['pictures']} pictures, {counts['common']} found by all"
-    return [title, program["name"], share(measured["missed"]), *cells, _knows(program, name)]
+    cells = [cell(measured[part]) for part in ("found", "common") for cell in (_age, _gender)]
+    return [name, program["name"], _knows(program, name), share(measured["missed"]), *cells]
 
 
 def _age(measured: Metrics) -> str:
     if "mae" in measured:
         return f"{years(measured['mae'])} years"
-    return f"{share(measured['bucket'])} in the bucket" if "bucket" in measured else "-"
+    return share(measured["bucket"]) if "bucket" in measured else "-"
 
 
 def _gender(measured: Metrics) -> str:
@@ -154,4 +157,4 @@ def _knows(program: Mapping[str, Any], name: str) -> str:
         return "not published"
     if name not in program["data"]:
         return "no"
-    return "yes, without these pictures" if program["ours"] else "yes, probably these pictures too"
+    return "yes, not these pictures" if program["ours"] else "yes, probably these too"

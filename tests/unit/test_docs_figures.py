@@ -11,6 +11,7 @@ import pytest
 from age_gender.vision.detectors.base import Detections
 from benchmarks import figures, tuning, tuning_report
 from benchmarks.markers import replace_section
+from benchmarks.peers import accuracy, accuracy_table
 from tests.markdown import ROOT
 from tests.unit.fakes import FakeDetector
 
@@ -20,6 +21,7 @@ PARTS: list[tuple[Path, str, Callable[[dict[str, Any]], str], Path]] = [
         (ROOT / "docs" / "tuning.md", name, render, tuning.RESULTS)
         for name, render in tuning_report.PARTS.items()
     ),
+    (accuracy.PAGE, "peers", accuracy_table.comparison, accuracy.RESULTS),
 ]
 
 
