@@ -11,6 +11,7 @@ import pytest
 from age_gender.vision.detectors.base import Detections
 from benchmarks import attacks, bounds, figures, soak, tuning, tuning_report
 from benchmarks.markers import replace_section
+from benchmarks.peers import accuracy, accuracy_table
 from tests.markdown import ROOT
 from tests.unit.fakes import FakeDetector
 
@@ -24,6 +25,7 @@ PARTS: list[tuple[Path, str, Callable[[dict[str, Any]], str], Path]] = [
         (ROOT / "docs" / "security.md", name, module.section, module.RESULTS)
         for name, module in (("attacks", attacks), ("bounds", bounds), ("containers", soak))
     ),
+    (accuracy.PAGE, "peers", accuracy_table.comparison, accuracy.RESULTS),
 ]
 
 
