@@ -173,8 +173,8 @@ class Collector:
         if not len(found):
             return
         orientations = orient(self._mesh, scene.image, found)
-        everyone = np.arange(len(found))
-        evidence = Evidence.of(found, width, height).with_mesh(everyone, orientations)
+        every_row = np.arange(len(found))
+        evidence = Evidence.of(found, width, height).with_mesh(every_row, orientations)
         detected = found.landmarks
         own = orientations.landmarks if detected is None else unmirrored(detected)
         count = len(found)

@@ -46,17 +46,25 @@ FITTED = {"fairface_train": 1000, "portraits": 400}
 """Sets of faces that may be used commercially, and how many pictures of each."""
 HELD_OUT = {"fairface_more": 150, "utk_train": 150, "aaf_train": 150}
 ANIMALS = "animals"
-FACE_SHARE = 0.75
+FACE_SHARE = 0.85
 """Of all boxes. Detectors find more faces than others in the pictures that people send; it decides
 what a probability of 0.5 means."""
-LESS = 0.3
+LESS = 0.02
 """Weight of a kind of pictures that show human features, which may be found as well as not, so they
 must not cost the faces that look like them."""
 SHOWING_FEATURES = ("drawing", "cartoon", "statue", "texture", "fragment")
-RIDGE = 300.0
+FIGURES = "-figures"
+"""End of the names of folders with drawn people, which are such a kind, too."""
+WHOLE_KIND = 40
+"""Boxes from which a kind counts fully; of fewer, each would count too much."""
+RIDGE = 150.0
 """Of the classifiers, which have a thousand features."""
-L2 = 1e-3
+L2 = 5e-3
 """Weight of the squared parameters of a regression, beside a mean loss."""
+SIGNS = {"score": 1, "mesh": 1, "embedding": 1, "overlap": 1} | dict.fromkeys(
+    ("mesh_low", "turned", "distance", "cut_off"), -1
+)
+"""Of the weights of inputs of which more is always better, or worse."""
 FOLDS = 3
 """Parts by picture, so that a regression sees logits of boxes that no classifier was fitted on."""
 SURELY_SEEN = 10.0
@@ -74,6 +82,11 @@ Float = NDArray[np.floating]
 Bools = NDArray[np.bool_]
 
 
+def shows_features(kind: str) -> bool:
+    """Whether pictures of a kind show human features without being of a person."""
+    return kind in SHOWING_FEATURES or kind.endswith(FIGURES)
+
+
 def sample_weights(boxes: Boxes) -> NDArray[np.float64]:
     """Weigh boxes so that faces and others, and among these each kind, have their share.
 
@@ -84,7 +97,10 @@ def sample_weights(boxes: Boxes) -> NDArray[np.float64]:
     weights[boxes.faces] = FACE_SHARE / max(1, boxes.faces.sum())
     kinds = {kind: ~boxes.faces & (boxes.group == kind) for kind in np.unique(boxes.group)}
     others = {kind: rows for kind, rows in kinds.items() if rows.any()}
-    shares = {kind: LESS if kind in SHOWING_FEATURES else 1.0 for kind in others}
+    shares = {
+        kind: LESS if shows_features(kind) else min(1.0, rows.sum() / WHOLE_KIND)
+        for kind, rows in others.items()
+    }
     for kind, rows in others.items():
         weights[rows] = (1 - FACE_SHARE) * shares[kind] / sum(shares.values()) / rows.sum()
     return weights
@@ -111,12 +127,13 @@ def fit_classifiers(boxes: Boxes, name: str) -> FaceClassifiers:
         boxes: of the `accurate` detector, which has landmarks of its own.
         name: of the network.
     """
-    weights = sample_weights(boxes)
+    # What is drawn like a face must not teach that smooth faces are none.
+    clear = boxes[boxes.faces | ~np.array([shows_features(kind) for kind in boxes.group])]
     known = boxes.faces & (boxes.evidence.best >= SURELY_SEEN)
     balanced = np.where(boxes.turned[known], 1 / max(1, boxes.turned[known].sum()), 0.0)
     balanced += np.where(boxes.turned[known], 0.0, 3 / max(1, (~boxes.turned[known]).sum()))
     return FaceClassifiers(
-        face=fit_classifier(boxes.final[name], boxes.faces, weights),
+        face=fit_classifier(clear.final[name], clear.faces, sample_weights(clear)),
         turned=fit_classifier(boxes.first[name][known], boxes.turned[known], balanced / 4),
     )
 
@@ -134,14 +151,24 @@ def without_mesh(boxes: Boxes) -> Boxes:
     return replace(boxes, evidence=evidence)
 
 
-def cross_fitted(boxes: Boxes, name: str, *, first: bool) -> Boxes:
-    """Add what classifiers say that were fitted on other pictures."""
-    parts = []
+def cross_fitted(boxes: Boxes, others: Boxes, name: str) -> tuple[Boxes, Boxes]:
+    """Add what classifiers say that were fitted on other pictures.
+
+    Args:
+        boxes: N boxes.
+        others: to fit the classifiers on, of a detector with landmarks.
+        name: of the network.
+
+    Returns:
+        The boxes, with features of the first chips, and with those of the final ones.
+    """
+    first, final = [], []
     for fold in range(FOLDS):
-        inside = boxes.picture % FOLDS == fold
-        classifiers = fit_classifiers(boxes[~inside], name)
-        parts.append(with_features(boxes[inside], name, classifiers, first=first))
-    return Boxes.concatenated(parts)
+        inside = boxes[boxes.picture % FOLDS == fold]
+        classifiers = fit_classifiers(others[others.picture % FOLDS != fold], name)
+        first.append(with_features(inside, name, classifiers, first=True))
+        final.append(with_features(inside, name, classifiers, first=False))
+    return Boxes.concatenated(first), Boxes.concatenated(final)
 
 
 def fit(inputs: Float, base: Float, faces: Bools, weights: Float) -> NDArray[np.float64]:
@@ -178,17 +205,37 @@ def fit(inputs: Float, base: Float, faces: Bools, weights: Float) -> NDArray[np.
 
 
 def fit_variant(boxes: Boxes, variant: Variant) -> tuple[float, ...]:
-    """Fit the regression of one variant to boxes of which that is known."""
+    """Fit the regression of one variant to boxes of which that is known.
+
+    Inputs whose weights come out with the wrong sign are left out, one after the other, the worst
+    first: a better score never makes a box less of a face, even if drawings have the best scores.
+    """
     inputs, base = features(boxes.evidence, variant), offsets(boxes.evidence)
-    row = fit(inputs, base, boxes.faces, sample_weights(boxes))
-    return tuple(round(float(weight), 4) for weight in row)
+    signs = np.array([SIGNS.get(name, 0) for name in FEATURES[variant]])
+    used, row = np.ones(len(signs), bool), np.zeros(len(signs))
+    weights = sample_weights(boxes)
+    while True:
+        row[used] = fit(inputs[:, used], base, boxes.faces, weights)
+        wrong = row * signs < 0
+        if not wrong.any():
+            return tuple(round(float(weight), 4) for weight in row)
+        worst = int(np.argmax(np.where(wrong, np.abs(row), 0)))
+        used[worst], row[worst] = False, 0.0
 
 
-def fit_detector(boxes: Boxes, names: Sequence[str]) -> dict[Variant, tuple[float, ...]]:
-    """Fit the regressions of one detector, over what all networks say."""
-    first = Boxes.concatenated([cross_fitted(boxes, name, first=True) for name in names])
+def fit_detector(
+    boxes: Boxes, others: Boxes, names: Sequence[str]
+) -> dict[Variant, tuple[float, ...]]:
+    """Fit the regressions of one detector, over what all networks say.
+
+    Args:
+        boxes: that it found.
+        others: see `cross_fitted`.
+        names: of the networks.
+    """
+    pairs = [cross_fitted(boxes, others, name) for name in names]
+    first, final = (Boxes.concatenated(part) for part in zip(*pairs, strict=True))
     upright = first[~(first.faces & first.turned)]
-    final = Boxes.concatenated([cross_fitted(boxes, name, first=False) for name in names])
     return {
         "mesh": fit_variant(boxes, "mesh"),
         "embedding": fit_variant(without_mesh(upright), "embedding"),
@@ -297,7 +344,9 @@ def main() -> None:
         )
         for free in (True, False)
     )
-    weights = {name: fit_detector(boxes, args.names) for name, boxes in fitted.items()}
+    weights = {
+        name: fit_detector(boxes, fitted["accurate"], args.names) for name, boxes in fitted.items()
+    }
     parameters = FaceCheckParameters(licence=LICENCE, data=DATA, features=FEATURES, weights=weights)
     PARAMETERS.write_text(parameters.model_dump_json(indent=1) + "\n", encoding="utf-8")
     check = FaceCheck(parameters)

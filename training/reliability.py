@@ -5,7 +5,8 @@
     python -m training.reliability --name agn-v2 --models DIR --prepared DIR --images DIR
         --animals animals.csv --clean clean.csv --cache DIR --docs docs [--free]
 
-The last of the steps that write a model's specification, after `training.calibrate`. A new network
+The last of the steps that write a model's specification, after `training.calibrate`, whose
+temperatures it fits anew on the same faces as all else. A new network
 takes one pass over the chips, which is cached, and a few minutes. Everything is fitted on one half
 of the validation part (`training.data.in_second_half`) and evaluated on the other; classifiers of
 the embedding are fitted on faces of the training part.
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from age_gender.vision.face import Reason
 from age_gender.vision.model_spec import Calibration, Head, ModelSpec, Reliability, Risk, load_spec
 from age_gender.vision.reliability import features, risk
+from training.calibrate import fit_older, fit_temperatures, trained_on
 from training.data import Prepared, in_second_half, load_prepared
 from training.evaluated import TRUE_EDGES, Sample, evaluated, large_errors, observed_attributes
 from training.export import write_spec
@@ -40,7 +42,7 @@ Rows = NDArray[np.int64]
 
 CLEAN = 2500
 """Unchanged faces of the training part, for the classifiers of the embedding."""
-DEFECTIVE = {"covered": 2500, "beside": 500, "cut": 700, "drawn": 700} | dict.fromkeys(
+DEFECTIVE = {"covered": 3500, "beside": 500, "cut": 700, "drawn": 2000} | dict.fromkeys(
     ("motion", "defocus", "overexposed", "underexposed", "small"), 250
 )
 """Faces of the training part with each defect."""
@@ -50,12 +52,12 @@ DRAWN_APART = ("mask", "glasses", "hand")
 """Evaluated apart from all coverings."""
 
 HEADS: dict[Reason, tuple[tuple[str, ...], tuple[str, ...], float]] = {
-    "covered": (("covered",), ("clean", "beside", "motion", "defocus", "small"), 0.006),
+    "covered": (("covered",), ("clean", "beside", "motion", "defocus", "small"), 0.013),
     "cut-off": (("cut",), ("clean", "beside", "covered", "motion", "defocus", "small"), 0.001),
     "not-a-face": (
         (WITHOUT_PEOPLE, "drawn"),
         ("clean", "beside", "covered", "cut", "motion"),
-        0.0015,
+        0.008,
     ),
 }
 """For each reason: the faces that show it, those that do not, and the share of ordinary faces that
@@ -245,6 +247,18 @@ def fit_intervals(sample: Sample, spec: ModelSpec) -> Calibration:
     return fit_margins(bare, sample.labels, sample.weights, true_groups(sample), calibration)
 
 
+def fit_calibration(sample: Sample, spec: ModelSpec) -> Calibration:
+    """Fit temperatures and the curves of being at least N years old, on sets that it has seen."""
+    known = sample[trained_on(sample.labels, spec.name)]
+    age, gender = fit_temperatures(known.looks, known.labels)
+    bare = Calibration(age_temperature=age, gender_temperature=gender)
+    older = observed_attributes(known.looks, spec.model_copy(update={"calibration": bare})).older
+    ages, slopes, shifts = fit_older(older, known.labels)
+    return bare.model_copy(
+        update={"older_ages": ages, "older_slopes": slopes, "older_shifts": shifts}
+    )
+
+
 def fit_reliability(looks: Looks, training: Bools, fitting: Sample, spec: ModelSpec) -> Reliability:
     """Fit everything that `reliable` depends on.
 
@@ -342,6 +356,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     fittable = ~np.isin(everything.labels.name, data.labels.name[unclean])
     spec = load_spec(args.models, args.name)
     half = everything[~everything.second & fittable]
+    spec = spec.model_copy(update={"calibration": fit_calibration(half, spec)})
     calibration = fit_intervals(half, spec)
     spec = spec.model_copy(update={"calibration": calibration})
     spec = spec.model_copy(update={"reliability": fit_reliability(looks, training, half, spec)})

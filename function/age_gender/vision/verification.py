@@ -34,7 +34,7 @@ MAX_FACES = 300
 overlapping boxes of any confidence."""
 CANDIDATE_SCORE = 0.3
 """Detector's score from which boxes are looked at, unless less confidence is asked for."""
-SURE = 0.97
+SURE = 0.95
 """Probability from which the mesh is not asked."""
 MOVED = 0.01
 """Change of a landmark, in sides of the box, from which a chip is cut again."""
@@ -147,10 +147,10 @@ class FaceVerifier:
         evidence = Evidence.of(detected, image.shape[1], image.shape[0])
         landmarks = detected.landmarks
         if landmarks is None:  # only the mesh can tell where eyes and mouth are
-            everyone = np.arange(len(detected))
+            every_row = np.arange(len(detected))
             with watch.stage("verify"):
                 orientations = orient(self._mesh(), image, detected)
-            evidence = evidence.with_mesh(everyone, orientations)
+            evidence = evidence.with_mesh(every_row, orientations)
             found = replace(detected, landmarks=orientations.landmarks)
             faces = estimated(image, found, estimator, watch)
             evidence = evidence.with_embedding(
