@@ -31,7 +31,7 @@ from benchmarks.scenes.services import DETECTORS, Checkout
 
 SAMPLE = 24
 TABLES = ("rows", "turns", "labelled")
-IN_FLIGHT = 2
+IN_FLIGHT = 4
 """Pictures that are made and sent at a time."""
 
 

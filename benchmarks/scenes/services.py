@@ -38,11 +38,12 @@ class Checkout(Service):
         return tuple(Face.of(detail) for detail in answer["details"])
 
     def commit(self) -> str:
-        """Return its commit, and whether what it serves was changed since."""
+        """Return the last commit that changed what it serves, and whether that was changed since."""
         git = ["git", "-C", str(self.root)]
-        head = subprocess.check_output([*git, "rev-parse", "--short", "HEAD"], text=True).strip()
+        last = [*git, "log", "-1", "--format=%h", "--", "function"]
         changes = [*git, "status", "--porcelain", "--untracked-files=no", "function"]
-        return head + ("-dirty" if subprocess.check_output(changes) else "")
+        changed = subprocess.check_output(changes)
+        return subprocess.check_output(last, text=True).strip() + ("-dirty" if changed else "")
 
     def model(self) -> str:
         """Name and version of its model for age and gender."""
