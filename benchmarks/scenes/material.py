@@ -88,7 +88,7 @@ def subjects(data: Path, count: int, service: Checkout) -> list[Scene]:
 
 def of_photo(face: Scene, service: Checkout) -> Scene | None:
     """Add the landmarks of a labelled face; None if it is not found."""
-    answered = service.faces(sent(face.image, face.box[None]), "accurate", None)
+    answered = service.faces(sent(face.image, face.box[None]).data, "accurate")
     for each in answered:
         if iou_matrix(each.box[None], face.box[None])[0, 0] >= SAME_IOU:
             return replace(face, landmarks=each.landmarks)
@@ -99,7 +99,7 @@ def of_portrait(image: Image, service: Checkout) -> Scene | None:
     """Find the face of a portrait, with the usual surroundings; None if there is none."""
     padded, _ = with_border(image)
     picture = sent(padded, NO_BOXES)
-    face = central(service.faces(picture, "accurate", None), picture.size)
+    face = central(service.faces(picture.data, "accurate"), picture.size)
     if face is None or face.landmarks is None:
         return None
     around = cut(padded, face.box)

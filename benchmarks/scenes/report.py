@@ -130,7 +130,7 @@ def kinds(results: Results) -> str:
         ("reliable boxes a picture", features, false),
     ]
     lines += [
-        (f"reliable: {title}", columns.part("changed", [name]), reliable)
+        (f"{title}: found, reliable", columns.part("changed", [name]), _both_of_all)
         for name, title in TITLES.items()
     ]
     lines.append(
@@ -139,6 +139,29 @@ def kinds(results: Results) -> str:
     return table(
         columns.head("what"), [[title, *columns.cells(rows, how)] for title, rows, how in lines]
     )
+
+
+def _both_of_all(rows: list[Row]) -> str:
+    return f"{share('found', 'faces')(rows)}, {share('reliable', 'faces')(rows)}"
+
+
+def cases(results: Results) -> str:
+    """Table of real pictures with the right answers."""
+    columns = Columns(results)
+    rows = [
+        [title, *columns.cells(results["cases"], lambda rows, key=key: _sum(rows, key))]  # type: ignore[misc]
+        for title, key in (
+            ("pictures", "pictures"),
+            ("right in everything", "right"),
+            ("duplicates", "duplicates"),
+            ("reliable boxes on no face", "phantoms"),
+        )
+    ]
+    return table(columns.head("real pictures that failed"), rows)
+
+
+def _sum(rows: list[Row], key: str) -> str:
+    return str(sum(row[key] for row in rows)) if rows else "-"
 
 
 def close(results: Results) -> str:
@@ -268,6 +291,7 @@ def _both(rows: list[Row], error: str) -> str:
 
 PARTS: dict[str, Callable[[Results], str]] = {
     "kinds": kinds,
+    "cases": cases,
     "close": close,
     "borders": borders,
     "turns": turns,

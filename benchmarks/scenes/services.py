@@ -10,7 +10,6 @@ import numpy as np
 
 from age_gender.vision.detectors.base import Detections
 from age_gender.vision.geometry import Float
-from benchmarks.scenes.pictures import Picture
 from testing.service import Service
 from training.prepare import central_face
 
@@ -31,14 +30,14 @@ class Checkout(Service):
         super().__init__(log, PYTHONPATH=str(root / "function"))
         self.root = root
 
-    def faces(self, picture: Picture, detector: str, min_face: int | None) -> "tuple[Face, ...]":
+    def faces(self, data: bytes, detector: str, min_face: int | None = None) -> "tuple[Face, ...]":
         """Send a picture and return the faces of the answer, most probable first."""
         fields: dict[str, Any] = {} if min_face is None else {"min_face": min_face}
-        answer = self.predict(picture.data, face_detector=detector, return_image=False, **fields)
+        answer = self.predict(data, face_detector=detector, return_image=False, **fields)
         return tuple(Face.of(detail) for detail in answer["details"])
 
     def commit(self) -> str:
-        """Return the last commit that changed what it serves, and whether that was changed since."""
+        """Return the last commit that changed what it serves, and whether it is changed since."""
         git = ["git", "-C", str(self.root)]
         last = [*git, "log", "-1", "--format=%h", "--", "function"]
         changes = [*git, "status", "--porcelain", "--untracked-files=no", "function"]

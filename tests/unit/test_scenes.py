@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from age_gender.vision.geometry import Float, Image
-from benchmarks.scenes import counting, material, report
+from benchmarks.scenes import counting, known, material, report
 from benchmarks.scenes.__main__ import merged
 from benchmarks.scenes.cases import OUTSIDE, SIZES, TURNS, Case, Truth, of_faces
 from benchmarks.scenes.pictures import (
@@ -193,7 +193,12 @@ class TestMaterial:
 def compare(faces: list[Face], *boxes: tuple[int, int, int, int], **fields: Any) -> Any:
     labelled = np.array(boxes, np.float32).reshape(-1, 4)
     picture = Picture(b"", (100, 100), labelled)
-    case = Case("part", fields.pop("value", "v"), fields.pop("number", 0), lambda: picture)
+    case = Case(
+        fields.pop("part", "part"),
+        fields.pop("value", "v"),
+        fields.pop("number", 0),
+        lambda: picture,
+    )
     case = replace(case, **fields)
     return counting.compared(case, picture, faces, "now", "fast")
 
@@ -276,6 +281,63 @@ class TestCounting:
         assert counting.curve(np.empty(0), np.empty(0)) == []
 
 
+class TestKnown:
+    @pytest.fixture
+    def group(self, tmp_path: Path) -> known.Known:
+        """A clear face of a woman of 30, one that may be missing, and no others."""
+        return self.one(tmp_path, "10 10 50 50+; 60 10 90 40?-")
+
+    @staticmethod
+    def one(folder: Path, boxes: str) -> known.Known:
+        rows = [("file", "boxes", "age", "gender"), ("a.jpg", boxes, "30", "F")]
+        with (folder / "cases.csv").open("w", newline="") as file:
+            csv.writer(file).writerows(rows)
+        (case,) = known.read(folder)
+        return case
+
+    def test_the_table_is_read(self, group: known.Known, tmp_path: Path) -> None:
+        assert group.path == tmp_path / "a.jpg"
+        assert group.boxes.tolist() == [[10, 10, 50, 50], [60, 10, 90, 40]]
+        assert (group.marks, group.others) == (("+", "?-"), "")
+        others = self.one(tmp_path, "1 2 3 4; *-")
+        assert (others.marks, others.others) == (("",), "*-")
+        assert self.one(tmp_path, "").boxes.shape == (0, 4)
+
+    @pytest.mark.parametrize(
+        ("faces", "wrong"),
+        [
+            ([answered((10, 10, 50, 50))], ()),
+            ([answered((10, 10, 50, 50)), answered((60, 10, 90, 40), reliable=False)], ()),
+            ([answered((10, 10, 50, 50)), answered((60, 10, 90, 40))], ("reliable",)),
+            ([answered((10, 10, 50, 50), reliable=False)], ("not reliable",)),
+            ([], ("missed",)),
+            ([answered((10, 10, 50, 50), age=46.0)], ("age",)),
+            ([answered((10, 10, 50, 50), gender="M", gender_probability=0.95)], ("gender",)),
+            ([answered((10, 10, 50, 50), gender="M", gender_probability=0.85)], ()),
+        ],
+    )
+    def test_what_is_wrong(
+        self, group: known.Known, faces: list[Face], wrong: tuple[str, ...]
+    ) -> None:
+        assert known.assessed(group, faces).wrong == wrong
+
+    @pytest.mark.parametrize(
+        ("others", "refused"), [("", 3), ("; *-", 2), ("; *", 0)], ids=["no", "unreliable", "any"]
+    )
+    def test_further_boxes(self, tmp_path: Path, others: str, refused: int) -> None:
+        case = self.one(tmp_path, f"10 10 50 50{others}")
+        faces = [
+            answered((10, 10, 50, 50)),
+            answered((12, 10, 50, 50)),
+            answered((60, 60, 90, 90)),
+            answered((60, 10, 90, 40), reliable=False),
+        ]
+        verdict = known.assessed(case, faces)
+        assert verdict.wrong == ("no face",) * refused
+        assert verdict.duplicates == min(refused, 1)
+        assert verdict.phantoms == min(refused, 2)
+
+
 def results() -> dict[str, Any]:
     """Counts of every part, made up: `now` finds all, `before` finds nothing."""
     box = (10, 10, 50, 50)
@@ -291,12 +353,19 @@ def results() -> dict[str, Any]:
         for service in ("before", "now")
         for detector in DETECTORS
     ]
+    truth = Truth(20, 40, "F")
+    labelled = [
+        replace(compare([answered(box)], truth=truth, part="labelled", value=name), service=service)
+        for name in material.SETS
+        for service in ("before", "now")
+    ]
     return {
         "services": {"before": {}, "now": {}},
         "sample": 1,
         "rows": counting.counted(outcomes),
         "turns": counting.turns(o for o in outcomes if o.part == "turn"),
-        "labelled": [],
+        "labelled": counting.errors(labelled),
+        "cases": [],
     }
 
 
