@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def _sampled(rows: NDArray[np.intp], count: int) -> NDArray[np.intp]:
 
 
 def subjects(data: Path, count: int, service: Checkout) -> list[Scene]:
-    """Faces to make pictures of: first those of photos, then of official portraits.
+    """Faces to make pictures of: those of photos and of official portraits in turn.
 
     The boxes of photos are labelled by eye. Those of portraits, and all landmarks, are what the
     service answers for the face as it is; a face that it does not find has no use here.
@@ -81,8 +82,9 @@ def subjects(data: Path, count: int, service: Checkout) -> list[Scene]:
         service: to ask.
     """
     labels = _chosen(data, (PORTRAITS,), count)
-    found = [of_photo(face, service) for face in faces()[:count]]
-    found += [of_portrait(read_image(data / name), service) for name in labels.name]
+    photographed = [of_photo(face, service) for face in faces()[:count]]
+    portrayed = [of_portrait(read_image(data / name), service) for name in labels.name]
+    found = [face for pair in zip_longest(photographed, portrayed) for face in pair]
     return [face for face in found if face is not None][:count]
 
 
