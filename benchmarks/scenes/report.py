@@ -136,6 +136,7 @@ def kinds(results: Results) -> str:
     lines.append(
         ("masks: under 16 years", columns.part("changed", ["mask"]), share("under_16", "found"))
     )
+    lines += [(f"labelled faces: {title}", results["labelled"], how) for title, how in LABELLED]
     return table(
         columns.head("what"), [[title, *columns.cells(rows, how)] for title, rows, how in lines]
     )
@@ -252,43 +253,46 @@ def _any_and_reliable(rows: list[Row]) -> str:
 def labelled(results: Results) -> str:
     """Table of labelled faces."""
     columns = Columns(results)
-    lines: list[tuple[str, Callable[[list[Row]], str]]] = [
-        ("reliable", _kept),
-        ("gender wrong: reliable / left out", lambda rows: _both(rows, "genders")),
-        ("years off: reliable / left out", lambda rows: _both(rows, "years")),
-    ]
-    rows = [
-        [
-            name,
-            title,
-            *columns.cells((row for row in results["labelled"] if row["value"] == name), render),
-        ]
-        for name in SETS
-        for title, render in lines
-    ]
+    rows = []
+    for name in (*SETS, None):
+        mine = [row for row in results["labelled"] if name in (row["value"], None)]
+        rows += [[name or "all", title, *columns.cells(mine, render)] for title, render in LABELLED]
     return table(columns.head("set", ""), rows)
 
 
 def _kept(rows: list[Row]) -> str:
-    if not rows:
-        return "-"
-    (row,) = rows
-    kept, left_out = row["reliable"]["faces"], row["left_out"]["faces"]
-    return f"{percent(kept, kept + left_out)} of {kept + left_out}"
+    kept, left_out = (sum(row[which]["faces"] for row in rows) for which in GROUPS)
+    return f"{percent(kept, kept + left_out)} of {kept + left_out}" if rows else "-"
 
 
-def _both(rows: list[Row], error: str) -> str:
-    if not rows:
-        return "-"
-    (row,) = rows
-    inside, outside = row["reliable"][error], row["left_out"][error]
-    if inside is None or outside is None:
-        return "-"
-    shown = [f"{v:.1%}" if error == "genders" else f"{v:.1f}" for v in (inside, outside)]
-    ratio = f", {outside / inside:.1f} times" if inside else ""
-    return f"{shown[0]} / {shown[1]}{ratio}"
+def _errors(error: str) -> Callable[[list[Row]], str]:
+    def render(rows: list[Row]) -> str:
+        means = [_mean(rows, which, error) for which in GROUPS]
+        shown = [
+            "-" if mean is None else f"{mean:.1%}" if error == "genders" else f"{mean:.1f}"
+            for mean in means
+        ]
+        inside, outside = means
+        ratio = f", {outside / inside:.1f} times" if inside and outside is not None else ""
+        return f"{shown[0]} / {shown[1]}{ratio}"
+
+    return render
 
 
+def _mean(rows: list[Row], which: str, error: str) -> float | None:
+    """Mean over the faces of all rows."""
+    groups = [row[which] for row in rows if row[which]["faces"]]
+    faces = sum(group["faces"] for group in groups)
+    return sum(group["faces"] * group[error] for group in groups) / faces if faces else None
+
+
+GROUPS = ("reliable", "left_out")
+LABELLED: tuple[tuple[str, Callable[[list[Row]], str]], ...] = (
+    ("reliable", _kept),
+    ("gender wrong: reliable / left out", _errors("genders")),
+    ("years off: reliable / left out", _errors("years")),
+)
+"""What is said of labelled faces, and how."""
 PARTS: dict[str, Callable[[Results], str]] = {
     "kinds": kinds,
     "cases": cases,

@@ -400,6 +400,20 @@ class TestReport:
         assert "2.0% / 20.0%, 10.0 times" in written
         assert "4.0 / 6.0, 1.5 times" in written
 
+    def test_errors_of_several_sets_count_by_faces(self) -> None:
+        empty = {"faces": 0, "years": None, "genders": None}
+        rows = [
+            {
+                **{"part": "labelled", "value": name, "service": "now", "detector": "fast"},
+                "reliable": {"faces": faces, "years": years, "genders": 0.5},
+                "left_out": empty,
+            }
+            for name, faces, years in (("UTKFace", 30, 2.0), ("FairFace", 10, 6.0))
+        ]
+        written = report.labelled({**results(), "labelled": rows}).splitlines()
+        assert "| all | reliable | - | - | - | 100% of 40 |" in written
+        assert written[-1].endswith("| - / - | 3.0 / - |")
+
     def test_a_part_measured_again_replaces_the_old_one(self) -> None:
         old = results()
         again = [row | {"found": 0} for row in old["rows"] if row["part"] == "size"]
