@@ -46,6 +46,8 @@ class Settings(BaseModel):
     engine: Literal["litert", "tensorflow"] = "litert"
     gpu: bool = False
     gpu_fraction: Annotated[float, Field(gt=0, le=1)] = 0.25
+    gpu_required: bool = False
+    """Whether to fail without a GPU instead of using the CPU."""
     models_dir: Path = FUNCTION_DIR / "age_gender" / "models"
     attribute_model: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")] = "agn-v2"
     default_face_detector: DetectorName = "fast"
@@ -115,6 +117,12 @@ class Settings(BaseModel):
                 "require_strong_auth is set: give basic_auth_password a value of your own "
                 "(and leave auth at basic)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_gpu_required_without_gpu(self) -> Self:
+        if self.gpu_required and not self.gpu:
+            raise ValueError("gpu_required is set, but gpu is not: set gpu to true")
         return self
 
     @property
