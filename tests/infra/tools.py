@@ -20,7 +20,7 @@ CLOUDBUILD = ROOT / "cloudbuild.yaml"
 CLOUD = ROOT.parent / "shared" / "cloud"
 """Stand-ins for the cloud, next to the checkout on some machines; used where they are."""
 
-MODULES = ("artifact_registry", "bucket_trigger", "cloud_run", "gke_gpu")
+MODULES = ("artifact_registry", "bucket_trigger", "cloud_run", "gke_gpu", "monitoring")
 FOLDERS = (*(f"modules/{name}" for name in MODULES), "envs/example")
 
 

@@ -1,0 +1,322 @@
+"""What the module monitoring asks for exists: metrics, labels, and fields of the service's log."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import promql_parser
+import pytest
+from cloudevents.http import CloudEvent
+from flask import Request
+from werkzeug.datastructures import Headers
+from werkzeug.test import create_environ
+
+from age_gender.batch.annotate import Annotator, Outcome
+from age_gender.batch.events import FINALIZED, Handler, read_event
+from age_gender.batch.results import names_of
+from age_gender.edge.app import Edge
+from age_gender.settings import Settings
+from tests.contract.conftest import AUTHORIZATION, FakeRuntime
+from tests.infra.tools import change, copy_of_terraform, program, run, shared_tool
+from tests.unit.pictures import encoded, noise
+
+MODULE = "modules/monitoring"
+VARIABLES = {
+    "project_id": "example-project",
+    "predict_services": ["age-gender-predict"],
+    "annotate_service": "age-gender-annotate",
+    "backfill_job": "age-gender-annotate-backfill",
+    "event_subscription": "age-gender-annotate-uploads",
+    "dead_letter_subscription": "age-gender-annotate-dead-letters",
+}
+
+REVISION = {"project_id", "location", "service_name", "revision_name", "configuration_name"}
+REQUEST = REVISION | {"response_code", "response_code_class"}
+CONTAINER = REVISION | {"container_name"}
+JOB = {"project_id", "location", "job_name"}
+SUBSCRIPTION = {"project_id", "subscription_id"}
+METRICS = {
+    "run.googleapis.com/request_count": ("cloud_run_revision", REQUEST),
+    "run.googleapis.com/request_latencies": ("cloud_run_revision", REQUEST),
+    "run.googleapis.com/container/cpu/utilizations": ("cloud_run_revision", CONTAINER),
+    "run.googleapis.com/container/memory/utilizations": ("cloud_run_revision", CONTAINER),
+    "run.googleapis.com/container/instance_count": ("cloud_run_revision", REVISION | {"state"}),
+    "run.googleapis.com/job/completed_execution_count": ("cloud_run_job", JOB | {"result"}),
+    **{
+        f"pubsub.googleapis.com/subscription/{name}": ("pubsub_subscription", SUBSCRIPTION)
+        for name in ("num_undelivered_messages", "oldest_unacked_message_age")
+    },
+}
+"""Google's metrics that are used: type, then monitored resource and labels of both, as listed at
+cloud.google.com/monitoring/api/metrics_gcp (November 2026)."""
+DISTRIBUTIONS = ("_bucket", "_count", "_sum")
+
+
+OBJECT = {
+    "bucket": "in",
+    "name": "a.jpg",
+    "generation": "1795570195247824",
+    "size": "12345",
+    "timeCreated": "2026-11-25T01:29:55.247Z",
+}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Resources that Terraform plans to create, by type."""
+
+    resources: list[dict[str, Any]]
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [r["values"] for r in self.resources if r["type"] == kind]
+
+    @property
+    def queries(self) -> list[str]:
+        """All PromQL: of alerts and of the dashboard."""
+        alerts = [
+            condition["condition_prometheus_query_language"][0]["query"]
+            for policy in self.of("google_monitoring_alert_policy")
+            for condition in policy["conditions"]
+            if condition["condition_prometheus_query_language"]
+        ]
+        (dashboard,) = self.of("google_monitoring_dashboard")
+        return alerts + list(_values(json.loads(dashboard["dashboard_json"]), "prometheusQuery"))
+
+    @property
+    def log_metrics(self) -> dict[str, dict[str, Any]]:
+        return {metric["name"]: metric for metric in self.of("google_logging_metric")}
+
+
+def _values(tree: Any, key: str) -> Iterator[str]:
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            if name == key:
+                yield value
+            else:
+                yield from _values(value, key)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _values(value, key)
+
+
+def planned(terraform: Path) -> Planned:
+    """Plan the module with everything there is to watch."""
+    program("terraform")
+    tool = shared_tool("terraform/check")
+    if tool is None:
+        pytest.skip("NOT CHECKED: a plan of the module monitoring needs ../shared/cloud/terraform")
+    folder = terraform / MODULE
+    (folder / "test.auto.tfvars.json").write_text(json.dumps(VARIABLES))
+    script = "terraform plan -out=test.plan && terraform show -json test.plan > plan.json"
+    status, output = run(tool, folder, "exec", "sh", "-c", script)
+    assert status == 0, output
+    root = json.loads((folder / "plan.json").read_text())["planned_values"]["root_module"]
+    return Planned(root["resources"])
+
+
+@cache
+def present() -> Planned:
+    with TemporaryDirectory() as folder:
+        return planned(copy_of_terraform(Path(folder)))
+
+
+def promql_name(metric: str) -> str:
+    """How PromQL writes the name of a metric of Cloud Monitoring."""
+    domain, _, rest = metric.partition("/")
+    return f"{re.sub(r'[^A-Za-z0-9]', '_', domain)}:{re.sub(r'[^A-Za-z0-9]', '_', rest)}"
+
+
+def complaints(plan: Planned) -> list[str]:
+    """What is wrong with the queries, and with what they ask for."""
+    known = {promql_name(name): of_metric for name, of_metric in METRICS.items()}
+    for name, metric in plan.log_metrics.items():
+        labels = {label["key"] for label in metric["metric_descriptor"][0]["labels"]}
+        of_metric = ("cloud_run_revision", REVISION | labels)
+        known[promql_name(f"logging.googleapis.com/user/{name}")] = of_metric
+    found = []
+    for query in plan.queries:
+        try:
+            tree = promql_parser.parse(query)
+        except ValueError as error:
+            found.append(f"not PromQL: {query}: {error}")
+            continue
+        found += [why for s in selectors(tree) for why in _about(s, known)]
+        found += [
+            f"{label} is no label of a metric in {query}"
+            for label in set(re.findall(r"by \(([^)]*)\)", query))
+            for label in label.split(", ")
+            if label not in {"le"}.union(*(labels for _, labels in known.values()))
+        ]
+    return found
+
+
+def selectors(tree: Any) -> list[Any]:
+    """All selectors of series in a query."""
+    found: list[Any] = []
+
+    def visit(node: Any) -> bool:
+        if isinstance(node, promql_parser.VectorSelector):
+            found.append(node)
+        elif isinstance(node, promql_parser.MatrixSelector):
+            found.append(node.vector_selector)
+        return True
+
+    promql_parser.walk(tree, visit)
+    return found
+
+
+def _about(selector: Any, known: dict[str, tuple[str, set[str]]]) -> Iterator[str]:
+    name = selector.name
+    for ending in DISTRIBUTIONS:
+        if name not in known:
+            name = selector.name.removesuffix(ending)
+    if name not in known:
+        yield f"there is no metric {selector.name}"
+        return
+    resource, labels = known[name]
+    matched = {matcher.name: matcher.value for matcher in selector.matchers.matchers}
+    if matched.pop("monitored_resource", None) != resource:
+        yield f"{name} is a metric of {resource}: say so"
+    yield from (f"{name} has no label {label}" for label in sorted(set(matched) - labels))
+
+
+def test_queries_ask_for_what_there_is() -> None:
+    assert len(present().queries) == 20
+    assert complaints(present()) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "complaint"),
+    [
+        pytest.param(
+            *("alerts.tf", "oldest_unacked_message_age", "oldest_message_age"),
+            "there is no metric pubsub_googleapis_com:subscription_oldest_message_age",
+            id="a metric that does not exist",
+        ),
+        pytest.param(
+            *("alerts.tf", 'response_code=\\"429\\"', 'response_status=\\"429\\"'),
+            "run_googleapis_com:request_count has no label response_status",
+            id="a label that the metric does not have",
+        ),
+        pytest.param(
+            *("alerts.tf", 'monitored_resource=\\"cloud_run_job\\",', ""),
+            "is a metric of cloud_run_job: say so",
+            id="an ambiguous metric",
+        ),
+        pytest.param(
+            *("alerts.tf", "sum by (le, service_name) (rate", "sum by (le, service_name ((rate"),
+            "not PromQL",
+            id="a query that does not parse",
+        ),
+        pytest.param(
+            *("logs.tf", 'code   = "EXTRACT', 'kode   = "EXTRACT'),
+            "age_gender_requests has no label code",
+            id="a label that the metric from logs does not have",
+        ),
+    ],
+)
+def test_a_wrong_query_is_caught(
+    file: str, old: str, new: str, complaint: str, tmp_path: Path
+) -> None:
+    terraform = copy_of_terraform(tmp_path)
+    change(terraform / MODULE / file, old, new)
+    assert any(complaint in found for found in complaints(planned(terraform)))
+
+
+def test_every_metric_from_logs_is_shown() -> None:
+    shown = " ".join(present().queries)
+    for name in present().log_metrics:
+        assert promql_name(f"logging.googleapis.com/user/{name}") in shown
+
+
+def unmatched(plan: Planned, lines: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """Metrics that count none of the service's lines, or take a field that no counted line has."""
+    found = []
+    for name, metric in plan.log_metrics.items():
+        counted = [line for line in lines[name] if matches(metric["filter"], line)]
+        if not counted:
+            found.append(f"{name} counts nothing")
+        extractors = [*(metric["label_extractors"] or {}).values(), metric["value_extractor"]]
+        for field in re.findall(
+            r"EXTRACT\(jsonPayload\.(\w+)\)", " ".join(filter(None, extractors))
+        ):
+            if not any(field in line for line in counted):
+                found.append(f"{name}: no line has {field}")
+    return found
+
+
+def matches(filter_: str, line: dict[str, Any]) -> bool:
+    """Whether a line's own fields match a filter of Cloud Logging, as far as ours go."""
+    terms = [t for t in filter_.split(" AND ") if t.startswith("jsonPayload.")]
+    for term in terms:
+        field, operator, value = re.fullmatch(r"jsonPayload\.(\w+)(:|=~)(.+)", term).groups()  # type: ignore[union-attr]
+        if field not in line:
+            return False
+        if operator == "=~" and not re.search(value.strip('"'), str(line[field])):
+            return False
+    return bool(terms)
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the service logs, by the metric that should count it."""
+
+    def logged(call: Callable[[], object]) -> list[dict[str, Any]]:
+        caplog.clear()
+        with caplog.at_level("INFO", "age_gender"):
+            call()
+        return [getattr(record, "fields", {}) for record in caplog.records]
+
+    pytest.importorskip("age_gender.edge.completion", reason="NOT CHECKED: one line a request")
+    edge = Edge(Settings(), runtime=FakeRuntime)  # type: ignore[arg-type]
+    predicted = logged(lambda: edge(_request(encoded(noise(64, 64), "JPEG"))))
+    refused = logged(lambda: edge(_request(b"no picture")))
+    upload = read_event(uploaded(OBJECT)).stored
+    assert upload is not None
+    outcome = Outcome("annotated", names_of("", upload), {"faces": []})
+    monkeypatch.setattr(Annotator, "annotate", lambda *_: outcome)
+    handler = Handler(Settings(input_bucket="in", output_bucket="out"))
+    return {
+        "age-gender-requests": predicted + refused,
+        "age-gender-faces": predicted,
+        "age-gender-events": logged(lambda: handler(uploaded(OBJECT), Headers())),
+        "age-gender-hopeless": logged(lambda: handler(uploaded({}), Headers())),
+    }
+
+
+def uploaded(described: dict[str, str]) -> CloudEvent:
+    return CloudEvent({"type": FINALIZED, "source": "//storage"}, described)
+
+
+def _request(body: bytes) -> Request:
+    headers = {"Authorization": AUTHORIZATION}
+    return Request(
+        create_environ(
+            "/predict", method="POST", data=body, headers=headers, content_type="image/jpeg"
+        )
+    )
+
+
+def test_metrics_count_what_the_service_logs(lines: dict[str, Any]) -> None:
+    assert unmatched(present(), lines) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("EXTRACT(jsonPayload.faces)", "EXTRACT(jsonPayload.face_count)", "no line has face_count"),
+        ("jsonPayload.hopeless:*", "jsonPayload.dropped:*", "hopeless counts nothing"),
+        ('\\"^/predict\\"', '\\"^/v2\\"', "requests counts nothing"),
+    ],
+)
+def test_a_metric_that_counts_nothing_is_caught(
+    lines: dict[str, Any], old: str, new: str, complaint: str, tmp_path: Path
+) -> None:
+    terraform = copy_of_terraform(tmp_path)
+    change(terraform / MODULE / "logs.tf", old, new)
+    assert any(complaint in found for found in unmatched(planned(terraform), lines))
