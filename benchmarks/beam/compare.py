@@ -1,7 +1,8 @@
 """Compares the back-fill's shards with Apache Beam's DirectRunner on a folder of pictures.
 
-``python -m benchmarks.beam.compare --python VENV/bin/python``, where VENV has apache-beam 2.77.0 and
-``function/requirements.txt``. The ways take turns; all must write the same bytes.
+``PYTHONPATH=function python -m benchmarks.beam.compare --python VENV/bin/python``, where VENV has
+apache-beam 2.77.0 and ``function/requirements.txt``. The ways take turns; all must write the same
+bytes.
 """
 
 import argparse

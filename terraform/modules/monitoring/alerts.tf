@@ -66,7 +66,7 @@ locals {
         severity = "ERROR"
         query    = "max(${format(local.undelivered, var.dead_letter_subscription)}) > 0"
         duration = "0s"
-        advice   = "Mend the cause, then replay them (docs/deploy.md#replay-dead-letters). They are kept for 31 days."
+        advice   = "Mend the cause, then replay them (docs/monitoring.md#replay-dead-letters). They are kept for 31 days."
       }
     },
     var.event_subscription == null ? {} : {

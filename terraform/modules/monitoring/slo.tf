@@ -89,7 +89,7 @@ resource "google_monitoring_alert_policy" "burn" {
   }
 
   documentation {
-    content   = "The objective of 28 days will be missed if this goes on. The alerts on errors and latency say where to look (docs/deploy.md#monitoring)."
+    content   = "The objective of 28 days will be missed if this goes on. The alerts on errors and latency say where to look (docs/monitoring.md)."
     mime_type = "text/markdown"
   }
 
