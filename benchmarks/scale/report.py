@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.backfill import PRICES
+from benchmarks.cost import GIB_SECOND, MILLION_REQUESTS, VCPU_SECOND
 from benchmarks.report import table
 from benchmarks.scale import capacity
 
@@ -153,6 +155,30 @@ def gpu(results: Results) -> str:
     )
 
 
+def prices(_: Results) -> str:
+    """The prices of the other tables, with their source."""
+    run, storage = "cloud.google.com/run/pricing", "cloud.google.com/storage/pricing"
+    compute = "cloud.google.com/compute/vm-instance-pricing"
+    rows = [
+        ("service by request: vCPU second", VCPU_SECOND, run),
+        ("GiB second", GIB_SECOND, run),
+        ("a million requests", MILLION_REQUESTS, run),
+        ("service always on: vCPU second", capacity.ALWAYS_VCPU_SECOND, run),
+        ("GiB second", capacity.ALWAYS_GIB_SECOND, run),
+        ("L4, no zonal redundancy: hour", capacity.L4_HOUR_USD, run),
+        ("job: vCPU second", PRICES["vcpu_second"], run),
+        ("GiB second", PRICES["gib_second"], run),
+        ("Spot VM e2: vCPU hour", capacity.SPOT_VCPU_HOUR, compute),
+        ("GiB hour", capacity.SPOT_GIB_HOUR, compute),
+        ("Standard storage: a thousand writes", PRICES["thousand_writes"], storage),
+        ("a thousand reads", PRICES["thousand_reads"], storage),
+        ("a thousand listings", capacity.THOUSAND_LISTS_USD, storage),
+        ("logs: GiB", capacity.LOG_GIB_USD, "cloud.google.com/stackdriver/pricing"),
+    ]
+    cells = [(what, f"{usd:.7f}".rstrip("0"), source) for what, usd, source in rows]
+    return table(("what", "US dollars", "source"), cells)
+
+
 def _dollars(amount: float) -> str:
     return f"{amount:,.0f}" if amount >= 10 else f"{amount:.2f}"
 
@@ -166,4 +192,5 @@ PARTS: dict[str, Callable[[Results], str]] = {
     "outages": outages,
     "backfills": backfills,
     "gpu": gpu,
+    "prices": prices,
 }
