@@ -8,7 +8,7 @@ import pytest
 
 from age_gender.errors import ModelUnavailable
 from age_gender.networks.gpu import require_gpu
-from age_gender.runtime import check_models
+from age_gender.runtime import Runtime, check_models
 from age_gender.settings import Settings
 
 DRIVER = """
@@ -60,3 +60,8 @@ def test_a_start_fails_only_where_a_gpu_is_required(driver: Path, tmp_path: Path
         check_models(settings)
     with pytest.raises(ModelUnavailable, match="make models"):
         check_models(settings.model_copy(update={"gpu_required": False}))
+
+
+def test_a_prediction_fails_where_tensorflow_finds_no_gpu() -> None:
+    with pytest.raises(ModelUnavailable, match="there is no GPU"):
+        Runtime(Settings(gpu=True, gpu_required=True)).verifier()
