@@ -9,7 +9,7 @@ import random
 from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import simpy
 
@@ -166,20 +166,18 @@ class Service:
     def _place(self) -> Generator[simpy.Event, Any, Instance | None]:
         """Find an instance, wait for one, or give up."""
         instance = self._free()
-        if instance is None:
-            place = self.env.event()
-            self._pending.append(place)
-            self._start_on_demand()
-            limit = max(PENDING_SECONDS, PENDING_STARTS * self.config.start_seconds)
-            yield place | self.env.timeout(limit)
-            if not place.triggered:
-                self._pending.remove(place)
-                return None
-            instance = place.value
-            assert isinstance(instance, Instance)  # reserved by what made room
+        if instance is not None:
+            self._enter(instance)
             return instance
-        self._enter(instance)
-        return instance
+        place = self.env.event()
+        self._pending.append(place)
+        self._start_on_demand()
+        limit = max(PENDING_SECONDS, PENDING_STARTS * self.config.start_seconds)
+        yield place | self.env.timeout(limit)
+        if place.triggered:
+            return cast(Instance, place.value)  # `_fill` has entered it
+        self._pending.remove(place)
+        return None
 
     def _process(self, instance: Instance, *, fails: bool) -> Process:
         if fails:
