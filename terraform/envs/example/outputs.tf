@@ -23,6 +23,11 @@ output "backfill" {
   value       = one(module.annotate[*].backfill_command)
 }
 
+output "dashboard" {
+  description = "Address of the dashboard, with monitoring."
+  value       = one(module.monitoring[*].dashboard)
+}
+
 output "registry" {
   description = "Prefix of image names."
   value       = module.registry.url
