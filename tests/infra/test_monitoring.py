@@ -3,10 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import promql_parser
@@ -22,18 +19,18 @@ from age_gender.batch.results import names_of
 from age_gender.edge.app import Edge
 from age_gender.settings import Settings
 from tests.contract.conftest import AUTHORIZATION, FakeRuntime
-from tests.infra.tools import change, copy_of_terraform, program, run, shared_tool
+from tests.infra.plans import Plan, terraform_runs
+from tests.infra.tools import change, copy_of_terraform
 from tests.unit.pictures import encoded, noise
 
 MODULE = "modules/monitoring"
-VARIABLES = {
-    "project_id": "example-project",
-    "predict_services": ["age-gender-predict"],
-    "annotate_service": "age-gender-annotate",
-    "backfill_job": "age-gender-annotate-backfill",
-    "event_subscription": "age-gender-annotate-uploads",
-    "dead_letter_subscription": "age-gender-annotate-dead-letters",
-}
+VARIABLES = (
+    'predict_services=["age-gender-predict"]',
+    "annotate_service=age-gender-annotate",
+    "backfill_job=age-gender-annotate-backfill",
+    "event_subscription=age-gender-annotate-uploads",
+    "dead_letter_subscription=age-gender-annotate-dead-letters",
+)
 
 REVISION = {"project_id", "location", "service_name", "revision_name", "configuration_name"}
 REQUEST = REVISION | {"response_code", "response_code_class"}
@@ -66,30 +63,23 @@ OBJECT = {
 }
 
 
-@dataclass(frozen=True)
-class Planned:
-    """Resources that Terraform plans to create, by type."""
+def queries_of(plan: Plan) -> list[str]:
+    """All PromQL: of alerts and of the dashboard."""
+    alerts = [
+        condition["condition_prometheus_query_language"][0]["query"]
+        for policy in plan.resources("google_monitoring_alert_policy")
+        for condition in policy["values"]["conditions"]
+        if condition["condition_prometheus_query_language"]
+    ]
+    (dashboard,) = plan.resources("google_monitoring_dashboard")
+    page = json.loads(dashboard["values"]["dashboard_json"])
+    return alerts + list(_values(page, "prometheusQuery"))
 
-    resources: list[dict[str, Any]]
 
-    def of(self, kind: str) -> list[dict[str, Any]]:
-        return [r["values"] for r in self.resources if r["type"] == kind]
-
-    @property
-    def queries(self) -> list[str]:
-        """All PromQL: of alerts and of the dashboard."""
-        alerts = [
-            condition["condition_prometheus_query_language"][0]["query"]
-            for policy in self.of("google_monitoring_alert_policy")
-            for condition in policy["conditions"]
-            if condition["condition_prometheus_query_language"]
-        ]
-        (dashboard,) = self.of("google_monitoring_dashboard")
-        return alerts + list(_values(json.loads(dashboard["dashboard_json"]), "prometheusQuery"))
-
-    @property
-    def log_metrics(self) -> dict[str, dict[str, Any]]:
-        return {metric["name"]: metric for metric in self.of("google_logging_metric")}
+def log_metrics_of(plan: Plan) -> dict[str, dict[str, Any]]:
+    """The metrics that are made from logs, by name."""
+    metrics = plan.resources("google_logging_metric")
+    return {metric["values"]["name"]: metric["values"] for metric in metrics}
 
 
 def _values(tree: Any, key: str) -> Iterator[str]:
@@ -104,25 +94,14 @@ def _values(tree: Any, key: str) -> Iterator[str]:
             yield from _values(value, key)
 
 
-def planned(terraform: Path) -> Planned:
-    """Plan the module with everything there is to watch."""
-    program("terraform")
-    tool = shared_tool("terraform/check")
-    if tool is None:
-        pytest.skip("NOT CHECKED: a plan of the module monitoring needs ../shared/cloud/terraform")
-    folder = terraform / MODULE
-    (folder / "test.auto.tfvars.json").write_text(json.dumps(VARIABLES))
-    script = "terraform plan -out=test.plan && terraform show -json test.plan > plan.json"
-    status, output = run(tool, folder, "exec", "sh", "-c", script)
-    assert status == 0, output
-    root = json.loads((folder / "plan.json").read_text())["planned_values"]["root_module"]
-    return Planned(root["resources"])
+def planned(tmp_path: Path) -> Plan:
+    """Plan the module with everything there is to watch, in the copy that may have been changed."""
+    return terraform_runs(tmp_path, ("plan:all", *VARIABLES), folder=MODULE).plans["all"]
 
 
-@cache
-def present() -> Planned:
-    with TemporaryDirectory() as folder:
-        return planned(copy_of_terraform(Path(folder)))
+@pytest.fixture(scope="module")
+def present(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    return planned(tmp_path_factory.mktemp("present"))
 
 
 def promql_name(metric: str) -> str:
@@ -131,15 +110,15 @@ def promql_name(metric: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9]', '_', domain)}:{re.sub(r'[^A-Za-z0-9]', '_', rest)}"
 
 
-def complaints(plan: Planned) -> list[str]:
+def complaints(plan: Plan) -> list[str]:
     """What is wrong with the queries, and with what they ask for."""
     known = {promql_name(name): of_metric for name, of_metric in METRICS.items()}
-    for name, metric in plan.log_metrics.items():
+    for name, metric in log_metrics_of(plan).items():
         labels = {label["key"] for label in metric["metric_descriptor"][0]["labels"]}
         of_metric = ("cloud_run_revision", REVISION | labels)
         known[promql_name(f"logging.googleapis.com/user/{name}")] = of_metric
     found = []
-    for query in plan.queries:
+    for query in queries_of(plan):
         try:
             tree = promql_parser.parse(query)
         except ValueError as error:
@@ -185,9 +164,9 @@ def _about(selector: Any, known: dict[str, tuple[str, set[str]]]) -> Iterator[st
     yield from (f"{name} has no label {label}" for label in sorted(set(matched) - labels))
 
 
-def test_queries_ask_for_what_there_is() -> None:
-    assert len(present().queries) == 20
-    assert complaints(present()) == []
+def test_queries_ask_for_what_there_is(present: Plan) -> None:
+    assert len(queries_of(present)) == 20
+    assert complaints(present) == []
 
 
 @pytest.mark.parametrize(
@@ -225,19 +204,19 @@ def test_a_wrong_query_is_caught(
 ) -> None:
     terraform = copy_of_terraform(tmp_path)
     change(terraform / MODULE / file, old, new)
-    assert any(complaint in found for found in complaints(planned(terraform)))
+    assert any(complaint in found for found in complaints(planned(tmp_path)))
 
 
-def test_every_metric_from_logs_is_shown() -> None:
-    shown = " ".join(present().queries)
-    for name in present().log_metrics:
+def test_every_metric_from_logs_is_shown(present: Plan) -> None:
+    shown = " ".join(queries_of(present))
+    for name in log_metrics_of(present):
         assert promql_name(f"logging.googleapis.com/user/{name}") in shown
 
 
-def unmatched(plan: Planned, lines: dict[str, list[dict[str, Any]]]) -> list[str]:
+def unmatched(plan: Plan, lines: dict[str, list[dict[str, Any]]]) -> list[str]:
     """Metrics that count none of the service's lines, or take a field that no counted line has."""
     found = []
-    for name, metric in plan.log_metrics.items():
+    for name, metric in log_metrics_of(plan).items():
         counted = [line for line in lines[name] if matches(metric["filter"], line)]
         if not counted:
             found.append(f"{name} counts nothing")
@@ -302,8 +281,8 @@ def _request(body: bytes) -> Request:
     )
 
 
-def test_metrics_count_what_the_service_logs(lines: dict[str, Any]) -> None:
-    assert unmatched(present(), lines) == []
+def test_metrics_count_what_the_service_logs(present: Plan, lines: dict[str, Any]) -> None:
+    assert unmatched(present, lines) == []
 
 
 @pytest.mark.parametrize(
@@ -319,4 +298,4 @@ def test_a_metric_that_counts_nothing_is_caught(
 ) -> None:
     terraform = copy_of_terraform(tmp_path)
     change(terraform / MODULE / "logs.tf", old, new)
-    assert any(complaint in found for found in unmatched(planned(terraform), lines))
+    assert any(complaint in found for found in unmatched(planned(tmp_path), lines))
