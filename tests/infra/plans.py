@@ -109,7 +109,7 @@ def terraform_runs(
     Args:
         tmp_path: for the copy.
         steps: ``("apply", "a=1", ...)``, ``("destroy", ...)`` or ``("plan:NAME", ...)``, with
-            variables.
+            variables or files of them.
         folder: in terraform/.
         terraform: the copy, if it has been made and changed.
     """
@@ -128,9 +128,9 @@ def terraform_runs(
     names = []
     for step, *variables in steps:
         kind, _, name = step.partition(":")
-        options = ["-input=false", "-no-color", "-var", f"project_id={PROJECT}"]
-        for variable in variables:
-            options += ["-var", variable]
+        options = ["-input=false", "-no-color"]
+        for variable in (f"project_id={PROJECT}", *variables):
+            options += ["-var-file" if variable.endswith(".tfvars") else "-var", variable]
         if kind == "plan":
             names.append(name)
             lines.append(shlex.join(["terraform", "plan", *options, f"-out={name}.plan"]))

@@ -202,10 +202,19 @@ def applied(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
 
 
 @pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    """A first plan with all features."""
-    folder = tmp_path_factory.mktemp("everything")
-    return terraform_runs(folder, ("plan:all", *EVERYTHING)).plans["all"]
+def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
+    """First plans: with all features, and of the two environments."""
+    environments = ("staging", "production")
+    return terraform_runs(
+        tmp_path_factory.mktemp("plans"),
+        ("plan:everything", *EVERYTHING),
+        *((f"plan:{name}", f"environments/{name}.tfvars") for name in environments),
+    ).plans
+
+
+@pytest.fixture(scope="module")
+def everything(plans: dict[str, Plan]) -> Plan:
+    return plans["everything"]
 
 
 def test_the_first_apply_builds_one_image_without_gates(applied: Outcome) -> None:
@@ -274,6 +283,15 @@ def test_a_new_project_has_room_for_all_instances(applied: Outcome) -> None:
     cpu, gib = quota(applied.plans["again"])
     assert 0 < cpu <= 0.8 * 20, "a fifth is left for revisions that replace others"
     assert 0 < gib <= 0.8 * 40
+
+
+def test_staging_is_deleted_without_asking_and_production_is_not(plans: dict[str, Plan]) -> None:
+    for name, protected in (("staging", False), ("production", True)):
+        kinds = ("google_cloud_run_v2_service", "google_cloud_run_v2_job")
+        services = [r["values"] for kind in kinds for r in plans[name].resources(kind)]
+        assert [v["deletion_protection"] for v in services] == [protected] * 3
+        assert {v["labels"]["environment"] for v in services} == {name}
+    assert quota(plans["staging"])[0] <= 0.8 * 20
 
 
 def test_common_policies_refuse_nothing(everything: Plan) -> None:

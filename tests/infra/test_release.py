@@ -249,7 +249,7 @@ def test_a_revision_that_comes_meanwhile_gets_no_traffic(release: Release) -> No
 
 
 def test_traffic_to_the_latest_would_be_noticed(release: Release, tmp_path: Path) -> None:
-    """The stand-in tells the tested revision from the latest."""
+    """The stand-in distinguishes the tested revision from the latest."""
     release.change(meanwhile={"after": "--update-tags", "do": "apply"})
     release.all(*BUILT)
     text = (ROOT / "container" / "release.py").read_text(encoding="utf-8")

@@ -139,7 +139,7 @@ def copy_of_terraform(tmp_path: Path) -> Path:
     """A copy that can be changed, the same one each time within a test."""
     copy = tmp_path / "terraform"
     if not copy.exists():
-        ignored = shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.tfvars")
+        ignored = shutil.ignore_patterns(".terraform*", "*.tfstate*", "terraform.tfvars")
         shutil.copytree(TERRAFORM, copy, ignore=ignored)
     return copy
 
