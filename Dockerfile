@@ -121,8 +121,7 @@ ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     FUNCTION_SOURCE=/app/main.py \
-    FUNCTION_TARGET=predict \
-    PORT=8080
+    FUNCTION_TARGET=predict
 WORKDIR /app
 USER 10001:10001
 EXPOSE 8080
@@ -131,8 +130,9 @@ LABEL org.opencontainers.image.title="Age and gender estimation" \
       org.opencontainers.image.licenses="Apache-2.0"
 # For `docker run`; Cloud Run and Kubernetes have their own probes.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=15s --retries=3 \
-  CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/health\", timeout=4)"]
-# Reads PORT, FUNCTION_TARGET and FUNCTION_SIGNATURE_TYPE from the environment.
+  CMD ["python", "-m", "age_gender.edge.health_check"]
+# Reads FUNCTION_TARGET and FUNCTION_SIGNATURE_TYPE from the environment, and PORT and HOST from
+# there or from config.json; 8080 by default.
 CMD ["functions-framework"]
 
 

@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --require-has
 MODELS := function/age_gender/models/.built
 
 .DEFAULT_GOAL := help
-.PHONY: help serve models test lint coverage check-infra bench bench-check bench-scale calibrate evaluate train lock audit clean
+.PHONY: help serve models test lint coverage clients check-infra bench bench-check bench-scale calibrate evaluate train lock audit clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,7 +17,7 @@ serve: $(MODELS) ## Serve on port 8080, or PORT=…
 models: $(VENV)/.build ## Fetch, verify and convert the networks
 	@$(BIN)/python local_runner.py models
 
-test: $(VENV)/.dev models ## Run all checks: lint, types, unit, contract and end-to-end tests
+test: $(VENV)/.dev $(VENV)/.clients models ## Run all checks: lint, types, unit, contract and end-to-end tests
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
@@ -29,6 +29,8 @@ lint: $(VENV)/.dev ## Lint, formatting and types
 
 coverage: $(VENV)/.dev models ## Run the tests and report the line and branch coverage of function/
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/e2e -n 2 --dist loadfile --cov --cov-report=term
+
+clients: $(VENV)/.clients ## Install the generators of API clients that the tests run
 
 check-infra: $(VENV)/.dev $(VENV)/.infra $(MODELS) ## Check image, Terraform, manifests, Cloud Build file and docs (with Terraform, docker or podman, and gcloud, where installed)
 	@CHECK_CONTAINER="$${CHECK_CONTAINER:-cpu}" $(BIN)/python -m pytest tests/infra -rs -n 2 --dist loadfile
@@ -95,4 +97,13 @@ $(VENV)/.infra: requirements/infra.txt $(VENV)/.base
 	@test -x $(VENV)/infra/bin/python || $(PYTHON) -m venv $(VENV)/infra
 	@echo "Installing the requirements of the deployment checks"
 	@$(VENV)/infra/bin/python -m pip --disable-pip-version-check -q install --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.clients: requirements/clients.txt tests/e2e/clients/package-lock.json $(VENV)/.build
+	@test -x $(VENV)/clients/bin/python || $(PYTHON) -m venv $(VENV)/clients
+	@echo "Installing the generators of API clients"
+	@$(VENV)/clients/bin/python -m pip --disable-pip-version-check -q install --require-hashes -r $<
+	@cp tests/e2e/clients/package.json tests/e2e/clients/package-lock.json $(VENV)/clients
+	@cd $(VENV)/clients && PATH="$(abspath $(BIN)):$$PATH" npm ci --silent --no-audit --no-fund --ignore-scripts \
+	  || echo "npm cannot install openapi-typescript: the TypeScript client is not tested"
 	@touch $@

@@ -48,6 +48,7 @@ LOADED = (
     "cloudevents.http",
     "concurrent.futures.thread",
     "cv2",
+    "difflib",
     "dlib",
     "email.mime.multipart",
     "encodings.idna",

@@ -37,21 +37,24 @@ def _handler() -> Handler:
 
 
 limit_malloc_arenas()
+logs.set_up("info")  # for what is said of the settings themselves
 try:
     _settings = get_settings()
     logs.set_up(_settings.log)
     check_models(_settings)
     if _target == "annotate":
         _handler()
+    else:
+        auth.check_reach(_settings)
 except AgeGenderError as error:
     sys.exit(f"cannot start: {error}")
 _edge = Edge(_settings, shutdown=_shutdown)
 if _target == "annotate":  # Google authenticates its callers and limits their time
     events = policy_of_events(_settings.max_body_bytes, _settings.max_held_bytes)
-    server.install(events, _shutdown)
+    server.install(events, _shutdown, _settings.host, _settings.port)
 else:
     auth.warn_if_open(_settings)
-    server.install(_edge.policy, _shutdown)
+    server.install(_edge.policy, _shutdown, _settings.host, _settings.port)
 
 
 @functions_framework.http

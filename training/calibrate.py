@@ -14,6 +14,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +67,24 @@ QUALITY_BINS = 20
 """Equally large groups in which the error is measured against a quality."""
 
 
-def fit_temperatures(observed: Observations, labels: Labels) -> tuple[float, float]:
+class Outputs(Protocol):
+    """A network's outputs for N faces.
+
+    Attributes:
+        distributions: float32 ``[N, K]``, over ages.
+        male: float32 ``[N]``, raw probability of male.
+    """
+
+    @property
+    def distributions(self) -> NDArray[np.float32]:
+        """See the class."""
+
+    @property
+    def male(self) -> NDArray[np.float32]:
+        """See the class."""
+
+
+def fit_temperatures(observed: Outputs, labels: Labels) -> tuple[float, float]:
     """Fit the temperatures of age and gender that maximise the likelihood of the labels.
 
     Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.

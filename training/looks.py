@@ -23,13 +23,15 @@ from age_gender.vision.detectors.base import Detector
 from age_gender.vision.geometry import chip_transforms, resize, warp_chips
 from age_gender.vision.model_spec import ModelSpec, load_spec
 from age_gender.vision.quality import Quality, assess
-from training import defects
+from training import defects, drawings
 from training.data import Prepared, load_prepared
 from training.observe import make_detector
-from training.prepare import read_image
+from training.without_people import Picture, opened
 
 QUALITIES = tuple(f.name for f in fields(Quality) if f.name != "covered")
 """All that the chip and the box tell; `covered` needs what is fitted on it."""
+WITHOUT_PEOPLE = "without_people"
+"""Kind of the looks at pictures without people."""
 CHUNK = 250
 """Faces that a worker takes at a time."""
 
@@ -144,6 +146,7 @@ KINDS = {
     "glasses": _whole(defects.dark_glasses),
     "hand": _whole(defects.hand),
     "beside": _whole(defects.beside),
+    "drawn": _whole(drawings.drawn),
     "cut": cut_off,
     "small": _small,
 }
@@ -194,20 +197,24 @@ def _looks(
     )
 
 
-def without_people(paths: Sequence[Path], models: Path, name: str, detector: Detector) -> Looks:
+def without_people(
+    pictures: Sequence[Picture], models: Path, name: str, detector: Detector
+) -> Looks:
     """Observe what the detector takes for faces in pictures without people."""
     engine = LiteRTEngine(models / f"{name}.tflite", CpuShares(1))
     spec = load_spec(models, name)
     found = []
-    for path in paths:
-        image = read_image(path)
+    for number, picture in enumerate(pictures):
+        image = opened(picture.path, np.random.default_rng(number))
+        if image is None:
+            continue
         detections = detector.detect(image, 0.1, 0.4)
         assert detections.landmarks is not None
         found += [
             (image, box, points)
             for box, points in zip(detections.boxes, detections.landmarks, strict=True)
         ]
-    return _looks(iter(found), "nobody", np.full(len(found), -1), engine, spec)
+    return _looks(iter(found), WITHOUT_PEOPLE, np.full(len(found), -1), engine, spec)
 
 
 def observe_all(
@@ -215,7 +222,7 @@ def observe_all(
     models: Path,
     name: str,
     wanted: dict[str, NDArray[np.int64]],
-    empty: Sequence[Path],
+    empty: Sequence[Picture],
     cache: Path,
     workers: int = 2,
 ) -> Looks:
@@ -231,11 +238,11 @@ def observe_all(
         workers: processes.
     """
     digest = hashlib.sha256((models / f"{name}.tflite").read_bytes())
-    for source in map(Path, (__file__, defects.__file__, quality.__file__)):
+    for source in map(Path, (__file__, defects.__file__, drawings.__file__, quality.__file__)):
         digest.update(source.read_bytes())
     for kind, rows in wanted.items():
         digest.update(kind.encode() + np.ascontiguousarray(rows).tobytes())
-    digest.update(str([path.name for path in empty]).encode())
+    digest.update(str([picture.path.name for picture in empty]).encode())
     file = cache / f"{name}-{digest.hexdigest()[:12]}.npz"
     if not file.exists():
         tasks = [

@@ -5,7 +5,8 @@
     python -m training.reliability --name agn-v2 --models DIR --prepared DIR --images DIR
         --animals animals.csv --clean clean.csv --cache DIR --docs docs [--free]
 
-The last of the steps that write a model's specification, after `training.calibrate`. A new network
+The last of the steps that write a model's specification, after `training.calibrate`, whose
+temperatures it fits anew on the same faces as all else. A new network
 takes one pass over the chips, which is cached, and a few minutes. Everything is fitted on one half
 of the validation part (`training.data.in_second_half`) and evaluated on the other; classifiers of
 the embedding are fitted on faces of the training part.
@@ -25,21 +26,23 @@ from numpy.typing import NDArray
 from age_gender.vision.face import Reason
 from age_gender.vision.model_spec import Calibration, Head, ModelSpec, Reliability, Risk, load_spec
 from age_gender.vision.reliability import features, risk
+from training.calibrate import fit_older, fit_temperatures, trained_on
 from training.data import Prepared, in_second_half, load_prepared
 from training.evaluated import TRUE_EDGES, Sample, evaluated, large_errors, observed_attributes
 from training.export import write_spec
 from training.intervals import fit_margins, meets
 from training.logistic import fit_logistic
-from training.looks import Looks, observe_all
+from training.looks import WITHOUT_PEOPLE, Looks, observe_all
 from training.reliability_report import write_report
+from training.without_people import A_PACKAGE, listed, of_packages, sampled
 
 Float = NDArray[np.floating]
 Bools = NDArray[np.bool_]
 Rows = NDArray[np.int64]
 
-CLEAN = 1500
+CLEAN = 2500
 """Unchanged faces of the training part, for the classifiers of the embedding."""
-DEFECTIVE = {"covered": 1500, "beside": 500, "cut": 700} | dict.fromkeys(
+DEFECTIVE = {"covered": 3500, "beside": 500, "cut": 700, "drawn": 2000} | dict.fromkeys(
     ("motion", "defocus", "overexposed", "underexposed", "small"), 250
 )
 """Faces of the training part with each defect."""
@@ -48,10 +51,14 @@ EVALUATED = 200
 DRAWN_APART = ("mask", "glasses", "hand")
 """Evaluated apart from all coverings."""
 
-HEADS: dict[Reason, tuple[str, tuple[str, ...], float]] = {
-    "covered": ("covered", ("clean", "beside", "motion", "defocus", "small"), 0.006),
-    "cut-off": ("cut", ("clean", "beside", "covered", "motion", "defocus", "small"), 0.001),
-    "not-a-face": ("without_people", ("clean", "beside", "covered", "cut", "motion"), 0.0015),
+HEADS: dict[Reason, tuple[tuple[str, ...], tuple[str, ...], float]] = {
+    "covered": (("covered",), ("clean", "beside", "motion", "defocus", "small"), 0.016),
+    "cut-off": (("cut",), ("clean", "beside", "covered", "motion", "defocus", "small"), 0.001),
+    "not-a-face": (
+        (WITHOUT_PEOPLE, "drawn"),
+        ("clean", "beside", "covered", "cut", "motion"),
+        0.011,
+    ),
 }
 """For each reason: the faces that show it, those that do not, and the share of ordinary faces that
 it may be given to, wrongly or not."""
@@ -70,7 +77,7 @@ MIN_SIZE = 16.0
 MAX_OUTSIDE = 0.27
 """Share of a face outside the picture; boxes of tightly cropped whole faces reach 0.2."""
 
-UNCERTAIN = {"age": 0.012, "gender": 0.022}
+UNCERTAIN = {"age": 0.011, "gender": 0.018}
 """Share of each band of predicted ages that is age-uncertain, and gender-uncertain."""
 RISK_EDGES = (3.0, 8.0, 14.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0)
 RISK_RIDGE = 3.0
@@ -119,9 +126,9 @@ def fit_head(
         weights: of the same.
     """
     shown, others, share = HEADS[reason]
-    rows = training & np.isin(looks.kind, (shown, *others))
+    rows = training & np.isin(looks.kind, (*shown, *others))
     vector, bias = fit_logistic(
-        looks.embedding[rows].astype(np.float32), looks.kind[rows] == shown, ridge=RIDGE
+        looks.embedding[rows].astype(np.float32), np.isin(looks.kind[rows], shown), ridge=RIDGE
     )
     halves = vector.astype("<f2")
     logits = ordinary.embedding.astype(np.float64) @ halves.astype(np.float64) + bias
@@ -240,6 +247,18 @@ def fit_intervals(sample: Sample, spec: ModelSpec) -> Calibration:
     return fit_margins(bare, sample.labels, sample.weights, true_groups(sample), calibration)
 
 
+def fit_calibration(sample: Sample, spec: ModelSpec) -> Calibration:
+    """Fit temperatures and the curves of being at least N years old, on sets that it has seen."""
+    known = sample[trained_on(sample.labels, spec.name)]
+    age, gender = fit_temperatures(known.looks, known.labels)
+    bare = Calibration(age_temperature=age, gender_temperature=gender)
+    older = observed_attributes(known.looks, spec.model_copy(update={"calibration": bare})).older
+    ages, slopes, shifts = fit_older(older, known.labels)
+    return bare.model_copy(
+        update={"older_ages": ages, "older_slopes": slopes, "older_shifts": shifts}
+    )
+
+
 def fit_reliability(looks: Looks, training: Bools, fitting: Sample, spec: ModelSpec) -> Reliability:
     """Fit everything that `reliable` depends on.
 
@@ -297,24 +316,6 @@ def samples(looks: Looks, data: Prepared, unclean: Bools) -> tuple[Sample, Bools
     return Sample(looks[clean], labels, sets, in_second_half(list(labels.name))), training
 
 
-def animals(table: Path, images: Path, *, free: bool) -> list[Path]:
-    """Pictures without people.
-
-    Args:
-        table: with ``file`` and ``licence``.
-        images: folder of the files.
-        free: leave out those that are for research only.
-    """
-    with table.open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
-    bound = ("research", "unclear")
-    return [
-        images / row["file"]
-        for row in rows
-        if not (free and any(word in row["licence"].lower() for word in bound))
-    ]
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Fit and report reliability and intervals.")
@@ -323,6 +324,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--prepared", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True, help="folder of the tables' `file`")
     parser.add_argument("--animals", type=Path, required=True, help="table without people")
+    parser.add_argument("--packages", type=Path, help="folder of unpacked packages, see README")
     parser.add_argument("--clean", type=Path, help="table of pictures to leave out of fitting")
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--docs", type=Path, required=True)
@@ -337,12 +339,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     usable = np.ones(len(data.labels), bool)
     if args.free:
         usable = np.array([n.startswith(("fairface", "portraits")) for n in data.labels.name])
+    pictures = [p for p in listed(args.animals, args.images) if p.free or not args.free]
+    if args.packages:
+        unpacked = of_packages(args.packages)
+        pictures += sampled(unpacked, A_PACKAGE, np.random.default_rng(0))
     looks = observe_all(
         args.prepared,
         args.models,
         args.name,
         wanted_rows(data, unclean, usable),
-        animals(args.animals, args.images, free=args.free),
+        pictures,
         args.cache,
         args.workers,
     )
@@ -350,6 +356,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     fittable = ~np.isin(everything.labels.name, data.labels.name[unclean])
     spec = load_spec(args.models, args.name)
     half = everything[~everything.second & fittable]
+    spec = spec.model_copy(update={"calibration": fit_calibration(half, spec)})
     calibration = fit_intervals(half, spec)
     spec = spec.model_copy(update={"calibration": calibration})
     spec = spec.model_copy(update={"reliability": fit_reliability(looks, training, half, spec)})

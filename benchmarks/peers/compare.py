@@ -14,7 +14,8 @@ from age_gender.runtime import Runtime
 from age_gender.settings import load_settings
 from age_gender.vision.decode import DecodedImage
 from age_gender.vision.geometry import Image
-from age_gender.vision.pipeline import Options, Stopwatch
+from age_gender.vision.pipeline import Options
+from age_gender.vision.stopwatch import Stopwatch
 from benchmarks.latency import summary
 from benchmarks.peers.peer import KINDS, Peer, Unavailable
 from testing import photos

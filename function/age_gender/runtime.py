@@ -104,7 +104,8 @@ class Runtime:
             name: Lazy(f"{name} detector", partial(self._load_detector, name)) for name in DETECTORS
         }
         self.estimator = Lazy("attributes", self._load_estimator)
-        self.verifier = Lazy("face mesh", self._load_verifier)
+        mesh = Lazy("face mesh", lambda: FaceMesh(self._load_engine(FACE_MESH)))
+        self.verifier = Lazy("face check", lambda: FaceVerifier(mesh, load_face_check()))
         self.pipeline = Pipeline(
             self._detector, self.estimator, self.verifier, cpus=self._cpus, engine=self.engine
         )
@@ -129,9 +130,6 @@ class Runtime:
         name = self.settings.attribute_model
         spec = load_spec(self.settings.models_dir, name)
         return AttributeEstimator(self._load_engine(name), spec)
-
-    def _load_verifier(self) -> FaceVerifier:
-        return FaceVerifier(FaceMesh(self._load_engine(FACE_MESH)), load_face_check())
 
     def _load_engine(self, model: str) -> Engine:
         settings = self.settings

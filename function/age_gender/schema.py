@@ -1,12 +1,22 @@
 """The shape of requests and responses."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from age_gender import __version__
 from age_gender.vision.attributes import MAX_AGE
-from age_gender.vision.detectors.registry import DETECTORS, DetectorName
+from age_gender.vision.detectors.registry import DETECTORS, DetectorName, as_name
 from age_gender.vision.face import Face, FaceAttributes, Reason
 from age_gender.vision.pipeline import Options, Result
 
@@ -18,13 +28,18 @@ _LABELS = " or ".join(f"`{info.label}`" for info in DETECTORS.values())
 MAX_OVER_AGES = 8
 """Ages that one request may ask about."""
 
+MAX_URL_LENGTH = 8192
+"""Characters of an address; of a ``data:`` URL, the picture's limit counts."""
+MAX_SIDE = 65_500
+"""Pixels; what a JPEG can have."""
+
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class PredictRequest(BaseModel):
     """Body of ``POST /predict``.
 
-    Unknown fields are ignored, for old clients, and ``null`` means the default.
+    Unknown fields are ignored, for old clients, and ``null`` and ``""`` mean the default.
     """
 
     model_config = ConfigDict(
@@ -53,8 +68,8 @@ class PredictRequest(BaseModel):
     return_image: bool = Field(True, description="Return the picture as base64 JPEG.")
     url: str | None = Field(
         None,
-        max_length=8192,
-        description="Address of the picture: http, https, data, or gs:// where that is allowed.",
+        description="Address of the picture: http, https, data, or gs:// where that is allowed; "
+        f"at most {MAX_URL_LENGTH} characters, but a data URL may be as long as the body.",
         examples=["https://example.com/people.jpg"],
     )
     b64: str | None = Field(
@@ -89,6 +104,46 @@ class PredictRequest(BaseModel):
         examples=[[18, 25]],
     )
 
+    detect: bool = Field(
+        True,
+        description="False if the picture is one face and little else: it is not searched then, "
+        "and the whole picture is the box.",
+    )
+    image_max_side: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_SIDE,
+        description="Longer side of the returned image in pixels, at most; boxes still refer to "
+        "the picture as it was sent.",
+        examples=[1024],
+    )
+    strict: bool = Field(
+        False, description="Refuse fields that do not exist, instead of warning of them."
+    )
+
+    _unknown: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Names of the fields that were given and do not exist."""
+        return self._unknown
+
+    @field_validator("face_detector", mode="before")
+    @classmethod
+    def _any_case(cls, given: Any) -> Any:
+        return as_name(given)
+
+    @field_validator("url")
+    @classmethod
+    def _short_unless_data(cls, url: str | None) -> str | None:
+        if url is not None and len(url) > MAX_URL_LENGTH and not is_data_url(url):
+            raise PydanticCustomError(
+                "url_too_long",
+                "an address may have at most {max_length} characters, unless it is a data URL",
+                {"max_length": MAX_URL_LENGTH},
+            )
+        return url
+
     @field_validator("over_age", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
@@ -102,12 +157,16 @@ class PredictRequest(BaseModel):
     def _each_once(cls, ages: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(sorted(set(ages)))
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _null_is_the_default(cls, values: Any) -> Any:
+    def _known_and_given(cls, values: Any, make: ModelWrapValidatorHandler[Self]) -> Self:
+        """Leave out what means the default, and note what is unknown."""
         if not isinstance(values, dict):
-            return values
-        return {name: value for name, value in values.items() if value is not None}
+            return make(values)
+        given = {name: value for name, value in values.items() if value is not None and value != ""}
+        request = make(given)
+        request._unknown = tuple(name for name in values if name not in cls.model_fields)
+        return request
 
     def with_default_detector(self, name: DetectorName) -> Self:
         """Use the detector ``name`` if the request does not say which."""
@@ -118,7 +177,12 @@ class PredictRequest(BaseModel):
     @property
     def options(self) -> Options:
         """Return the options for the pipeline."""
-        return Options(**self.model_dump(exclude={"url", "b64"}))
+        return Options(**self.model_dump(exclude={"url", "b64", "strict"}))
+
+
+def is_data_url(text: str) -> bool:
+    """Whether a text contains the picture itself, as a ``data:`` URL."""
+    return text.lstrip()[:5].lower() == "data:"
 
 
 class QualityBody(BaseModel):
@@ -147,8 +211,8 @@ class QualityBody(BaseModel):
         description="Between the 5 % and 95 % quantiles of the grey values, 0 to 1.",
         examples=[0.61],
     )
-    burnt_out: float = Field(description="Share of white pixels, 0 to 1.", examples=[0.0])
-    black: float = Field(description="Share of black pixels, 0 to 1.", examples=[0.02])
+    burnt_out: float = Field(description="White share of the face, 0 to 1.", examples=[0.0])
+    black: float = Field(description="Black share of the face, 0 to 1.", examples=[0.02])
     noise: float = Field(description="Standard deviation of the noise, 0 to 1.", examples=[0.004])
     yaw_degrees: float | None = Field(
         description="Degrees from frontal to the right of the picture, good to about ten; null "
@@ -215,8 +279,8 @@ class ModelBody(BaseModel):
     """The models behind the response."""
 
     version: str = Field(description="The service's version.", examples=["0.1.0"])
-    detector: str = Field(
-        description=f"The face detector: {_LABELS}.",
+    detector: str | None = Field(
+        description=f"The face detector: {_LABELS}; null with `detect` false.",
         examples=["retinaface-mobilenetv2"],
     )
     attributes: str | None = Field(
@@ -255,7 +319,8 @@ class PredictResponse(BaseModel):
     model: ModelBody = Field(description="Names and versions of the models and the service.")
     warnings: list[str] = Field(
         default_factory=list,
-        description="What is wrong with the picture though it was read; mostly empty.",
+        description="What is wrong with the picture though it was read, and which fields were "
+        "ignored; mostly empty.",
         examples=[["the JPEG file is cut off: about 48 of its 480 rows are missing"]],
     )
     image: str | None = Field(
@@ -265,8 +330,12 @@ class PredictResponse(BaseModel):
     )
 
 
-def response_body(result: Result) -> dict[str, Any]:
+def response_body(result: Result, warnings: Sequence[str] = ()) -> dict[str, Any]:
     """Build the response's JSON object, without ``image``.
+
+    Args:
+        result: of the pipeline.
+        warnings: what is wrong with the request; those about the picture follow.
 
     It is built as plain dicts, since validating our own output on every request would cost more. A
     test compares it with `PredictResponse`.
@@ -285,7 +354,7 @@ def response_body(result: Result) -> dict[str, Any]:
             "licence": result.models.licence,
             "engine": result.models.engine,
         },
-        "warnings": list(result.warnings),
+        "warnings": [*warnings, *result.warnings],
     }
 
 

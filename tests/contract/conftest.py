@@ -1,8 +1,11 @@
 """The service in this process, as functions-framework serves it, with real or fake models."""
 
 import base64
+import socket
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +17,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from age_gender.edge.app import Edge
+from age_gender.edge.front.loop import Loop
 from age_gender.edge.openapi import description
 from age_gender.limits.cpus import CpuShares
 from age_gender.runtime import Runtime
@@ -124,3 +128,29 @@ def serve(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Serve:
 @pytest.fixture
 def client(serve: Serve) -> Client:
     return serve()
+
+
+Listen = Callable[..., Any]
+
+
+@pytest.fixture
+def listen(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Listen:
+    """Serve over real HTTP, through our loop, with given settings and fake models: yields a URL."""
+
+    @contextmanager
+    def with_(**settings: Any) -> Iterator[str]:
+        edge = Edge(Settings(**settings), FakeRuntime)  # type: ignore[arg-type]
+        monkeypatch.setattr(sys.modules["main"], "_edge", edge)
+        stopped = threading.Event()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            loop = Loop(app, edge.policy, [listener], threads=4, alive=lambda: not stopped.is_set())
+            thread = threading.Thread(target=loop.run, args=(5.0,), daemon=True)
+            thread.start()
+            try:
+                yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            finally:
+                stopped.set()
+                loop.wake()
+                thread.join(30)
+
+    return with_

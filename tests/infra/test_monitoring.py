@@ -259,7 +259,6 @@ def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> 
             call()
         return [getattr(record, "fields", {}) for record in caplog.records]
 
-    pytest.importorskip("age_gender.edge.completion", reason="NOT CHECKED: one line a request")
     edge = Edge(Settings(), runtime=FakeRuntime)  # type: ignore[arg-type]
     predicted = logged(lambda: edge(_request(encoded(noise(64, 64), "JPEG"))))
     refused = logged(lambda: edge(_request(b"no picture")))

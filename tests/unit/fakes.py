@@ -12,7 +12,9 @@ from age_gender.vision.face import FaceAttributes
 from age_gender.vision.model_spec import Ages, Calibration, Chip, ModelSpec, Reliability
 from age_gender.vision.pipeline import ModelNames, Result
 from age_gender.vision.quality import Quality
-from age_gender.vision.verification import Faces, FaceVerifier
+from age_gender.vision.stopwatch import Stopwatch
+from age_gender.vision.verification import Faces, FaceVerifier, estimated
+from age_gender.vision.whole_image import whole_box
 
 NAMES = ModelNames("fake", "fake 1", "litert")
 
@@ -98,8 +100,20 @@ class TrustingVerifier(FaceVerifier):
     def __init__(self) -> None:
         pass
 
-    def verify(self, image: NDArray[np.uint8], detected: Detections, detector: str) -> Faces:
-        return Faces(detected, detected, np.full(len(detected), 40, np.float32))
+    def verify(
+        self,
+        image: NDArray[np.uint8],
+        detected: Detections,
+        detector: str,
+        estimator: AttributeEstimator,
+        watch: Stopwatch,
+    ) -> Faces:
+        return estimated(image, detected, estimator, watch)
+
+    def whole_image(
+        self, image: NDArray[np.uint8], estimator: AttributeEstimator, watch: Stopwatch
+    ) -> Faces:
+        return self.verify(image, whole_box(image), "", estimator, watch)
 
 
 def detections(*boxes: tuple[float, ...], landmarks: bool = False) -> Detections:

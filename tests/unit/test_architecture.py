@@ -39,10 +39,11 @@ ALLOWED: dict[str, set[str]] = {
     "runtime": {"vision", "networks", "limits", "settings", "errors"},
     "schema": {"vision"},
     "fetch": {"object_names", "settings", "errors"},
-    "settings": {"vision.detectors.registry", "errors"},
+    "settings": {"auth_keys", "vision.detectors.registry", "errors"},
     "vision": {"networks", "limits", "errors"},
     "networks": {"limits", "errors"},
     "limits": {"errors"},
+    "auth_keys": set(),
     "logs": set(),
     "object_names": set(),
     "errors": set(),
@@ -58,7 +59,7 @@ EXCEPTIONS = {
 """Modules that may import one room more than theirs; these do without it where it is absent."""
 
 BELOW_EDGE_AND_CLI = {"batch", "runtime", "schema", "fetch", "settings", "vision", "networks"}
-BELOW_EDGE_AND_CLI |= {"limits", "logs", "object_names", "errors"}
+BELOW_EDGE_AND_CLI |= {"auth_keys", "limits", "logs", "object_names", "errors"}
 ALLOWED["testing"] = {"modelbuild"} | BELOW_EDGE_AND_CLI
 ALLOWED["training"] = {"modelbuild"} | BELOW_EDGE_AND_CLI
 

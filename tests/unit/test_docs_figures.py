@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from age_gender.vision.detectors.base import Detections
-from benchmarks import figures, tuning, tuning_report
+from benchmarks import attacks, bounds, figures, soak, tuning, tuning_report
 from benchmarks.markers import replace_section
 from benchmarks.scale.__main__ import DOCUMENT as SCALE
 from benchmarks.scale.__main__ import RESULTS as SIMULATED
@@ -24,6 +24,10 @@ PARTS: list[tuple[Path, str, Callable[[dict[str, Any]], str], Path]] = [
         for name, render in tuning_report.PARTS.items()
     ),
     *((SCALE, name, render, SIMULATED) for name, render in SCALE_PARTS.items()),
+    *(
+        (ROOT / "docs" / "security.md", name, module.section, module.RESULTS)
+        for name, module in (("attacks", attacks), ("bounds", bounds), ("containers", soak))
+    ),
 ]
 
 

@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 
 from age_gender.edge.openapi import description
+from age_gender.vision.formats.kinds import FORMATS
 
 DOCUMENT = description()
 SCHEMAS = DOCUMENT["components"]["schemas"]
@@ -79,6 +80,27 @@ def test_an_operation_is_described(name: str) -> None:
             assert content["schema"] != {"type": "object"}, "says nothing"
     for parameter in operation.get("parameters", []):
         assert parameter["schema"]["description"]
+
+
+def test_no_two_schemas_have_one_title() -> None:
+    """Generators name classes after titles, and leave out what has none of its own."""
+    titles = [schema.get("title", name) for name, schema in SCHEMAS.items()]
+    assert len(set(titles)) == len(titles)
+
+
+def test_every_operation_has_an_id_of_its_own() -> None:
+    names = [operation["operationId"] for operation in OPERATIONS.values()]
+    assert len(set(names)) == len(names) == len(OPERATIONS)
+    assert all(name.isidentifier() for name in names)
+
+
+def test_pictures_as_bodies_are_described_by_their_types() -> None:
+    content = OPERATIONS["post /predict"]["requestBody"]["content"]
+    pictures = {kind for kind in content if kind.startswith("image/")}
+    assert pictures == {f"image/{name.lower()}" for name in FORMATS}
+    assert not [kind for kind in content if "*" in kind]
+    for kind in (*pictures, "application/octet-stream"):
+        assert content[kind]["schema"] == {"type": "string", "format": "binary"}
 
 
 @pytest.mark.parametrize("part", ["title", "summary", "description", "version", "license"])

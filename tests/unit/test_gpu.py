@@ -64,4 +64,4 @@ def test_a_start_fails_only_where_a_gpu_is_required(driver: Path, tmp_path: Path
 
 def test_a_prediction_fails_where_tensorflow_finds_no_gpu() -> None:
     with pytest.raises(ModelUnavailable, match="there is no GPU"):
-        Runtime(Settings(gpu=True, gpu_required=True)).verifier()
+        Runtime(Settings(gpu=True, gpu_required=True)).estimator()

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 
-from age_gender.edge import inputs
+from age_gender.edge import inputs, not_json
 from age_gender.edge.problems import STATUSES, Problem
 from age_gender.errors import AgeGenderError
 from age_gender.fetch import urls
 from age_gender.schema import PredictRequest
 from age_gender.settings import Settings
 from age_gender.vision.pipeline import Options
+from tests.unit.pictures import encoded, marked, noise
 from tests.unit.profile import examples
 
 PICTURE = bytes(range(256))
@@ -79,6 +80,9 @@ def test_defaults() -> None:
         "max_faces": None,
         "min_face": None,
         "over_age": (),
+        "detect": True,
+        "image_max_side": None,
+        "strict": False,
     }
     assert fields.options == Options()
 
@@ -93,6 +97,8 @@ ALL_FIELDS = {
     "blur": True,
     "max_faces": 3,
     "min_face": 20,
+    "detect": False,
+    "image_max_side": 640,
 }
 
 
@@ -157,6 +163,7 @@ class TestAllWaysToSendAPicture:
         "kind",
         [
             "application/json; charset=utf-8",
+            "text/json",
             "APPLICATION/JSON",
             "application/vnd.me+json",
             "text/plain",
@@ -201,10 +208,82 @@ def test_a_url_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fetched == [address] * 2
 
 
-def test_null_is_the_default() -> None:
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_null_and_empty_are_the_default(nothing: object) -> None:
     names = [name for name in PredictRequest.model_fields if name != "b64"]
-    fields, encoded = read_json(b64=B64, **dict.fromkeys(names))
+    fields, encoded = read_json(b64=B64, **dict.fromkeys(names, nothing))
     assert (fields.options, encoded) == (Options(), PICTURE)
+
+
+@pytest.mark.parametrize("name", ["Fast", "Accurate", "ACCURATE", "fast"])
+def test_detectors_in_any_case(name: str) -> None:
+    assert read_json(b64=B64, face_detector=name)[0].face_detector == name.lower()
+    assert read(PICTURE, "image/png", f"face_detector={name}")[0].face_detector == name.lower()
+
+
+def test_a_part_without_a_name_is_unknown() -> None:
+    fields, _ = read_form(IMAGE_PART, ("x=y", b"1"))
+    assert fields.unknown == ("",)
+
+
+class TestDataUrls:
+    @pytest.mark.parametrize("length", [10, 8192, 3_000_000])
+    def test_any_length(self, length: int) -> None:
+        url = "data:image/jpeg;base64," + base64.b64encode(bytes(length)).decode()
+        assert read_json(url=url)[1] == bytes(length)
+        assert read_form(('name="url"', url.encode()))[1] == bytes(length)
+
+    def test_up_to_the_picture_limit(self) -> None:
+        data = base64.b64encode(bytes(Settings().max_picture_bytes + 1)).decode()
+        with pytest.raises(AgeGenderError) as caught:
+            read_json(url="data:;base64," + data)
+        assert caught.value.code == "picture-too-large"
+
+    def test_other_addresses_stay_short(self) -> None:
+        address = "https://a.example/".ljust(8192, "x")
+        assert (
+            inputs.read_request(
+                Request(EnvironBuilder(method="POST").get_environ()),
+                json.dumps({"url": address}).encode(),
+                Settings(),
+            )[1]
+            is None
+        )
+        refused("invalid-field", json.dumps({"url": address + "x"}).encode())
+
+
+class TestNotJson:
+    """The error says what was sent instead, and what to send."""
+
+    @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "", None, "text/json"])
+    @pytest.mark.parametrize(
+        ("data", "says"),
+        [
+            (encoded(marked(), "JPEG"), ["is a JPEG", "image/jpeg", "-F image=@"]),
+            (encoded(noise(900, 900), "PNG"), ["is a PNG", "image/png"]),
+            (encoded(marked(), "WebP"), ["is a WebP", "image/webp"]),
+            (b"url=https%3A%2F%2Fa.example%2Fb.jpg&draw=false", ["urlencoded form", "-F", "-d"]),
+            (b"b64=" + B64.encode(), ["urlencoded form"]),
+            (b"https://a.example/b.jpg", ["an address", "`url`"]),
+            (b"data:image/png;base64,AAAA", ["an address", "`url`"]),
+            (B64.encode(), ["is base64", "`b64`"]),
+            (form(IMAGE_PART), ["multipart/form-data"]),
+        ],
+    )
+    def test_hints(self, data: bytes, says: list[str], kind: str | None) -> None:
+        detail = refused("malformed-json", data, kind).detail
+        assert not [part for part in says if part not in detail], detail
+
+    @pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b"hello", b"%PDF-1.4", b"nul", b"="])
+    def test_no_hint_where_it_is_not_clear(self, data: bytes) -> None:
+        assert not_json.hint(data) is None
+
+    @examples(300)
+    @given(st.dictionaries(st.text(max_size=20), st.text(max_size=200), max_size=4))
+    def test_json_is_never_taken_for_something_else(self, fields: dict[str, str]) -> None:
+        for indent in (None, 2):
+            assert not_json.hint(json.dumps(fields, indent=indent).encode()) is None
+            assert not_json.hint(b"\n\t " + json.dumps(fields, ensure_ascii=False).encode()) is None
 
 
 def test_a_file_that_was_not_chosen_is_ignored() -> None:
@@ -338,7 +417,6 @@ class TestRefused:
             ("draw", "2"),
             ("face_detector", '"best"'),
             ("face_detector", "1"),
-            ("return_image", '""'),
             ("url", "5"),
             ("url", json.dumps("https://a.example/" + "x" * 9000)),
             ("b64", "5"),

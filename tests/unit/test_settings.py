@@ -142,8 +142,52 @@ class TestValues:
         assert "PORT: " in message
         assert "LOG: " in message
 
-    def test_unknown_name_in_the_file(self, config: Path) -> None:
-        assert refused(config, {"prot": 1}).startswith("PROT: ")
+
+class TestOldFiles:
+    """Files that were written for the predecessor."""
+
+    @pytest.mark.parametrize(
+        ("given", "level"),
+        [(False, "warning"), (True, "info"), ("False", "warning"), ("INFO", "info")],
+    )
+    def test_log_may_be_a_switch(self, config: Path, given: object, level: str) -> None:
+        assert loaded(config, {"log": given}).log == level
+        assert loaded(config, None, LOG=str(given)).log == level
+
+    def test_none_is_no_gpu(self, config: Path) -> None:
+        assert loaded(config, None, GPU="None").gpu is False
+        assert loaded(config, {"gpu": None}).gpu is False
+
+    @pytest.mark.parametrize("name", ["Fast", "Accurate"])
+    def test_detectors_in_any_case(self, config: Path, name: str) -> None:
+        settings = loaded(config, {"annotate_face_detector": name}, DEFAULT_FACE_DETECTOR=name)
+        assert settings.annotate_face_detector == settings.default_face_detector == name.lower()
+
+    def test_unknown_names_are_logged_and_ignored(
+        self, config: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        settings = loaded(config, {"prot": 1, "model_path": SECRET, "port": 9000})
+        assert settings == Settings(port=9000)
+        model, prot = (record.getMessage() for record in caplog.records)
+        assert "'prot' is no setting and is ignored; did you mean 'port'?" in prot
+        assert "'model_path' is no setting" in model
+        assert SECRET not in caplog.text
+
+    def test_the_old_place_overrides_ours(
+        self, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config.write_text(json.dumps({"port": 9000, "log": "debug"}))
+        monkeypatch.setattr("age_gender.settings.CONFIG_FILE", config)
+        old = tmp_path / "old.json"
+        monkeypatch.setattr("age_gender.settings.OLD_CONFIG_FILE", old)
+        assert load_settings(environ={}).port == 9000
+        old.write_text(json.dumps({"port": 9001}))
+        settings = load_settings(environ={})
+        assert (settings.port, settings.log) == (9001, "debug")
+        assert load_settings(environ={"PORT": "9002"}).port == 9002
+        old.write_text("port = 9001")
+        with pytest.raises(SettingsError, match="cannot be read as JSON"):
+            load_settings(environ={})
 
 
 class TestReplacedModels:
@@ -223,3 +267,56 @@ class TestPassword:
         settings = loaded(config, None, REQUIRE_STRONG_AUTH="1", BASIC_AUTH_PASSWORD=SECRET)
         assert settings.require_strong_auth
         assert not settings.uses_default_password
+
+
+class TestAuth:
+    KEY = "k" * 16
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            f"a={KEY}, b=me:p=ss",
+            f"a={KEY}\n\n b = me:p=ss ,",
+            json.dumps({"a": KEY, "b": "me:p=ss"}),
+        ],
+    )
+    def test_ways_to_write_keys(self, config: Path, text: str) -> None:
+        settings = loaded(config, None, AUTH="keys", AUTH_KEYS=text)
+        assert [(key.name, key.secret) for key in settings.auth_keys] == [
+            ("a", self.KEY),
+            ("b", "me:p=ss"),
+        ]
+        assert self.KEY not in repr(settings)
+        assert loaded(config, {"auth": "keys", "auth_keys": {"a": self.KEY}}).auth == "keys"
+
+    @pytest.mark.parametrize(
+        "text",
+        [SECRET, f"a={SECRET},a=other", f"a b={SECRET}", "a=", f'{{"a": {SECRET}}}', "{}", ","],
+    )
+    def test_wrong_keys_are_refused_unshown(self, config: Path, text: str) -> None:
+        message = refused(config, None, AUTH="keys", AUTH_KEYS=text)
+        assert "auth_keys" in message.lower()
+        assert SECRET not in message
+
+    @pytest.mark.defends("published-password")
+    @pytest.mark.parametrize("keys", ["a=short", "a=sugar:kubes", f"b={KEY},a=short"])
+    def test_strong_auth_refuses_weak_keys(self, config: Path, keys: str) -> None:
+        strong = {"REQUIRE_STRONG_AUTH": "true", "AUTH": "keys"}
+        assert "auth_keys a " in refused(config, None, AUTH_KEYS=keys, **strong)
+        assert loaded(config, None, AUTH_KEYS=f"a={self.KEY}", **strong).require_strong_auth
+
+    def test_iam_is_refused_in_public(self, config: Path) -> None:
+        assert "public_access" in refused(config, None, AUTH="iam", PUBLIC_ACCESS="true")
+        strong = loaded(config, None, AUTH="iam", REQUIRE_STRONG_AUTH="true")
+        assert strong.public_access is None
+
+
+class TestOrigins:
+    def test_written_with_commas(self, config: Path) -> None:
+        text = "https://A.example.com/, http://[::1]:3000,*"
+        expected = ("https://a.example.com", "http://[::1]:3000", "*")
+        assert loaded(config, None, CORS_ORIGINS=text).cors_origins == expected
+
+    @pytest.mark.parametrize("text", ["example.com", "null", "https://a.com/x", "https://*.a.com"])
+    def test_what_is_no_origin(self, config: Path, text: str) -> None:
+        assert "CORS_ORIGINS" in refused(config, None, CORS_ORIGINS=text)

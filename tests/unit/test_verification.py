@@ -1,22 +1,20 @@
 """What detectors found becomes faces, also in images that are turned as a whole."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from age_gender.limits.cpus import CpuShares
+from age_gender.vision.attributes import AttributeEstimator
 from age_gender.vision.decode import DecodedImage
 from age_gender.vision.detectors.base import Detections
 from age_gender.vision.detectors.registry import DETECTORS
 from age_gender.vision.pipeline import Options, Pipeline, Result
-from age_gender.vision.verification import (
-    CANDIDATE_SCORE,
-    Faces,
-    FaceVerifier,
-    detect_turned,
-    turned_back,
-)
+from age_gender.vision.stopwatch import Stopwatch
+from age_gender.vision.turned import detect_turned, turned_back
+from age_gender.vision.verification import CANDIDATE_SCORE, Faces, FaceVerifier, estimated
 from tests.unit.fakes import FakeDetector, TrustingVerifier, detections, estimator
 from tests.unit.pictures import Pixels
 
@@ -55,9 +53,16 @@ class ScoringVerifier(FaceVerifier):
     def __init__(self, probabilities: list[float]):
         self._scores = np.array(probabilities, np.float32)
 
-    def verify(self, image: Pixels, detected: Detections, detector: str) -> Faces:
-        verified = Detections(detected.boxes, self._scores, detected.landmarks)
-        return Faces(detected, verified, self._scores)
+    def verify(
+        self,
+        image: Pixels,
+        detected: Detections,
+        detector: str,
+        estimator: AttributeEstimator,
+        watch: Stopwatch,
+    ) -> Faces:
+        faces = estimated(image, detected, estimator, watch)
+        return replace(faces, verified=replace(detected, scores=self._scores))
 
 
 def run(detector: FakeDetector, verifier: FaceVerifier, **options: Any) -> Result:
@@ -127,14 +132,11 @@ class TestConfidence:
         assert detector.asked[0][0] == min(confidence, CANDIDATE_SCORE)
 
     def test_what_may_be_a_face_is_blurred(self) -> None:
-        faces = Faces(
-            detections(*self.DETECTED),
-            Detections(
-                detections(*self.DETECTED).boxes, np.array([0.1, 0.8, 0.1], np.float32), None
-            ),
-            np.zeros(3, np.float32),
+        verifier = ScoringVerifier([0.1, 0.8, 0.1])
+        faces = verifier.verify(
+            image(), detections(*self.DETECTED), "fast", estimator(), Stopwatch()
         )
-        assert faces.confident(0.7).boxes[:, 0].tolist() == [60]
+        assert faces.confident(0.7).tolist() == [1]
         assert faces.possible(0.7).boxes[:, 0].tolist() == [10, 60]
 
     def test_nothing_found_needs_no_mesh(self) -> None:

@@ -53,7 +53,6 @@ PROSE = {
 PICTURES = {
     "max_picture_bytes",  # a setting
     "pictures",  # in the summary of a back-fill
-    "_named_picture",
     "_read_picture",
 }
 """The identifiers of the product that may contain "picture": arrays and bytes have other names."""

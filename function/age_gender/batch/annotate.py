@@ -22,7 +22,8 @@ from age_gender.schema import response_body
 from age_gender.settings import Settings
 from age_gender.vision.decode import EncodedImage
 from age_gender.vision.formats.kinds import claims_image
-from age_gender.vision.pipeline import Options, Result, Stopwatch
+from age_gender.vision.pipeline import Options, Result
+from age_gender.vision.stopwatch import Stopwatch
 
 Predictor = Callable[[bytes, Options], tuple[Result, dict[str, Any]]]
 """Runs the pipeline on an encoded image; returns the result and the body of the response.

@@ -360,6 +360,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--shards", type=int, default=os.environ.get("CLOUD_RUN_TASK_COUNT", "1"))
     options = parser.parse_args(arguments)
+    logs.set_up("info")  # for what is said of the settings themselves
     try:
         settings = get_settings()
         logs.set_up(settings.log)

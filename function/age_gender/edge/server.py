@@ -12,6 +12,8 @@ import sys
 from functools import partial
 from typing import Any
 
+import click
+from click.core import ParameterSource
 from functions_framework._http import gunicorn as framework
 
 from age_gender import logs
@@ -35,11 +37,23 @@ class Application(framework.GunicornApplication):
         shutdown: begun when a worker gets SIGTERM.
     """
 
-    def __init__(self, *args: Any, policy: Policy, shutdown: Shutdown, **options: Any):
-        """Take the framework's arguments and the two attributes."""
+    def __init__(
+        self,
+        app: Any,
+        host: str,
+        port: int,
+        *args: Any,
+        policy: Policy,
+        shutdown: Shutdown,
+        address: tuple[str, int],
+        **options: Any,
+    ):
+        """Take the framework's arguments, the two attributes and the settings' address."""
         self.policy = policy
         self.shutdown = shutdown
-        super().__init__(*args, **options)  # type: ignore[no-untyped-call]
+        host = address[0] if _is_default("host") else host
+        port = address[1] if _is_default("port") else port
+        super().__init__(app, host, port, *args, **options)  # type: ignore[no-untyped-call]
 
     def load_config(self) -> None:
         """Configure gunicorn."""
@@ -60,6 +74,12 @@ class Application(framework.GunicornApplication):
         super().run()
 
 
+def _is_default(option: str) -> bool:
+    """Whether the framework's command was given neither this option nor its variable."""
+    context = click.get_current_context(silent=True)
+    return bool(context and context.get_parameter_source(option) is ParameterSource.DEFAULT)
+
+
 def _check_address(host: str, port: int) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -73,15 +93,17 @@ def _check_address(host: str, port: int) -> None:
         )
 
 
-def install(policy: Policy, shutdown: Shutdown) -> None:
+def install(policy: Policy, shutdown: Shutdown, host: str, port: int) -> None:
     """Have the framework start `Application`, and raise this process's limit of open files.
 
     Args:
         policy: how requests are treated.
         shutdown: begun when the worker gets SIGTERM.
+        host: listened on unless the framework's command names another.
+        port: likewise.
     """
     framework.GunicornApplication = partial(  # type: ignore[assignment,misc]
-        Application, policy=policy, shutdown=shutdown
+        Application, policy=policy, shutdown=shutdown, address=(host, port)
     )
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)

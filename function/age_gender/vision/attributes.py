@@ -1,8 +1,9 @@
 """From chips to ages and genders: one network over all faces of an image, then calibration."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from age_gender.networks.engine import Engine
 from age_gender.vision.geometry import Float, Image
@@ -32,6 +33,23 @@ class Attributes:
     spread: Float
     older: Float
     embedding: Float | None = None
+
+    def __len__(self) -> int:
+        return len(self.ages)
+
+    def __getitem__(self, index: NDArray[np.intp]) -> "Attributes":
+        return Attributes(**{name: array[index] for name, array in self._arrays()})
+
+    def with_rows(self, index: NDArray[np.intp], other: "Attributes") -> "Attributes":
+        """Replace the faces at ``index`` by those of ``other``, in order."""
+        arrays = {name: array.copy() for name, array in self._arrays()}
+        for name, array in other._arrays():
+            arrays[name][index] = array
+        return Attributes(**arrays)
+
+    def _arrays(self) -> list[tuple[str, Float]]:
+        pairs = [(f.name, getattr(self, f.name)) for f in fields(self)]
+        return [(name, array) for name, array in pairs if array is not None]
 
 
 class AttributeEstimator:

@@ -1,28 +1,32 @@
-"""The probability that a box is a human face, from what the detector and the face mesh say.
+"""The probability that a box is a human face, from what the networks say of it.
 
 A detector's score says how much a box looks like the faces that it was trained on, and is as high
-for many a cat or a drawing. The face mesh is an independent opinion, and where the two place eyes,
-nose and mouth differently, it is hardly a face. Tiny ones count by their score alone. A logistic
-regression of all that, fitted by ``training.face_check`` for each detector, gives a probability
-that means what it says: of boxes with 0.7, seven in ten are faces, if as many of all boxes are as
-in the data that it was fitted on.
+for many a cat or a drawing. The features of the network for age and gender tell more, by a linear
+classifier that is part of its specification. The face mesh is an independent opinion, and where it
+and the detector place eyes, nose and mouth differently, it is hardly a face; it is asked only where
+there is a doubt. Tiny boxes count by their score alone. Logistic regressions of what is known,
+fitted by ``training.face_check`` for each detector, give a probability that means what it says: of
+boxes with 0.7, seven in ten are faces, if as many of all boxes are as in the data that it was
+fitted on.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from age_gender.errors import ModelUnavailable
 from age_gender.vision.detectors.base import Detections
 from age_gender.vision.detectors.registry import DETECTORS, DetectorName
 from age_gender.vision.geometry import Float, box_sides, clip_boxes
+from age_gender.vision.model_spec import FaceClassifiers
 from age_gender.vision.orientation import Orientations
 
 PARAMETERS = Path(__file__).with_name("face_check.json")
-"""The fitted regression. It belongs to the detectors and the mesh, not to an attribute model."""
+"""The fitted regressions. They belong to the detectors and the mesh."""
 
 TRUSTED_SIDES = (24.0, 64.0)
 """Longer side in pixels at which the mesh starts to count, and from which it counts fully."""
@@ -30,15 +34,23 @@ USUAL_OVERLAP, USUAL_DISTANCE = 0.7, 0.06
 """Of faces that are clear to see, see `Orientations`; assumed where they are unknown."""
 MAX_LOGIT = 9.2
 """Nothing is certain: scores and probabilities count as 0.0001 to 0.9999."""
-FEATURES = (
+
+Variant = Literal["mesh", "embedding", "both"]
+"""What is known of a box, besides the detector's score."""
+_MESH = (
     *("constant", "score", "size", "mesh", "mesh_size", "mesh_low", "turned"),
     *("overlap", "distance", "cut_off", "cut_off_mesh"),
 )
+FEATURES: dict[Variant, tuple[str, ...]] = {
+    "mesh": _MESH,
+    "embedding": ("constant", "score", "size", "embedding", "embedding_size", "cut_off"),
+    "both": (*_MESH, "embedding", "embedding_size"),
+}
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of N boxes; float32 ``[N]`` each.
+    """What is known of N boxes; NaN where something is not known. float32 ``[N]`` each.
 
     Attributes:
         scores: the detector's, 0-1.
@@ -48,6 +60,8 @@ class Evidence:
         best: see `Orientations`.
         overlap: see `Orientations`.
         distance: see `Orientations`.
+        embedding: logit of being a face by the features of the network for age and gender.
+        turned: bool ``[N]``, whether these features show a face that is turned.
     """
 
     scores: Float
@@ -57,28 +71,56 @@ class Evidence:
     best: Float
     overlap: Float
     distance: Float
+    embedding: Float
+    turned: NDArray[np.bool_]
 
     @classmethod
-    def of(
-        cls, detections: Detections, orientations: Orientations, width: int, height: int
-    ) -> Self:
-        """Collect it for detections in an image of ``width`` x ``height`` pixels."""
+    def of(cls, detections: Detections, width: int, height: int) -> Self:
+        """Collect what detections in an image of ``width`` x ``height`` pixels tell."""
         boxes = detections.boxes
         inside = clip_boxes(boxes, width, height)
         areas = [np.prod(b[:, 2:] - b[:, :2], axis=1, dtype=np.float32) for b in (inside, boxes)]
         visible = areas[0] / np.maximum(areas[1], 1e-6)
-        found = orientations
+        unknown = np.full(len(boxes), np.nan, np.float32)
+        turned = np.zeros(len(boxes), np.bool_)
         return cls(
-            *(detections.scores, box_sides(boxes), visible, found.own, found.best),
-            *(found.overlap, found.distance),
+            scores=detections.scores,
+            sides=box_sides(boxes),
+            visible=visible,
+            own=unknown,
+            best=unknown,
+            overlap=unknown,
+            distance=unknown,
+            embedding=unknown,
+            turned=turned,
         )
+
+    def with_mesh(self, rows: NDArray[np.intp], found: Orientations) -> "Evidence":
+        """Add what the mesh says of the boxes at ``rows``."""
+        changed = {}
+        for name in ("own", "best", "overlap", "distance"):
+            changed[name] = getattr(self, name).copy()
+            changed[name][rows] = getattr(found, name)
+        return replace(self, **changed)
+
+    def with_embedding(self, embedding: Float | None, check: FaceClassifiers | None) -> "Evidence":
+        """Add what features ``[N, E]`` of the network for age and gender say of all boxes."""
+        if embedding is None or check is None:
+            return self
+        logits = np.clip(embedding @ check.face.vector + check.face.bias, -20, 20)
+        turned = embedding @ check.turned.vector + check.turned.bias > 0
+        return replace(self, embedding=logits.astype(np.float32), turned=np.asarray(turned))
+
+    def __getitem__(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> "Evidence":
+        return Evidence(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
     @property
     def trust(self) -> Float:
-        """How far the mesh counts, float32 ``[N]``: 0 in tiny faces, 1 in others."""
+        """How far all but the score counts, float32 ``[N]``: 0 in tiny faces, 1 in others."""
         first, full = np.log2(TRUSTED_SIDES)
         share = np.clip((np.log2(self.sides) - first) / (full - first), 0, 1)
-        return np.asarray(np.where(np.isnan(self.own), 0, share), np.float32)
+        known = ~(np.isnan(self.own) & np.isnan(self.embedding))
+        return np.asarray(np.where(known, share, 0), np.float32)
 
     @property
     def score_logits(self) -> Float:
@@ -87,12 +129,19 @@ class Evidence:
         logits = np.log(scores / (1 - scores))
         return np.clip(logits, -MAX_LOGIT, MAX_LOGIT).astype(np.float32)
 
+    @property
+    def variants(self) -> NDArray[np.str_]:
+        """The `Variant` of each box, ``[N]``."""
+        mesh, embedding = ~np.isnan(self.own), ~np.isnan(self.embedding)
+        return np.where(embedding, np.where(mesh, "both", "embedding"), "mesh")
 
-def features(evidence: Evidence) -> Float:
-    """Compute the regression's inputs, of the order of 1 each, as far as the mesh is trusted.
+
+def features(evidence: Evidence, variant: Variant) -> Float:
+    """Compute a regression's inputs, of the order of 1 each, as far as they are trusted.
 
     Args:
         evidence: of N boxes.
+        variant: what is known of them.
 
     Returns:
         float32 ``[N, K]``, in the order of `FEATURES`.
@@ -102,24 +151,28 @@ def features(evidence: Evidence) -> Float:
     distance = np.where(np.isnan(evidence.distance), USUAL_DISTANCE, evidence.distance)
     size = np.clip(np.log2(evidence.sides) - 6, -1, 2) / 2
     mesh, cut_off = np.clip(best, -10, 30) / 10, 1 - evidence.visible
-    columns = [
-        np.ones_like(best),
-        evidence.score_logits / 4,
-        size,
-        mesh,
-        mesh * size,
-        np.clip(5 - best, 0, 15) / 10,
-        np.clip(best - own, 0, 20) / 10,
-        (overlap - USUAL_OVERLAP) * 4,
-        np.log2(np.clip(distance, 0.01, 0.5) / USUAL_DISTANCE),
-        cut_off,
-        cut_off * mesh,
-    ]
-    return (np.stack(columns, axis=1) * evidence.trust[:, None]).astype(np.float32)
+    embedding = np.clip(np.nan_to_num(evidence.embedding), -10, 10) / 5
+    columns = {
+        "constant": np.ones_like(best),
+        "score": evidence.score_logits / 4,
+        "size": size,
+        "mesh": mesh,
+        "mesh_size": mesh * size,
+        "mesh_low": np.clip(5 - best, 0, 15) / 10,
+        "turned": np.clip(best - own, 0, 20) / 10,
+        "overlap": (overlap - USUAL_OVERLAP) * 4,
+        "distance": np.log2(np.clip(distance, 0.01, 0.5) / USUAL_DISTANCE),
+        "cut_off": cut_off,
+        "cut_off_mesh": cut_off * mesh,
+        "embedding": embedding,
+        "embedding_size": embedding * size,
+    }
+    chosen = np.stack([columns[name] for name in FEATURES[variant]], axis=1)
+    return (chosen * evidence.trust[:, None]).astype(np.float32)
 
 
 def offsets(evidence: Evidence) -> Float:
-    """Return what is added to the regression: the score alone, as far as the mesh is not trusted.
+    """Return what is added to a regression: the score alone, as far as the rest is not trusted.
 
     Returns:
         float32 ``[N]``.
@@ -128,30 +181,31 @@ def offsets(evidence: Evidence) -> Float:
 
 
 class FaceCheckParameters(BaseModel):
-    """A fitted regression, as ``face_check.json`` holds it.
+    """The fitted regressions, as ``face_check.json`` holds them.
 
     Attributes:
         licence: SPDX identifier of the parameters' licence.
-        data: what it was fitted on, and what that means for its use.
-        features: names of the inputs; `FEATURES`, or it was fitted for another version.
-        weights: of the inputs, by detector.
+        data: what they were fitted on, and what that means for their use.
+        features: names of the inputs; `FEATURES`, or they were fitted for another version.
+        weights: of the inputs, by detector and variant.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     licence: str
     data: str
-    features: tuple[str, ...]
-    weights: dict[str, tuple[float, ...]]
+    features: dict[Variant, tuple[str, ...]]
+    weights: dict[str, dict[Variant, tuple[float, ...]]]
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.features != FEATURES:
-            raise ValueError("it is for other features")
+            raise ValueError("they are for other features")
         if missing := DETECTORS.keys() - self.weights.keys():
             raise ValueError(f"no weights for {', '.join(sorted(missing))}")
-        if any(len(row) != len(FEATURES) for row in self.weights.values()):
-            raise ValueError("one weight for each feature is needed")
+        for rows in self.weights.values():
+            if any(len(rows.get(name, ())) != len(names) for name, names in FEATURES.items()):
+                raise ValueError("one weight for each feature is needed")
         return self
 
 
@@ -159,18 +213,24 @@ class FaceCheck:
     """Turns evidence into probabilities."""
 
     def __init__(self, parameters: FaceCheckParameters):
-        """Take a fitted regression."""
-        rows = parameters.weights.items()
-        self._weights = {name: np.array(row, np.float32) for name, row in rows}
+        """Take fitted regressions."""
+        self._weights = {
+            (detector, variant): np.array(row, np.float32)
+            for detector, rows in parameters.weights.items()
+            for variant, row in rows.items()
+        }
 
     def probabilities(self, detector: DetectorName, evidence: Evidence) -> Float:
         """Return the probability of each box being a human face, float32 ``[N]``."""
-        logits = features(evidence) @ self._weights[detector] + offsets(evidence)
+        logits, variants = offsets(evidence), evidence.variants
+        for variant in FEATURES:
+            rows = np.flatnonzero(variants == variant)
+            logits[rows] += features(evidence[rows], variant) @ self._weights[detector, variant]
         return np.asarray(1 / (1 + np.exp(-np.clip(logits, -MAX_LOGIT, MAX_LOGIT))), np.float32)
 
 
 def load_face_check(path: Path = PARAMETERS) -> FaceCheck:
-    """Read a fitted regression.
+    """Read fitted regressions.
 
     Raises:
         ModelUnavailable: it is missing or damaged.

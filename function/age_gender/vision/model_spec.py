@@ -90,18 +90,16 @@ class Calibration(_Part):
         return self
 
 
-class Head(_Part):
+class Linear(_Part):
     """A linear classifier on the network's ``embedding``.
 
     Attributes:
         weights: float16, little-endian, as base64: one for each feature.
         bias: added to the weighted sum.
-        limit: probability from which its reason applies.
     """
 
     weights: str
     bias: float
-    limit: Annotated[float, Field(ge=0, le=1)]
 
     @field_validator("weights")
     @classmethod
@@ -114,6 +112,28 @@ class Head(_Part):
     def vector(self) -> NDArray[np.float32]:
         """The weights, float32 ``[E]``."""
         return _halves(self.weights).astype(np.float32)
+
+
+class Head(Linear):
+    """A classifier that gives a reason.
+
+    Attributes:
+        limit: probability from which its reason applies.
+    """
+
+    limit: Annotated[float, Field(ge=0, le=1)]
+
+
+class FaceClassifiers(_Part):
+    """Whether a chip shows a human face, and which way up; see ``face_check``.
+
+    Attributes:
+        face: its logit is high for faces.
+        turned: its logit is above 0 where the face is on its side or upside down.
+    """
+
+    face: Linear
+    turned: Linear
 
 
 def _halves(text: str) -> NDArray[np.float16]:
@@ -194,6 +214,7 @@ class ModelSpec(_Part):
     ages: Ages
     calibration: Calibration = Calibration()
     reliability: Reliability = Reliability()
+    face_check: FaceClassifiers | None = None
 
     @property
     def label(self) -> str:

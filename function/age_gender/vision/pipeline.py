@@ -1,9 +1,7 @@
-"""From an image to its faces: decode, detect, verify, align, estimate attributes, render."""
+"""From an image to its faces: decode, detect, align, estimate attributes, verify, render."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,24 +11,23 @@ from age_gender.vision.attributes import AttributeEstimator, Attributes
 from age_gender.vision.detectors.base import Detections, Detector
 from age_gender.vision.detectors.registry import DETECTORS, DetectorName
 from age_gender.vision.face import Face, FaceAttributes, Reason
-from age_gender.vision.geometry import Image, chip_transforms, clip_boxes, warp_chips
+from age_gender.vision.geometry import clip_boxes
+from age_gender.vision.model_spec import Reliability
 from age_gender.vision.quality import Quality, assess
 from age_gender.vision.reliability import assess_reliability
-from age_gender.vision.render import render_jpeg
-from age_gender.vision.verification import (
-    CANDIDATE_SCORE,
-    TURNED_CONFIDENCE,
-    Faces,
-    FaceVerifier,
-    detect_turned,
-)
+from age_gender.vision.returned import fitted_jpeg
+from age_gender.vision.stopwatch import Stopwatch
+from age_gender.vision.turned import TURNED_CONFIDENCE, detect_turned
+from age_gender.vision.verification import CANDIDATE_SCORE, Faces, FaceVerifier
 from age_gender.vision.view import ImageSource, View, reduction_for_chips
 
-MAX_FACES = 300
-"""Faces returned for one image, the most confident ones. It bounds the time of a request for
-overlapping boxes of any confidence."""
+LIKELY_SCORE = 0.5
+"""Detector's score from which a small box is worth decoding the image at a larger size."""
 MAX_BLURRED_IOU = 0.5
 """IoU above which one of two faces is not blurred a second time."""
+
+WHOLE_SIDE = 512
+"""Shorter side in pixels from which a picture that is a face has all that the networks use."""
 
 
 @dataclass(frozen=True)
@@ -47,22 +44,10 @@ class Options:
     draw: bool = True
     blur: bool = False
     over_age: tuple[int, ...] = ()
-
-
-@dataclass
-class Stopwatch:
-    """Milliseconds spent in each stage, in order."""
-
-    stages: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time the body; the times of one stage add up."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.stages[name] = self.stages.get(name, 0) + (time.perf_counter() - start) * 1000
+    detect: bool = True
+    image_max_side: int | None = None
+    image_max_bytes: int | None = None
+    """Of the returned image; it is made smaller to fit."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +55,13 @@ class ModelNames:
     """The models behind a result.
 
     Attributes:
-        detector: its label, see `DetectorInfo`.
+        detector: its label, see `DetectorInfo`; None if it was not used.
         attributes: name and version of the age and gender model, None if it was not used.
         engine: ``litert`` or ``tensorflow``.
         licence: of that model's weights, None if it was not used.
     """
 
-    detector: str
+    detector: str | None
     attributes: str | None
     engine: str
     licence: str | None = None
@@ -109,7 +94,7 @@ class Result:
     @property
     def inference_ms(self) -> float:
         """Time to detect the faces and estimate their attributes, without decoding or rendering."""
-        return sum(self.stages.get(s, 0) for s in ("detect", "verify", "align", "attributes"))
+        return sum(self.stages.get(s, 0) for s in ("detect", "align", "attributes", "verify"))
 
 
 class Pipeline:
@@ -150,52 +135,32 @@ class Pipeline:
         watch = Stopwatch()
         with self._cpus.prediction():
             with watch.stage("load"):
-                estimator = self._estimator() if options.get_attributes else None
-                detector = self._detector(options.face_detector)
+                estimator = self._estimator()
+                detector = self._detector(options.face_detector) if options.detect else None
 
             with watch.stage("decode"):
                 view = source.view(_first_reduction(source, detector, options))
 
-            found = self._find_faces(view, detector, options, watch)
-            detections = view.to_image(found.confident(options.confidence))
-            wanted = _largest(_first(detections, MAX_FACES), options.max_faces)
+            view, found = self._find_faces(source, view, detector, estimator, options, watch)
+            faces: list[Face] = []
+            if found is not None:
+                faces = _faces(found, view, estimator.spec.reliability, options)
 
-            attributes: Sequence[FaceAttributes | None] = [None] * len(wanted)
-            if estimator is not None and len(wanted):
-                chip = estimator.spec.chip
-                reduction = reduction_for_chips(wanted.boxes, chip)
-                if reduction < view.reduction:
-                    with watch.stage("decode"):
-                        view = source.view(reduction)
-                with watch.stage("align"):
-                    in_view = view.to_view(wanted)
-                    transforms = chip_transforms(
-                        in_view.boxes, in_view.landmarks, chip.scale, chip.size
-                    )
-                    chips = warp_chips(view.image, transforms, chip.size)
-                    qualities = assess(wanted.boxes, wanted.landmarks, chips, view.size)
-                with watch.stage("attributes"):
-                    estimates = estimator.estimate(chips)
-                    against = assess_reliability(
-                        estimates, qualities, wanted.scores, estimator.spec.reliability
-                    )
-                attributes = _face_attributes(estimates, *against)
-                attributes = _with_over(attributes, estimates, options.over_age)
-            faces = _faces(wanted, attributes, view.size)
-
-            jpeg = None
+            jpeg: bytes | None = None
+            remarks: tuple[str, ...] = ()
             if options.return_image:
                 with watch.stage("render"):
                     blurred = None
                     if options.blur:
-                        # All faces, even doubtful ones and those not wanted: it is for privacy.
-                        # Near-duplicates, which a large `nms` keeps, would be blurred twice.
-                        possible = found.possible(options.confidence)
-                        distinct = possible.suppressed(min(options.nms, MAX_BLURRED_IOU))
-                        # A picture that is returned was decoded at full size.
-                        blurred = _whole_pixels(distinct.boxes, view.size)
-                    jpeg = render_jpeg(view.image, faces, blurred, draw=options.draw)
+                        blurred = _blurred_boxes(found, view, options)
+                    jpeg, remarks = fitted_jpeg(
+                        *(view.image, faces, blurred),
+                        draw=options.draw,
+                        max_side=options.image_max_side,
+                        max_bytes=options.image_max_bytes,
+                    )
 
+        spec = estimator.spec if options.get_attributes else None
         return Result(
             view.size,
             faces,
@@ -203,71 +168,101 @@ class Pipeline:
             watch.stages,
             options.confidence,
             ModelNames(
-                detector=DETECTORS[options.face_detector].label,
-                attributes=None if estimator is None else estimator.spec.label,
+                detector=DETECTORS[options.face_detector].label if options.detect else None,
+                attributes=None if spec is None else spec.label,
                 engine=self._engine,
-                licence=None if estimator is None else estimator.spec.licence,
+                licence=None if spec is None else spec.licence,
             ),
             _smallest_face(detector, view.size, options.min_face),
-            tuple(source.warnings),
+            (*source.warnings, *remarks),
         )
 
     def _find_faces(
-        self, view: View, detector: Detector, options: Options, watch: Stopwatch
-    ) -> Faces:
-        """Detect and verify; where an image shows no face as it is, also turned as a whole."""
+        self,
+        source: ImageSource,
+        view: View,
+        detector: Detector | None,
+        estimator: AttributeEstimator,
+        options: Options,
+        watch: Stopwatch,
+    ) -> tuple[View, Faces | None]:
+        """Detect and verify; where an image shows no face as it is, also turned as a whole.
+
+        Returns:
+            The view that the faces were cut out of, and what was found in its pixels, if anything.
+        """
+        if detector is None:
+            with watch.stage("load"):
+                verifier = self._verifier()
+            return view, verifier.whole_image(view.image, estimator, watch)
         candidate = min(options.confidence, CANDIDATE_SCORE)
         min_face = None if options.min_face is None else options.min_face / view.reduction
         with watch.stage("detect"):
             detected = detector.detect(view.image, candidate, options.nms, min_face)
-        upright = self._verified(view.image, detected, options, watch)
-        if len(upright.confident(options.confidence)):
-            return upright
+        best_view, upright = self._verified(source, view, detected, estimator, options, watch)
+        if upright is not None and len(upright.confident(options.confidence)):
+            return best_view, upright
         for turn in DETECTORS[options.face_detector].turns:
             with watch.stage("detect"):
                 detected = detect_turned(
                     *(detector, options.face_detector, view.image, turn),
                     *(candidate, options.nms, min_face),
                 )
-            turned = self._verified(view.image, detected, options, watch)
-            if len(turned.confident(max(options.confidence, TURNED_CONFIDENCE))):
-                return turned
-        return upright
+            turned_view, turned = self._verified(source, view, detected, estimator, options, watch)
+            least = max(options.confidence, TURNED_CONFIDENCE)
+            if turned is not None and len(turned.confident(least)):
+                return turned_view, turned
+        return best_view, upright
 
     def _verified(
-        self, image: Image, detected: Detections, options: Options, watch: Stopwatch
-    ) -> Faces:
-        """Verify detections; without any, the networks for that are not loaded."""
+        self,
+        source: ImageSource,
+        view: View,
+        detected: Detections,
+        estimator: AttributeEstimator,
+        options: Options,
+        watch: Stopwatch,
+    ) -> tuple[View, Faces | None]:
+        """Verify detections, in a larger view if small faces need it; None without any."""
         if not len(detected):
-            return Faces(detected, detected, detected.scores)
+            return view, None
+        in_image = view.to_image(detected)
+        if options.get_attributes:
+            least = min(LIKELY_SCORE, float(detected.scores.max()))
+            likely = in_image[np.flatnonzero(in_image.scores >= least)]
+            wanted = likely.boxes[_largest(likely, options.max_faces)]
+            reduction = reduction_for_chips(wanted, estimator.spec.chip)
+            if reduction < view.reduction:
+                with watch.stage("decode"):
+                    view = source.view(reduction)
         with watch.stage("load"):
             verifier = self._verifier()
-        with watch.stage("verify"):
-            return verifier.verify(image, detected, options.face_detector)
+        detected = view.to_view(in_image)
+        return view, verifier.verify(view.image, detected, options.face_detector, estimator, watch)
 
 
-def _first_reduction(source: ImageSource, detector: Detector, options: Options) -> int:
-    """Choose how much smaller than full size the image may be decoded for the detector."""
+def _first_reduction(source: ImageSource, detector: Detector | None, options: Options) -> int:
+    """Choose how much smaller than full size the image may be decoded to find its faces."""
     if options.return_image:
         return 1
+    if detector is None:
+        return source.max_reduction(WHOLE_SIDE / min(source.size), may_redecode=False)
     scale = detector.scale_for(*source.size, options.min_face)
     return source.max_reduction(scale, may_redecode=options.get_attributes)
 
 
-def _smallest_face(detector: Detector, size: tuple[int, int], min_face: int | None) -> int:
+def _smallest_face(detector: Detector | None, size: tuple[int, int], min_face: int | None) -> int:
+    if detector is None:
+        return min(size)
     return round(detector.min_detectable / detector.scale_for(*size, min_face))
 
 
-def _first(detections: Detections, count: int) -> Detections:
-    return detections[np.arange(min(len(detections), count))]
-
-
-def _largest(detections: Detections, count: int | None) -> Detections:
-    """Keep the ``count`` largest faces, in their order; None keeps all."""
+def _largest(detections: Detections, count: int | None) -> NDArray[np.intp]:
+    """Indices of the ``count`` largest faces, in their order; None keeps all."""
     if count is None or len(detections) <= count:
-        return detections
+        return np.arange(len(detections))
     sides = detections.boxes[:, 2:] - detections.boxes[:, :2]
-    return detections[np.sort(np.argsort(-sides.prod(axis=1), kind="stable")[:count])]
+    return np.sort(np.argsort(-sides.prod(axis=1), kind="stable")[:count])
 
 
 def _whole_pixels(boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.int64]:
@@ -278,6 +273,48 @@ def _whole_pixels(boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[
     whole[:, :2] = np.minimum(whole[:, :2], [width - 1, height - 1])
     whole[:, 2:] = np.maximum(whole[:, 2:], whole[:, :2] + 1)
     return whole
+
+
+def _blurred_boxes(found: Faces | None, view: View, options: Options) -> NDArray[np.int64]:
+    """Boxes to blur: all faces, even doubtful ones and those not wanted; it is for privacy."""
+    if found is None:
+        return np.zeros((0, 4), np.int64)
+    # Near-duplicates, which a large `nms` keeps, would be blurred twice.
+    distinct = found.possible(options.confidence).suppressed(min(options.nms, MAX_BLURRED_IOU))
+    return _whole_pixels(view.to_image(distinct).boxes, view.size)
+
+
+def _faces(found: Faces, view: View, limits: Reliability, options: Options) -> list[Face]:
+    """Choose the faces that are wanted, and say how reliable their attributes are."""
+    confident = found.confident(options.confidence if options.detect else 0.0)
+    wanted = confident[_largest(found.verified[confident], options.max_faces)]
+    if not len(wanted):
+        return []
+    in_view = found.verified[wanted]
+    in_image = view.to_image(in_view)
+    # A picture that is a face is cut off at its borders on purpose.
+    borders = view.size if options.detect else None
+    attributes: Sequence[FaceAttributes | None] = [None] * len(wanted)
+    if options.get_attributes:
+        qualities = assess(in_image.boxes, in_image.landmarks, found.chips[wanted], borders)
+        estimates = found.attributes[wanted]
+        against = assess_reliability(estimates, qualities, in_view.scores, limits)
+        attributes = _with_over(_face_attributes(estimates, *against), estimates, options.over_age)
+    shown = in_image if options.detect else view.to_image(found.detected)
+    boxes = _whole_pixels(shown.boxes, view.size).tolist()
+    landmarks: Sequence[list[list[float]] | None] = [None] * len(wanted)
+    if in_image.landmarks is not None:
+        landmarks = in_image.landmarks.tolist()
+    rows = zip(boxes, in_image.scores.tolist(), landmarks, attributes, strict=True)
+    return [
+        Face(
+            box=(x1, y1, x2, y2),
+            confidence=score,
+            landmarks=None if points is None else [(x, y) for x, y in points],
+            attributes=face_attributes,
+        )
+        for (x1, y1, x2, y2), score, points, face_attributes in rows
+    ]
 
 
 def _face_attributes(
@@ -314,23 +351,4 @@ def _with_over(
     return [
         replace(face, over=dict(zip(over_age, row, strict=True)))
         for face, row in zip(attributes, columns, strict=True)
-    ]
-
-
-def _faces(
-    detections: Detections, attributes: Sequence[FaceAttributes | None], size: tuple[int, int]
-) -> list[Face]:
-    boxes = _whole_pixels(detections.boxes, size).tolist()
-    landmarks: Sequence[list[list[float]] | None] = [None] * len(detections)
-    if detections.landmarks is not None:
-        landmarks = detections.landmarks.tolist()
-    rows = zip(boxes, detections.scores.tolist(), landmarks, attributes, strict=True)
-    return [
-        Face(
-            box=(x1, y1, x2, y2),
-            confidence=score,
-            landmarks=None if points is None else [(x, y) for x, y in points],
-            attributes=face_attributes,
-        )
-        for (x1, y1, x2, y2), score, points, face_attributes in rows
     ]

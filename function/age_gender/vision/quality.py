@@ -1,6 +1,7 @@
 """How clearly an image shows a face: size, sharpness, exposure, pose, and how much is cut off."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -14,6 +15,9 @@ BURNT_OUT = 250
 """Grey value from which a pixel shows nothing."""
 BLACK = 10
 """Grey value up to which a pixel shows nothing."""
+FACE_OVAL = (0.3, 0.38)
+"""Half axes of the face in a chip, across and down, in sides of the chip: what lies outside may be
+a white wall."""
 
 HEAD = np.array(
     [[-31, -38, -32], [31, -38, -32], [0, 0, 0], [-25, 28, -22], [25, 28, -22]], np.float32
@@ -56,8 +60,8 @@ class Quality:
         sharpness_across: in the direction of the weakest blur.
         brightness: median of the grey values, 0-1.
         contrast: between the 5 % and 95 % quantiles of the grey values, 0-1.
-        burnt_out: share of pixels that are white, 0-1.
-        black: share of pixels that are black, 0-1.
+        burnt_out: share of the face's pixels that are white, 0-1.
+        black: share of the face's pixels that are black, 0-1.
         noise: standard deviation of the noise, 0-1; see `noise`.
         yaw_degrees: see `pose`, None without landmarks.
         pitch_degrees: see `pose`, None without landmarks.
@@ -119,6 +123,14 @@ def assess(
     return [_quality(*row) for row in rows]
 
 
+@cache
+def _face_oval() -> NDArray[np.bool_]:
+    """Pixels of a chip at `SHARPNESS_SIDE` that belong to the face, bool ``[S, S]``."""
+    offsets = (np.arange(SHARPNESS_SIDE) + 0.5) / SHARPNESS_SIDE - 0.5
+    across, down = offsets / FACE_OVAL[0], offsets / FACE_OVAL[1]
+    return np.asarray(across[None] ** 2 + down[:, None] ** 2 <= 1)
+
+
 def _quality(
     size: float,
     chip: NDArray[np.uint8],
@@ -131,6 +143,7 @@ def _quality(
     grey = _grey(chip)
     along, across = directional_sharpness(grey)
     low, middle, high = _quantiles(grey)
+    face = grey[_face_oval()]
     return Quality(
         size=size,
         sharpness=_sharpness(grey),
@@ -140,8 +153,8 @@ def _quality(
         sharpness_across=across,
         brightness=middle,
         contrast=high - low,
-        burnt_out=float((grey >= BURNT_OUT).mean()),
-        black=float((grey <= BLACK).mean()),
+        burnt_out=float((face >= BURNT_OUT).mean()),
+        black=float((face <= BLACK).mean()),
         noise=noise(grey),
         yaw_degrees=yaw_degrees,
         pitch_degrees=pitch_degrees,

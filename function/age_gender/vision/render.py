@@ -31,14 +31,14 @@ GREY = (84, 88, 94)
 """Of labels in doubt."""
 
 
-def render_jpeg(
+def rendered(
     image: Image,
     faces: Sequence[Face],
     blurred: NDArray[np.int64] | None = None,
     *,
     draw: bool,
-) -> bytes:
-    """Render faces and encode the image.
+) -> Image:
+    """Render faces.
 
     Args:
         image: uint8 ``[H, W, 3]``, RGB; not changed.
@@ -47,7 +47,7 @@ def render_jpeg(
         draw: whether to draw.
 
     Returns:
-        A JPEG file.
+        uint8 ``[H, W, 3]``, RGB; ``image`` itself where there is nothing to do.
     """
     if blurred is not None:
         image = blur_faces(image, blurred.astype(np.float32))
@@ -56,7 +56,18 @@ def render_jpeg(
         genders = [face.attributes.gender if face.attributes else None for face in faces]
         doubtful = [face.attributes is not None and not face.attributes.reliable for face in faces]
         image = draw_faces(image, boxes, [_label(face) for face in faces], genders, doubtful)
-    return encode_jpeg(image)
+    return image
+
+
+def render_jpeg(
+    image: Image,
+    faces: Sequence[Face],
+    blurred: NDArray[np.int64] | None = None,
+    *,
+    draw: bool,
+) -> bytes:
+    """Render faces as `rendered` does, and encode the image as a JPEG file."""
+    return encode_jpeg(rendered(image, faces, blurred, draw=draw))
 
 
 def draw_faces(

@@ -1,120 +1,199 @@
-"""From what a detector found to faces: turned as they are, with the probability of being faces."""
+"""From what a detector found to faces: turned as they are, with the probability of being faces.
 
-from dataclasses import dataclass
+Each box is looked at by the network for age and gender, which runs in any case, and whose features
+tell faces from what only looks like one. Where that leaves a doubt, or the face may be turned, the
+face mesh looks, too; and where it finds the face turned, the chip is cut again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from age_gender.vision.detectors.base import Detections, Detector
-from age_gender.vision.detectors.registry import DETECTORS, DetectorName
+from age_gender.vision.attributes import AttributeEstimator, Attributes
+from age_gender.vision.detectors.base import Detections
+from age_gender.vision.detectors.registry import DetectorName
 from age_gender.vision.face_check import Evidence, FaceCheck
-from age_gender.vision.geometry import Float, Image
+from age_gender.vision.geometry import (
+    Float,
+    Image,
+    box_sides,
+    chip_transforms,
+    roll_angles,
+    unmirrored,
+    warp_chips,
+)
 from age_gender.vision.mesh import FaceMesh
-from age_gender.vision.orientation import orient
+from age_gender.vision.orientation import MAX_ROLL, orient
+from age_gender.vision.stopwatch import Stopwatch
+from age_gender.vision.whole_image import find_face, whole_box
 
+MAX_FACES = 300
+"""Boxes verified in one image, those with the best scores. It bounds the time of a request for
+overlapping boxes of any confidence."""
 CANDIDATE_SCORE = 0.3
 """Detector's score from which boxes are looked at, unless less confidence is asked for."""
-TURNED_CONFIDENCE = 0.9
-"""Confidence from which a face in an image turned as a whole counts: these are three more chances
-to be wrong, and the mesh sees a true face of that size well."""
+SURE = 0.95
+"""Probability from which the mesh is not asked."""
+MOVED = 0.01
+"""Change of a landmark, in sides of the box, from which a chip is cut again."""
 
 
 @dataclass(frozen=True)
 class Faces:
-    """N boxes that may be faces.
+    """Boxes that may be faces, the N likeliest of them verified, N at least 1.
 
     Attributes:
-        detected: as the detector returned them.
-        verified: the same boxes, in the same order; scores are the probabilities of being human
-            faces, and landmarks those of the face as it is turned.
-        logits: float32 ``[N]``, of the mesh, the best of all turns; NaN where it did not look.
+        detected: all of them, as the detector returned them.
+        verified: the first N of them, in the same order; scores are the probabilities of being
+            human faces, and landmarks those of the face as it is turned.
+        chips: uint8 ``[N, S, S, 3]``, RGB, as the model's specification describes them.
+        attributes: of the same.
     """
 
     detected: Detections
     verified: Detections
-    logits: Float
+    chips: Image
+    attributes: Attributes
 
-    def confident(self, confidence: float) -> Detections:
-        """Return the faces whose probability is at least ``confidence``, most probable first."""
+    def confident(self, confidence: float) -> NDArray[np.intp]:
+        """Indices of those whose probability is at least ``confidence``, most probable first."""
         scores = self.verified.scores
         order = np.argsort(-scores, kind="stable")
-        return self.verified[order[scores[order] >= confidence]]
+        return order[scores[order] >= confidence]
 
     def possible(self, confidence: float) -> Detections:
         """Return what detector or verification take for a face, as far as ``confidence`` goes."""
-        scores = np.maximum(self.detected.scores, self.verified.scores)
+        scores = self.detected.scores.copy()
+        verified = self.verified.scores
+        scores[: len(verified)] = np.maximum(scores[: len(verified)], verified)
         return self.detected[np.flatnonzero(scores >= confidence)]
+
+    def recut(
+        self,
+        image: Image,
+        landmarks: Float,
+        estimator: AttributeEstimator,
+        watch: Stopwatch,
+    ) -> "Faces":
+        """Take other landmarks, ``[N, 5, 2]``, and estimate anew where they differ much."""
+        before = self.verified.landmarks
+        assert before is not None
+        distances = np.linalg.norm(landmarks - before, axis=2).max(axis=1)
+        moved = np.flatnonzero(distances > MOVED * box_sides(self.verified.boxes))
+        verified = replace(self.verified, landmarks=landmarks)
+        if not len(moved):
+            return replace(self, verified=verified)
+        part = estimated(image, verified[moved], estimator, watch)
+        chips = self.chips.copy()
+        chips[moved] = part.chips
+        attributes = self.attributes.with_rows(moved, part.attributes)
+        return Faces(self.detected, verified, chips, attributes)
+
+
+def estimated(
+    image: Image, detections: Detections, estimator: AttributeEstimator, watch: Stopwatch
+) -> Faces:
+    """Cut the chip of each box, and estimate age and gender.
+
+    Args:
+        image: uint8 ``[H, W, 3]``, RGB.
+        detections: N boxes in pixels of the image.
+        estimator: the network.
+        watch: takes the times of the stages.
+    """
+    chip = estimator.spec.chip
+    with watch.stage("align"):
+        transforms = chip_transforms(detections.boxes, detections.landmarks, chip.scale, chip.size)
+        chips = warp_chips(image, transforms, chip.size)
+    with watch.stage("attributes"):
+        attributes = estimator.estimate(chips)
+    return Faces(detections, detections, chips, attributes)
 
 
 class FaceVerifier:
     """Verifies what detectors found. Safe to share between threads."""
 
-    def __init__(self, mesh: FaceMesh, check: FaceCheck):
-        """Take the face mesh, and the regression over its and the detectors' results."""
+    def __init__(self, mesh: Callable[[], FaceMesh], check: FaceCheck):
+        """Load nothing yet.
+
+        Args:
+            mesh: returns the face mesh, and loads it on first use.
+            check: the regressions over what all of them say.
+        """
         self._mesh = mesh
         self._check = check
 
-    def verify(self, image: Image, detected: Detections, detector: DetectorName) -> Faces:
-        """Find out how each face is turned, and how likely it is one.
+    def verify(
+        self,
+        image: Image,
+        detected: Detections,
+        detector: DetectorName,
+        estimator: AttributeEstimator,
+        watch: Stopwatch,
+    ) -> Faces:
+        """Find out how each face is turned, how likely it is one, and its age and gender.
 
         Args:
             image: uint8 ``[H, W, 3]``, RGB.
-            detected: faces in pixels of the image.
+            detected: boxes in pixels of the image, at least one, best first.
             detector: that found them.
+            estimator: the network for age and gender.
+            watch: takes the times of the stages.
         """
-        height, width = image.shape[:2]
-        found = orient(self._mesh, image, detected)
-        evidence = Evidence.of(detected, found, width, height)
+        everything = detected
+        detected = detected[np.arange(min(len(detected), MAX_FACES))]
+        evidence = Evidence.of(detected, image.shape[1], image.shape[0])
+        landmarks = detected.landmarks
+        if landmarks is None:  # only the mesh can tell where eyes and mouth are
+            every_row = np.arange(len(detected))
+            with watch.stage("verify"):
+                orientations = orient(self._mesh(), image, detected)
+            evidence = evidence.with_mesh(every_row, orientations)
+            found = replace(detected, landmarks=orientations.landmarks)
+            faces = estimated(image, found, estimator, watch)
+            evidence = evidence.with_embedding(
+                faces.attributes.embedding, estimator.spec.face_check
+            )
+        else:
+            found = replace(detected, landmarks=unmirrored(landmarks))
+            faces = estimated(image, found, estimator, watch)
+            evidence = evidence.with_embedding(
+                faces.attributes.embedding, estimator.spec.face_check
+            )
+            doubtful = np.flatnonzero(self._doubtful(found, evidence, detector))
+            if len(doubtful):
+                with watch.stage("verify"):
+                    orientations = orient(self._mesh(), image, detected[doubtful])
+                evidence = evidence.with_mesh(doubtful, orientations)
+                assert found.landmarks is not None
+                turned = found.landmarks.copy()
+                turned[doubtful] = orientations.landmarks
+                faces = faces.recut(image, turned, estimator, watch)
+                evidence = evidence.with_embedding(
+                    faces.attributes.embedding, estimator.spec.face_check
+                )
         scores = self._check.probabilities(detector, evidence)
-        return Faces(detected, Detections(detected.boxes, scores, found.landmarks), found.best)
+        return replace(faces, detected=everything, verified=replace(faces.verified, scores=scores))
 
+    def whole_image(self, image: Image, estimator: AttributeEstimator, watch: Stopwatch) -> Faces:
+        """Take the picture for one face; verified is where in it the face is."""
+        with watch.stage("verify"):
+            face = find_face(self._mesh(), image)
+        unscored = Detections(face.box, np.ones(1, np.float32), face.landmarks)
+        faces = estimated(image, unscored, estimator, watch)
+        embedding = faces.attributes.embedding
+        evidence = face.evidence.with_embedding(embedding, estimator.spec.face_check)
+        scores = self._check.probabilities("accurate", evidence)
+        verified = replace(unscored, scores=scores)
+        return replace(faces, detected=whole_box(image), verified=verified)
 
-def detect_turned(
-    detector: Detector,
-    name: DetectorName,
-    image: Image,
-    turn: int,
-    confidence: float,
-    nms: float,
-    min_face: float | None,
-) -> Detections:
-    """Detect the large faces of an image that is turned as a whole.
-
-    Args:
-        detector: finds upright faces best.
-        name: of the detector in the registry.
-        image: uint8 ``[H, W, 3]``, RGB.
-        turn: quarter turns by which its content is rotated clockwise.
-        confidence: as for `Detector.detect`.
-        nms: as for `Detector.detect`.
-        min_face: as for `Detector.detect`; larger ones are searched for in any case.
-
-    Returns:
-        Faces in pixels of ``image``.
-    """
-    height, width = image.shape[:2]
-    smallest = max(min_face or 0, max(width, height) / DETECTORS[name].turned_size)
-    upright = np.ascontiguousarray(np.rot90(image, turn))
-    found = detector.detect(upright, confidence, nms, smallest)
-    corners = turned_back(found.boxes.reshape(-1, 2, 2), turn, width, height)
-    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
-    landmarks = found.landmarks
-    if landmarks is not None:
-        landmarks = turned_back(landmarks, turn, width, height)
-    return Detections(boxes, found.scores, landmarks)
-
-
-def turned_back(points: Float, turn: int, width: int, height: int) -> Float:
-    """Convert points of an image after ``np.rot90(image, turn)`` to pixels of the original.
-
-    Args:
-        points: ``[N, P, 2]``, pixels of the rotated image.
-        turn: counterclockwise quarter turns, 1 to 3.
-        width: of the original, pixels.
-        height: of the original, pixels.
-
-    Returns:
-        float32 ``[N, P, 2]``.
-    """
-    x, y = points[..., 0], points[..., 1]
-    back = {1: (width - y, x), 2: (width - x, height - y), 3: (y, height - x)}
-    return np.stack(back[turn], axis=-1).astype(np.float32)
+    def _doubtful(
+        self, found: Detections, evidence: Evidence, detector: DetectorName
+    ) -> NDArray[np.bool_]:
+        """Whether the mesh must be asked, bool ``[N]``."""
+        assert found.landmarks is not None
+        sure = self._check.probabilities(detector, evidence) >= SURE
+        level = np.abs(roll_angles(found.landmarks)) <= MAX_ROLL
+        return np.asarray(~(sure & level & ~evidence.turned))
