@@ -25,7 +25,7 @@ lint: $(VENV)/.dev ## Lint, formatting and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy function
-	@$(BIN)/mypy training modelbuild testing benchmarks tests container local_runner.py
+	@$(BIN)/mypy training modelbuild docsite testing benchmarks tests container local_runner.py
 
 coverage: $(VENV)/.dev models ## Run the tests and report the line and branch coverage of function/
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/e2e -n 2 --dist loadfile --cov --cov-report=term
@@ -68,6 +68,10 @@ lock: $(VENV)/.dev ## Pin the requirements again, with hashes
 
 audit: $(VENV)/.dev ## Check licences and known vulnerabilities of the deployed packages (needs the package index)
 	@PATH="$(abspath $(BIN)):$$PATH" requirements/audit
+
+.PHONY: docs
+docs: $(VENV)/.base ## Build the documentation as a site in build/site, and check its links
+	@$(BIN)/python -m docsite
 
 clean: ## Remove the virtual environment and the built models
 	rm -rf $(VENV) build

@@ -115,7 +115,7 @@ class Service:
         """Deploy the image without traffic, or take what was deployed last.
 
         Raises:
-            ReleaseFailed: the revision does not start.
+            ReleaseFailed: the revision does not start, or somebody else deploys at the same time.
         """
         if image is None:
             self.candidate = self.before.newest
@@ -123,7 +123,10 @@ class Service:
                 raise ReleaseFailed(f"{self.candidate} has not started")
             return
         self._image = image
-        self.candidate = self._deploy(image)
+        deployed = self._deploy(image)
+        if deployed.image != image:
+            raise ReleaseFailed(f"{self.name} was deployed meanwhile, with {deployed.image}")
+        self.candidate = deployed.newest
 
     def try_candidate(self, tag: str) -> None:
         """Request a prediction from the candidate, where a build can reach it.
@@ -174,9 +177,9 @@ class Service:
             self._traffic(f"--remove-tags={self._tag}")
             self._is_tagged = False
 
-    def _deploy(self, image: str) -> str:
+    def _deploy(self, image: str) -> State:
         command = ("run", "deploy", self.name, self._region, f"--image={image}", "--no-traffic")
-        return State(json.loads(gcloud(*command, "--quiet", "--format=json"))).newest
+        return State(json.loads(gcloud(*command, "--quiet", "--format=json")))
 
     def _traffic(self, *changes: str) -> None:
         command = ("run", "services", "update-traffic", self.name, self._region, "--quiet")

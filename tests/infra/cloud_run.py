@@ -4,7 +4,8 @@
 
 It knows the commands that a release uses, and refuses others. Images with "broken" in their name do
 not start, those with "wrong" start and answer nothing. ``meanwhile`` in the state is what others do
-after a command: {"after": text in the command, "do": "apply" or "release"}, once.
+after a command: {"after": text in the command, "do": "apply" or "release"}, once, with another
+image if "image" is given.
 """
 
 import json
@@ -104,6 +105,7 @@ def execute(state: dict[str, Any], words: list[str], options: dict[str, str]) ->
                     if target.pop("latestRevision", False):
                         target["revisionName"] = ready(service)
             starts = revise(name, service, options["--image"])
+            meanwhile(state, f"during the deployment of {name}")
             return (0, described(state, service)) if starts else (1, "")
         case ["run", "services", "update-traffic", name]:
             move_traffic(state["services"][name], options)
@@ -141,7 +143,7 @@ def meanwhile(state: dict[str, Any], command: str) -> None:
         return
     state["meanwhile"] = None
     service = state["services"]["predict"]
-    revise("predict", service)
+    revise("predict", service, planned.get("image"))
     if planned["do"] == "release":
         newest = service["revisions"][-1]["name"]
         move_traffic(service, {"--to-revisions": f"{newest}=100"})

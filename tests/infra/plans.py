@@ -140,7 +140,7 @@ def terraform_runs(
     lines.append("terraform state list > left || true")
     script = tmp_path / "steps.sh"
     script.write_text("\n".join(lines), encoding="utf-8")
-    status, output = run(tool, copy, "exec", "bash", script, timeout=300)
+    status, output = run(tool, copy, "exec", "bash", script, timeout=900)
     assert status == 0, output[-4000:]
     return Outcome(
         {name: Plan(json.loads((copy / f"{name}.json").read_bytes())) for name in names},

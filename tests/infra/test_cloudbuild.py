@@ -213,7 +213,7 @@ def released_with() -> list[str]:
             "latestCreatedRevisionName": "r",
             "traffic": [{"revisionName": "q", "percent": 1}],
         }
-        containers = [{"image": "new"}]
+        containers = [{"image": "image"}]
         service = {
             "metadata": {},
             "spec": {"template": {"spec": {"containers": containers}}},

@@ -275,6 +275,12 @@ def test_traffic_to_the_latest_would_be_noticed(release: Release, tmp_path: Path
     assert len(release.state["services"]["predict"]["revisions"]) == 3
 
 
+def test_another_image_that_comes_meanwhile_is_not_taken_for_ours(release: Release) -> None:
+    planned = {"after": "during the deployment of predict", "do": "apply", "image": "image:old"}
+    release.change(meanwhile=planned)
+    assert "was deployed meanwhile, with image:old" in release.fails()
+
+
 def test_a_release_does_not_undo_another(release: Release) -> None:
     release.change(meanwhile={"after": "secrets versions", "do": "release"})
     release.all(*BUILT)

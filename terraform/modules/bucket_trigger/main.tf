@@ -30,8 +30,9 @@ locals {
     THREADS                 = tostring(local.concurrency + 4)
     ANNOTATE_IN_FLIGHT      = tostring(local.concurrency)
     MAX_QUEUE               = tostring(local.concurrency)
-    # If an event waits longer, Pub/Sub redelivers it.
-    QUEUE_TIMEOUT = tostring(floor(var.timeout_seconds / 2))
+    # Both together less than Pub/Sub waits; after that it redelivers.
+    QUEUE_TIMEOUT          = tostring(floor(var.timeout_seconds / 2))
+    ANNOTATE_RETRY_SECONDS = tostring(floor(var.timeout_seconds / 4))
   })
 }
 
@@ -168,6 +169,11 @@ resource "google_cloud_run_v2_service" "annotate" {
   deletion_protection = var.deletion_protection
   labels              = var.labels
 
+  # As Cloud Run itself sets it: left out, each plan would take it away.
+  scaling {
+    min_instance_count = 0
+  }
+
   template {
     service_account                  = google_service_account.annotate.email
     timeout                          = "${var.timeout_seconds}s"
@@ -176,7 +182,6 @@ resource "google_cloud_run_v2_service" "annotate" {
     encryption_key                   = var.kms_key
 
     scaling {
-      min_instance_count = 0
       max_instance_count = var.max_instances
     }
 

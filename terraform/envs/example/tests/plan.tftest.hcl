@@ -15,15 +15,6 @@ override_resource {
   target = google_service_account.test
   values = { member = "serviceAccount:test", email = "test@example", name = "accounts/test" }
 }
-override_resource {
-  target = module.network.google_compute_network.this
-  values = { id = "projects/example-project/global/networks/age-gender" }
-}
-override_resource {
-  target = module.network.google_compute_subnetwork.this
-  values = { id = "projects/example-project/regions/europe-west1/subnetworks/age-gender" }
-}
-
 run "all_in_one_apply" {
   command = plan
 

@@ -112,6 +112,10 @@ run "defaults" {
     error_message = "a task judges one picture at a time, which fits into its memory whatever it is"
   }
   assert {
+    condition     = google_cloud_run_v2_service.annotate.scaling[0].min_instance_count == 0
+    error_message = "idle costs nothing"
+  }
+  assert {
     condition     = length(google_bigquery_table.pictures) == 0
     error_message = "no table unless asked for"
   }
@@ -192,8 +196,8 @@ run "options" {
   assert {
     condition = length([
       for e in google_cloud_run_v2_service.annotate.template[0].containers[0].env : e
-      if contains(["INPUT_PREFIX=uploads/", "QUEUE_TIMEOUT=300"], "${e.name}=${e.value}")
-    ]) == 2
+      if contains(["INPUT_PREFIX=uploads/", "QUEUE_TIMEOUT=300", "ANNOTATE_RETRY_SECONDS=150"], "${e.name}=${e.value}")
+    ]) == 3
     error_message = "the service knows the prefix, and gives events up before Pub/Sub does"
   }
   assert {

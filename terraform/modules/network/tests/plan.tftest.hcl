@@ -38,6 +38,10 @@ run "options" {
     condition     = google_compute_subnetwork.this.ip_cidr_range == "10.99.0.0/24" && google_compute_network.this.name == "faces" && length(google_compute_subnetwork.this.log_config) == 1
     error_message = "name, addresses and logs are as asked for"
   }
+  assert {
+    condition     = output.network == "faces" && output.subnetwork == "faces" && output.egress.network == "faces"
+    error_message = "others take the names from here"
+  }
 }
 
 run "refuses_too_few_addresses" {
