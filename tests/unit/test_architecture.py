@@ -32,10 +32,12 @@ ALLOWED: dict[str, set[str]] = {
         "errors",
     },
     "cli": {
-        *("runtime", "batch", "schema", "vision", "limits", "settings", "logs", "errors"),
+        *("runtime", "batch", "fetch", "schema", "tables", "vision", "limits", "settings"),
+        *("logs", "errors"),
         "networks.model_files",  # `doctor` verifies them
     },
-    "analyzer": {"runtime", "vision", "settings", "errors"},
+    "analyzer": {"runtime", "schema", "tables", "vision", "limits", "settings", "errors"},
+    "client": {"tables"},
     "runtime": {"vision", "networks", "limits", "settings", "errors"},
     "schema": {"vision"},
     "fetch": {"object_names", "settings", "errors"},
@@ -46,11 +48,13 @@ ALLOWED: dict[str, set[str]] = {
     "auth_keys": set(),
     "logs": set(),
     "object_names": set(),
+    "tables": set(),
     "errors": set(),
     # What is not.
     "local_runner": {"cli"},
     "modelbuild": set(),
     "container": set(),
+    "docsite": set(),
 }
 EXCEPTIONS = {
     ("age_gender.cli.commands.models", "modelbuild"),
@@ -73,6 +77,7 @@ LIBRARIES = {
     "tensorflow": {"networks", "cli"},  # `doctor` checks that it works
     "dlib": {"vision"},
     "typer": {"cli"},
+    "pandas": {"tables", "analyzer", "client"},
     "rich": {"cli"},
 }
 """The rooms of the deployed package that may know a library."""

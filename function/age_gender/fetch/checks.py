@@ -20,7 +20,7 @@ def refuse(message: str) -> SourceError:
 def too_large(max_bytes: int) -> ImageTooLarge:
     """Build the error for a picture with more than ``max_bytes`` bytes."""
     return ImageTooLarge(
-        f"The picture is too large: at most {max_bytes} bytes are accepted. Send a smaller one."
+        f"The picture is too large: at most {max_bytes} bytes are accepted. Make it smaller."
     )
 
 
