@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --require-has
 MODELS := function/age_gender/models/.built
 
 .DEFAULT_GOAL := help
-.PHONY: help serve models test lint coverage clients check-infra bench bench-check calibrate evaluate train lock audit clean
+.PHONY: help serve models test lint coverage clients check-infra bench bench-check bench-scale calibrate evaluate train lock audit clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ check-infra: $(VENV)/.dev $(VENV)/.infra $(MODELS) ## Check image, Terraform, ma
 
 bench: $(VENV)/.dev $(MODELS) ## Benchmark this service and other libraries; writes docs/benchmarks.md (BENCH_PEERS=folder to install them in, BENCH_CONTAINER=command that starts the image)
 	@PYTHONPATH=function $(BIN)/python -m benchmarks
+
+bench-scale: $(VENV)/.dev ## Simulate bursts, floods and outages on Cloud Run; writes docs/scale.md
+	@PYTHONPATH=function $(BIN)/python -m benchmarks.scale
 
 bench-check: $(VENV)/.dev $(MODELS) ## Benchmark the pipeline and report what got slower
 	@PYTHONPATH=function $(BIN)/python -m benchmarks.check

@@ -37,7 +37,8 @@ The same decoded images in one run. The libraries take turns: three runs in a ro
 counted, then a short pause. Each runs in its own process, models loaded, configured as documented.
 mtcnn is combined with a WideResNet-16-8 on 64-pixel chips, the size of the original service's
 model, with random weights, since only speed matters here. Of @vladmandic/human only detector, mesh
-and description are on. In brackets: 95th percentile.
+and description are on. In brackets: 95th percentile. How accurate they are:
+[accuracy](accuracy.md#beside-others).
 """
 
 ROOFLINE = """\

@@ -413,7 +413,7 @@ def section(results: dict[str, Any]) -> str:
     ]
     rows = [
         (
-            f"`{run['service']}`",
+            run["service"],
             f"{run['limit_mib']} MiB" + ("" if run["in_group"] else " (not enforced)"),
             f"{sum(sum(s.values()) for s in run['statuses'].values()):,}",
             f"{run['peak_mib']} MiB",

@@ -70,6 +70,8 @@ class Settings(BaseModel):
     engine: Literal["litert", "tensorflow"] = "litert"
     gpu: bool = False
     gpu_fraction: Annotated[float, Field(gt=0, le=1)] = 0.25
+    gpu_required: bool = False
+    """Whether to fail without a GPU instead of using the CPU."""
     models_dir: Path = FUNCTION_DIR / "age_gender" / "models"
     attribute_model: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")] = "agn-v2"
     default_face_detector: DetectorName = "fast"
@@ -203,6 +205,12 @@ class Settings(BaseModel):
                 f"require_strong_auth is set: auth_keys {', '.join(self.weak_keys)} could be "
                 f"guessed; use at least {MIN_KEY_LENGTH} random characters"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_gpu_required_without_gpu(self) -> Self:
+        if self.gpu_required and not self.gpu:
+            raise ValueError("gpu_required is set, but gpu is not: set gpu to true")
         return self
 
     @property

@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +17,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from age_gender.edge import side_by_side
-from age_gender.edge.several import MAX_IMAGES
+from age_gender.edge.several import MAX_IMAGES, Entry
 from age_gender.limits.cpus import usable_cpus
 from tests.contract.conftest import Client, FakeRuntime, Serve, validate
 from tests.contract.test_predict import B64
@@ -185,6 +186,29 @@ class TestOverAll:
             response = client.post(json={"images": entries})
             assert codes(response) == [None] * 20
             response.close()
+
+    def test_pictures_are_released_one_by_one(
+        self, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each is held by no one after its turn, as the budget of bytes assumes."""
+        runtime = FakeRuntime()
+        predict, answer = runtime.pipeline.run, side_by_side.SideBySide.run
+        entries: list[weakref.ref[Entry]] = []
+        alive: list[int] = []
+
+        def run(it: side_by_side.SideBySide, given: list[Entry], *more: Any) -> Any:
+            entries.extend(map(weakref.ref, given))
+            return answer(it, given, *more)
+
+        def watch(source: Any, options: Any) -> Any:
+            alive.append(sum(entry() is not None for entry in entries))
+            return predict(source, options)
+
+        monkeypatch.setattr(side_by_side.SideBySide, "run", run)
+        monkeypatch.setattr(runtime.pipeline, "run", watch)
+        body = {"images": [{"b64": picture(70 + n)} for n in range(20)]}
+        assert codes(serve(runtime).post(json=body)) == [None] * 20
+        assert alive[-1] <= side_by_side.LANES
 
     def test_server_timing_and_log(self, client: Client, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.INFO, "age_gender.edge.completion"):

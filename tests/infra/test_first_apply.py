@@ -17,23 +17,28 @@ GIVEN = (
 FEATURES = (
     "bigquery_dataset=faces", "gke_gpu=true", "gpu_quota=1", "domain=faces.example.com",
     "vpc_egress=true", "max_instances=3", "min_instances=1", 'labels={"team"="faces"}',
+    "monitoring=true",
 )  # fmt: skip
 """What somebody switches later."""
 
 EVERYTHING = (
     *GIVEN, KEY, "bigquery_dataset=faces", "gke_gpu=true", "gpu_quota=1", "public=false",
     "vpc_egress=true", "domain=faces.example.com", 'iap_members=["group:faces@example.com"]',
-    'secret_locations=["europe-west1"]',
+    'secret_locations=["europe-west1"]', "monitoring=true", "billing_account=012345-6789AB-CDEF01",
+    'alert_emails=["somebody@example.com"]',
 )  # fmt: skip
 
 APIS = {
     "google_artifact_registry_*": "artifactregistry",
     "google_bigquery_*": "bigquery",
+    "google_billing_*": "billingbudgets",
     "google_cloud_run_*": "run",
     "google_compute_*": "compute",
     "google_container_*": "container",
     "google_iap_*": "iap",
     "google_kms_*": "cloudkms",
+    "google_logging_*": "logging",
+    "google_monitoring_*": "monitoring",
     "google_project_iam_*": "cloudresourcemanager",
     "google_pubsub_*": "pubsub",
     "google_secret_manager_*": "secretmanager",

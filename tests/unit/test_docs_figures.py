@@ -11,6 +11,10 @@ import pytest
 from age_gender.vision.detectors.base import Detections
 from benchmarks import attacks, bounds, figures, soak, tuning, tuning_report
 from benchmarks.markers import replace_section
+from benchmarks.peers import accuracy, accuracy_table
+from benchmarks.scale.__main__ import DOCUMENT as SCALE
+from benchmarks.scale.__main__ import RESULTS as SIMULATED
+from benchmarks.scale.report import PARTS as SCALE_PARTS
 from tests.markdown import ROOT
 from tests.unit.fakes import FakeDetector
 
@@ -20,10 +24,12 @@ PARTS: list[tuple[Path, str, Callable[[dict[str, Any]], str], Path]] = [
         (ROOT / "docs" / "tuning.md", name, render, tuning.RESULTS)
         for name, render in tuning_report.PARTS.items()
     ),
+    *((SCALE, name, render, SIMULATED) for name, render in SCALE_PARTS.items()),
     *(
         (ROOT / "docs" / "security.md", name, module.section, module.RESULTS)
         for name, module in (("attacks", attacks), ("bounds", bounds), ("containers", soak))
     ),
+    (accuracy.PAGE, "peers", accuracy_table.comparison, accuracy.RESULTS),
 ]
 
 
@@ -36,7 +42,8 @@ def test_a_document_quotes_the_results(
     text = document.read_text(encoding="utf-8")
     measured = render(json.loads(results.read_text(encoding="utf-8")))
     assert replace_section(text, name, measured) == text, (
-        f"run `python -m benchmarks.figures` or `python -m benchmarks.tuning --report-only`: "
+        f"run `python -m benchmarks.figures` `python -m benchmarks.tuning --report-only` "
+        f"or `python -m benchmarks.scale --report-only`: "
         f"{document.name} and {results.name} differ"
     )
 

@@ -16,7 +16,7 @@ from age_gender.vision.detectors.base import Detections
 from age_gender.vision.detectors.hog import HogDetector
 from age_gender.vision.detectors.retinaface import RetinaFaceDetector
 from age_gender.vision.geometry import Float, Image, clip_boxes, iou_matrix
-from benchmarks.scenes import BORDERS, Scene, at_border, faces, scene
+from benchmarks.scenes.pictures import BORDERS, Scene, at_border, faces, scene
 from testing import photos
 from tests.unit.models import model
 

@@ -138,7 +138,6 @@ class TestCheckModels:
             check_models(Settings(attribute_model="agn"))
 
 
-@pytest.mark.defends("replaced-model")
 def with_models(folder: Path, *names: str) -> None:
     """Copy networks and all specifications."""
     for name in names:
@@ -147,6 +146,7 @@ def with_models(folder: Path, *names: str) -> None:
     shutil.copytree(specs, folder / "specs")
 
 
+@pytest.mark.defends("replaced-model")
 def test_the_bytes_that_were_verified_are_used(tmp_path: Path) -> None:
     source = model("retinaface.tflite")
     file = tmp_path / source.name

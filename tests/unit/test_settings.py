@@ -96,6 +96,10 @@ class TestValues:
     def test_gpu_fraction(self, config: Path, text: str) -> None:
         assert loaded(config, None, GPU_FRACTION=text).gpu_fraction == float(text)
 
+    def test_a_required_gpu_must_be_used(self, config: Path) -> None:
+        assert loaded(config, None, GPU="true", GPU_REQUIRED="true").gpu_required
+        assert "set gpu to true" in refused(config, None, GPU_REQUIRED="true")
+
     def test_buckets_are_split_at_commas(self, config: Path) -> None:
         assert loaded(config, None, GCS_BUCKETS=" a-b , c,,").gcs_buckets == ("a-b", "c")
         assert loaded(config, {"gcs_buckets": ["a", "b"]}).gcs_buckets == ("a", "b")

@@ -974,9 +974,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture
 def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
     monkeypatch.setattr(net_guard, "DEFAULT_CA_BUNDLE_PATH", str(authority.file))
-    net_guard._tls_context.cache_clear()
+    net_guard._cached_context.cache_clear()
     yield authority
-    net_guard._tls_context.cache_clear()
+    net_guard._cached_context.cache_clear()
 
 
 def test_tls_to_the_pinned_address_verifies_the_name(

@@ -218,7 +218,7 @@ class Edge:
         stages = {**watch.stages, **found.stages}
         _time(request.environ, response, stages)
         completion.note(
-            request.environ, images=len(entries), faces=found.faces, failed=found.failed
+            request.environ, images=len(found.results), faces=found.faces, failed=found.failed
         )
         return response
 

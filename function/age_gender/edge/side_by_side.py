@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -74,7 +74,7 @@ class SideBySide:
 
     def run(
         self,
-        entries: Sequence[Entry],
+        entries: list[Entry],
         reservation: Reservation,
         wanted: Callable[[], bool],
         request_id: str,
@@ -82,7 +82,7 @@ class SideBySide:
         """Answer all pictures; one that fails ends none of the others.
 
         Args:
-            entries: the pictures; what they hold is released as they are read.
+            entries: the pictures; emptied, so that each is released when it was read.
             reservation: of the request, which holds the bytes of the pictures and answers.
             wanted: whether the answers are still wanted.
             request_id: for the errors.
@@ -102,7 +102,7 @@ class SideBySide:
             request_id,
             self._turns,
         )
-        lanes = [self._helpers.submit(batch.work) for _ in range(min(LANES, len(entries)) - 1)]
+        lanes = [self._helpers.submit(batch.work) for _ in range(min(LANES, batch.size) - 1)]
         batch.work()
         for lane in lanes:
             if not lane.cancel():  # it has begun
@@ -118,7 +118,7 @@ class _Batch:
         settings: Settings,
         limiter: PredictionLimiter,
         predictions: Predictions,
-        entries: Sequence[Entry],
+        entries: list[Entry],
         reservation: Reservation,
         wanted: Callable[[], bool],
         request_id: str,
@@ -131,13 +131,15 @@ class _Batch:
         self._reservation = reservation
         self._wanted = wanted
         self._end = time.monotonic() + MAX_SECONDS
+        self.size = len(entries)
+        self._held = sum(entry.size for entry in entries)
         self._left = deque(enumerate(entries))
-        self._results: list[dict[str, Any] | Problem] = [{}] * len(entries)
-        self._max_image_bytes = answers.max_image_bytes(as_image=False) // len(entries)
+        entries.clear()
+        self._results: list[dict[str, Any] | Problem] = [{}] * self.size
+        self._max_image_bytes = answers.max_image_bytes(as_image=False) // self.size
         self._lock = threading.Lock()
         self._bytes = _Allowance(settings.max_body_bytes, "bytes")
         self._pixels = _Allowance(settings.max_pixels, "pixels")
-        self._held = sum(entry.size for entry in entries)
         self._stages: dict[str, float] = {}
         self._faces = 0
         self._fatal: AgeGenderError | None = None

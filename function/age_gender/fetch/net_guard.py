@@ -104,6 +104,7 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _NO_SUCH_HOST = frozenset({socket.EAI_NONAME, socket.EAI_NODATA, socket.EAI_ADDRFAMILY})
 
 _lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
+_making_context = threading.Lock()
 
 _AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 
@@ -359,8 +360,14 @@ class _GuardedHTTPSConnection(_GuardedHTTPConnection, HTTPSConnection):
     pass
 
 
-@lru_cache(maxsize=1)
 def _tls_context() -> ssl.SSLContext:
+    # One thread makes it, and the others wait: it holds the interpreter's lock for long.
+    with _making_context:
+        return _cached_context()
+
+
+@lru_cache(maxsize=1)
+def _cached_context() -> ssl.SSLContext:
     # Cached: reading the certificate authorities takes longer than many a fetch.
     return ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
 

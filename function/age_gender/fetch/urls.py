@@ -154,7 +154,7 @@ def _read_picture(
     response: requests.Response, max_bytes: int, reserve: Callable[[int], None]
 ) -> bytes:
     _check_headers(response, max_bytes)
-    buffer = BoundedBuffer(max_bytes, reserve)
+    buffer = BoundedBuffer(max_bytes, reserve, response.raw.length_remaining or 0)
     for count, chunk in enumerate(_body(response)):
         if count > _FREE_CHUNKS + buffer.tell() // _MIN_CHUNK_BYTES:
             raise SourceError(

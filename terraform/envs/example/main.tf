@@ -33,6 +33,8 @@ locals {
     local.network || var.gke_gpu || var.domain != null ? ["compute.googleapis.com"] : [],
     var.gke_gpu ? ["binaryauthorization.googleapis.com", "container.googleapis.com"] : [],
     length(var.iap_members) > 0 ? ["iap.googleapis.com"] : [],
+    var.monitoring ? ["logging.googleapis.com", "monitoring.googleapis.com"] : [],
+    var.billing_account == null ? [] : ["billingbudgets.googleapis.com"],
   )
   agents = concat(
     var.bucket_trigger ? ["pubsub.googleapis.com"] : [],

@@ -32,6 +32,21 @@ output "backfill" {
   value       = one(module.annotate[*].backfill_command)
 }
 
+output "replay" {
+  description = "Command that has dead letters delivered again; end it with replay_end."
+  value       = one(module.annotate[*].replay_command)
+}
+
+output "replay_end" {
+  description = "Command that ends replay, when no dead letters are left."
+  value       = one(module.annotate[*].replay_end_command)
+}
+
+output "dashboard" {
+  description = "Address of the dashboard, with monitoring."
+  value       = one(module.monitoring[*].dashboard)
+}
+
 output "registry" {
   description = "Prefix of image names."
   value       = module.registry.url

@@ -195,6 +195,42 @@ variable "picture_buckets" {
   }
 }
 
+variable "monitoring" {
+  type        = bool
+  description = "Whether to create alerts, objectives, metrics from logs and a dashboard."
+  default     = false
+}
+
+variable "alert_emails" {
+  type        = list(string)
+  description = "Addresses that get the alerts, with monitoring."
+  default     = []
+  validation {
+    condition     = alltrue([for e in var.alert_emails : can(regex("^[^@ ]+@[^@ ]+\\.[^@ ]+$", e))]) && (var.monitoring || length(var.alert_emails) == 0)
+    error_message = "each of alert_emails must be an e-mail address, and they need monitoring."
+  }
+}
+
+variable "billing_account" {
+  type        = string
+  description = "Billing account for a budget that warns, with monitoring; null: no budget."
+  default     = null
+  validation {
+    condition     = var.billing_account == null || can(regex("^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$", var.billing_account)) && var.monitoring
+    error_message = "billing_account must look like 012345-6789AB-CDEF01, and it needs monitoring."
+  }
+}
+
+variable "budget" {
+  type        = number
+  description = "Budget per month, in whole units of the billing account's currency."
+  default     = 100
+  validation {
+    condition     = var.budget >= 1 && floor(var.budget) == var.budget
+    error_message = "budget must be a whole number of at least 1."
+  }
+}
+
 variable "bucket_trigger" {
   type        = bool
   description = "Whether to annotate uploads to a bucket."

@@ -48,6 +48,21 @@ output "dead_letter_subscription" {
   value       = google_pubsub_subscription.dead_letters.name
 }
 
+# Pulling and publishing again would lose what fails in between; Pub/Sub itself loses none.
+output "replay_command" {
+  description = "Command that has the dead letters delivered to the service again, until each is done; end it with replay_end_command."
+  value = join(" ", [
+    "gcloud pubsub subscriptions modify-push-config ${google_pubsub_subscription.dead_letters.name}",
+    "--project=${var.project_id} --push-endpoint=${google_cloud_run_v2_service.annotate.uri}",
+    "--push-auth-service-account=${google_service_account.trigger.email}",
+  ])
+}
+
+output "replay_end_command" {
+  description = "Command that keeps dead letters waiting again, after replay_command."
+  value       = "gcloud pubsub subscriptions modify-push-config ${google_pubsub_subscription.dead_letters.name} --project=${var.project_id} --push-endpoint="
+}
+
 output "bigquery_table" {
   description = "Table over the back-fill's manifests, or null."
   value       = one([for t in google_bigquery_table.pictures : "${var.project_id}.${t.dataset_id}.${t.table_id}"])

@@ -31,7 +31,8 @@ locals {
     # The service's default of 50 megapixels does not fit into less.
     local.memory_mib < 1024 ? { MAX_PIXELS = "12000000" } : {},
     length(var.picture_buckets) > 0 ? { GCS_BUCKETS = join(",", var.picture_buckets) } : {},
-    var.gpu ? { ENGINE = "tensorflow", GPU = "True", GPU_FRACTION = "0.9" } : {},
+    # Without its GPU the service must not start: it would be a slow CPU at the price of a GPU.
+    var.gpu ? { ENGINE = "tensorflow", GPU = "True", GPU_REQUIRED = "True", GPU_FRACTION = "0.9" } : {},
     var.settings,
   )
 }

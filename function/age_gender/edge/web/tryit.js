@@ -17,10 +17,11 @@ import { duration } from "./words.js";
 
 /** Longer texts in an answer, such as pictures, are shortened on the screen. */
 const LONGEST_TEXT = 120;
+const BARE = "application/octet-stream";
 const WAYS = /** @type {const} */ ({
   "multipart/form-data": "Form",
   "application/json": "JSON",
-  "image/*": "Picture",
+  [BARE]: "Picture",
 });
 /** @typedef {keyof typeof WAYS} Way */
 
@@ -206,7 +207,7 @@ function build(path, method, way, fields) {
     else if (input.value.trim()) values[name] = typed(input.value.trim(), kind);
   }
   const url = new URL(path.slice(1), document.baseURI);
-  if (way === "image/*") {
+  if (way === BARE) {
     for (const [name, value] of Object.entries(values)) url.searchParams.set(name, String(value));
   }
   return { url: url.href, method: method.toUpperCase(), way, file, values };
@@ -251,7 +252,7 @@ async function deliver(request, operation, account, signal) {
 
 /** @param {Built} request */
 async function bodyOf({ way, file, values }) {
-  if (way === "image/*") return { body: file, type: file?.type || "application/octet-stream" };
+  if (way === BARE) return { body: file, type: file?.type || BARE };
   if (way === "application/json") {
     const b64 = file ? { b64: await base64(file) } : {};
     return { body: JSON.stringify({ ...b64, ...values }), type: "application/json" };

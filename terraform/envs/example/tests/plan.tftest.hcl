@@ -233,6 +233,36 @@ run "refuses_half_an_image_name" {
   expect_failures = [var.image]
 }
 
+run "watched" {
+  command = plan
+  variables {
+    monitoring      = true
+    alert_emails    = ["somebody@example.com"]
+    billing_account = "012345-6789AB-CDEF01"
+    budget          = 50
+  }
+  assert {
+    condition     = length(setsubtract(["billingbudgets.googleapis.com", "logging.googleapis.com", "monitoring.googleapis.com"], module.project.services)) == 0
+    error_message = "the APIs that watching needs are enabled"
+  }
+  assert {
+    condition     = length(module.monitoring[0].log_metrics) == 4
+    error_message = "trigger and predictions are watched"
+  }
+}
+
+run "refuses_a_budget_without_monitoring" {
+  command = plan
+  variables { billing_account = "012345-6789AB-CDEF01" }
+  expect_failures = [var.billing_account]
+}
+
+run "refuses_addresses_without_monitoring" {
+  command = plan
+  variables { alert_emails = ["somebody@example.com"] }
+  expect_failures = [var.alert_emails]
+}
+
 run "refuses_one_bucket_for_both" {
   command = plan
   variables {

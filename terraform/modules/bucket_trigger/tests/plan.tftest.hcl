@@ -127,6 +127,10 @@ run "applied" {
     error_message = "the subscription calls the service as its own identity"
   }
   assert {
+    condition     = output.replay_command == "gcloud pubsub subscriptions modify-push-config age-gender-annotate-dead-letters --project=example-project --push-endpoint=https://annotate.example --push-auth-service-account=trigger@example" && endswith(output.replay_end_command, " --push-endpoint=")
+    error_message = "dead letters are delivered again as uploads are"
+  }
+  assert {
     condition     = google_cloud_run_v2_service_iam_member.trigger_invokes.member == "serviceAccount:trigger"
     error_message = "it is the trigger's identity that may receive and call"
   }

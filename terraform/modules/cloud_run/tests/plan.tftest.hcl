@@ -279,9 +279,9 @@ run "gpu" {
   }
   assert {
     condition = length([
-      for e in google_cloud_run_v2_service.predict.template[0].containers[0].env : e if contains(["ENGINE=tensorflow", "GPU=True"], "${e.name}=${coalesce(e.value, "-")}")
-    ]) == 2
-    error_message = "TensorFlow uses the GPU"
+      for e in google_cloud_run_v2_service.predict.template[0].containers[0].env : e if contains(["ENGINE=tensorflow", "GPU=True", "GPU_REQUIRED=True"], "${e.name}=${coalesce(e.value, "-")}")
+    ]) == 3
+    error_message = "TensorFlow uses the GPU, and nothing else"
   }
 }
 
