@@ -252,7 +252,8 @@ def section(results: dict[str, Any]) -> str:
     described = results["machine"]
     return (
         f"\nOn {described['cores']} cores of an {described['cpu']}, load average before the run "
-        f"{described['load_before']}. Status 0: no answer in {TIMEOUT:g} s. Others: the longest "
+        f"{described['load_before']}. Status 0: no answer in {TIMEOUT:g} s. CPU includes the "
+        f"predictions of others meanwhile. Others: the longest "
         f"`/health` and the longest prediction of a small picture; each service holds about "
         f"130 MiB before.\n\n{table(head, rows)}\n"
     )

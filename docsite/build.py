@@ -34,11 +34,7 @@ class Built:
 
 
 def build(folder: Path) -> Built:
-    """Write the site to a folder, which is emptied first.
-
-    Raises:
-        FileNotFoundError: a page links to a file that does not exist.
-    """
+    """Write the site to a folder, which is emptied first."""
     shutil.rmtree(folder, ignore_errors=True)
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined
@@ -58,7 +54,9 @@ def build(folder: Path) -> Built:
         linked |= rendered.linked
         write(target_of(path), rendered)
         search += _entries(target_of(path), rendered)
-    listings = sorted(path for path in linked if path.suffix != ".md")
+    # What does not exist is a broken link, which the check names.
+    existing = (path for path in linked if (ROOT / path).exists())
+    listings = sorted(path for path in existing if path.suffix != ".md")
     for path in listings:
         if path.suffix in COPIED:
             target = folder / target_of(path)

@@ -54,9 +54,12 @@ class PredictOptions(TypedDict, total=False):
     get_attributes: bool
     return_image: bool
     blur: bool
+    detect: bool
+    image_max_side: int
     max_faces: int
     min_face: int
     over_age: Sequence[int]
+    strict: bool
 
 
 class ClientError(Exception):
