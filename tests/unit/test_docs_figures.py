@@ -11,6 +11,7 @@ import pytest
 from age_gender.vision.detectors.base import Detections
 from benchmarks import figures, tuning, tuning_report
 from benchmarks.markers import replace_section
+from benchmarks.scenes import report as scenes_report
 from tests.markdown import ROOT
 from tests.unit.fakes import FakeDetector
 
@@ -19,6 +20,10 @@ PARTS: list[tuple[Path, str, Callable[[dict[str, Any]], str], Path]] = [
     *(
         (ROOT / "docs" / "tuning.md", name, render, tuning.RESULTS)
         for name, render in tuning_report.PARTS.items()
+    ),
+    *(
+        (ROOT / "docs" / "tuning.md", name, render, scenes_report.RESULTS)
+        for name, render in scenes_report.PARTS.items()
     ),
 ]
 
@@ -32,8 +37,8 @@ def test_a_document_quotes_the_results(
     text = document.read_text(encoding="utf-8")
     measured = render(json.loads(results.read_text(encoding="utf-8")))
     assert replace_section(text, name, measured) == text, (
-        f"run `python -m benchmarks.figures` or `python -m benchmarks.tuning --report-only`: "
-        f"{document.name} and {results.name} differ"
+        "run `python -m benchmarks.figures`, or `benchmarks.tuning` or `benchmarks.scenes` with "
+        f"`--report-only`: {document.name} and {results.name} differ"
     )
 
 
