@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from age_gender.vision.detectors.base import Detections
-from benchmarks import attacks, bounds, figures, soak, tuning, tuning_report
+from benchmarks import attacks, bounds, containers, figures, tuning, tuning_report
 from benchmarks.markers import replace_section
 from benchmarks.peers import accuracy, accuracy_table
 from benchmarks.scale.__main__ import DOCUMENT as SCALE
@@ -28,7 +28,7 @@ PARTS: list[tuple[Path, str, Callable[[dict[str, Any]], str], Path]] = [
     *((SCALE, name, render, SIMULATED) for name, render in SCALE_PARTS.items()),
     *(
         (ROOT / "docs" / "security.md", name, module.section, module.RESULTS)
-        for name, module in (("attacks", attacks), ("bounds", bounds), ("containers", soak))
+        for name, module in (("attacks", attacks), ("bounds", bounds), ("containers", containers))
     ),
     (accuracy.PAGE, "peers", accuracy_table.comparison, accuracy.RESULTS),
     *(

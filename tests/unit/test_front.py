@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from age_gender.edge.completion import Environ
 from age_gender.edge.front import connection, deadlines, incoming, loop
 from age_gender.edge.front.loop import Loop
-from age_gender.edge.front.policy import CONNECTED, RESERVATION, Admission, Environ, Policy
+from age_gender.edge.front.policy import CONNECTED, RESERVATION, Admission, Policy
 from age_gender.edge.problems import Problem
 from age_gender.limits.admission import Budget
 

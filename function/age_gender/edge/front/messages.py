@@ -10,7 +10,7 @@ from flask import Response
 from gunicorn import util
 from gunicorn.asgi import parser as http
 
-from age_gender.edge.front.policy import Environ
+from age_gender.edge.completion import Environ
 from age_gender.edge.problems import Problem
 
 MAX_FIRST_LINE_BYTES = 8190

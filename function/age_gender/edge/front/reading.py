@@ -6,10 +6,11 @@ from collections.abc import Callable
 from gunicorn.asgi import parser as http
 
 from age_gender.edge import completion
+from age_gender.edge.completion import Environ
 from age_gender.edge.front import messages
 from age_gender.edge.front.incoming import IncomingBody, too_large
 from age_gender.edge.front.messages import Address
-from age_gender.edge.front.policy import RECEIVE_SECONDS, RESERVATION, Environ, Policy
+from age_gender.edge.front.policy import RECEIVE_SECONDS, RESERVATION, Policy
 from age_gender.edge.problems import Problem
 
 
