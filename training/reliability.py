@@ -66,7 +66,7 @@ RIDGE = 100.0
 SHARES = {
     "turned": 0.0012,
     "blurred": 0.0045,
-    "dark": 0.001,
+    "dark": 0.002,
     "overexposed": 0.003,
 }
 """Share of ordinary faces beyond each limit."""

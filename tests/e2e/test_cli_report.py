@@ -28,7 +28,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A woman, a man, the woman out of focus, and a picture without a face."""
     folder = tmp_path_factory.mktemp("album")
     astronaut = photo("astronaut").data
-    blurred = np.asarray(cv2.GaussianBlur(decoded(astronaut), (0, 0), 7), np.uint8)
+    blurred = np.asarray(cv2.GaussianBlur(decoded(astronaut), (0, 0), 5), np.uint8)
     (folder / 'a <b> & "c".png').write_bytes(astronaut)
     (folder / "b.jpg").write_bytes(photo("biden").data)
     (folder / "blurred.jpg").write_bytes(encoded(blurred))

@@ -256,7 +256,7 @@ def test_several_pictures_one_of_them_broken(
     expect(page.locator("#problem-title")).to_have_text("This is not a picture that can be read")
     expect(page.locator("#problem-detail")).to_contain_text("JPEG, PNG, WebP, GIF, BMP")
     expect(page.locator("#problem-detail")).to_have_text(
-        re.compile(r"^It is a text\. Choose a picture"), use_inner_text=True
+        re.compile(r"^It is a text\. Use a picture"), use_inner_text=True
     )
     expect(page.locator("#problem-retry")).to_be_hidden()
     expect(page.locator("#code")).to_be_hidden()
