@@ -129,6 +129,11 @@ def test_every_variable_is_typed_described_and_validated(tmp_path: Path) -> None
             id="the published password",
         ),
         pytest.param(
+            *("cloud_run", "main.tf", "tostring(var.public)", '"false"', "test"),
+            "the service knows that everyone gets through to it",
+            id="a public service that takes itself for private",
+        ),
+        pytest.param(
             *("cloud_run", "main.tf", 'GPU_REQUIRED = "True"', 'GPU_REQUIRED = "False"'),
             *("test", "TensorFlow uses the GPU, and nothing else"),
             id="a GPU that may be missing",
