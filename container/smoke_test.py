@@ -1,39 +1,36 @@
-"""Requests a prediction from a new revision before it gets traffic; cloudbuild.yaml runs it.
-
-    python3 smoke_test.py SERVICE_JSON IMAGE
-
-SERVICE_JSON is the output of `gcloud run services describe --format=json`. USERNAME and
-PASSWORD_SECRET come from the environment, the password itself from Secret Manager.
-"""
+"""Requests a prediction from a new revision before it gets traffic; `release` uses it."""
 
 import base64
 import json
 import os
-import subprocess
-import sys
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-TAG = "candidate"
 TIMEOUT_S = 120
 """For one answer, including a cold start."""
 
 
-class Candidate:
-    """The tagged revision, called as clients call it."""
+class SmokeTestFailed(Exception):
+    """A revision does not answer as it should; the text says how."""
 
-    def __init__(self, service: dict[str, Any]):
+
+class Candidate:
+    """A tagged revision, called as clients call it."""
+
+    def __init__(self, service: dict[str, Any], tag: str, gcloud: Callable[..., str]):
         """Find the URL and, if the service requires IAM authentication, get a token.
 
         Raises:
-            SystemExit: there is no such revision, or it does not answer.
+            SmokeTestFailed: there is no such revision.
+            OSError: it does not answer.
         """
         traffic = service["status"]["traffic"]
-        urls = [target["url"] for target in traffic if target.get("tag") == TAG]
+        urls = [target["url"] for target in traffic if target.get("tag") == tag]
         if not urls:
-            sys.exit(f"no revision has the tag {TAG}")
+            raise SmokeTestFailed(f"no revision has the tag {tag}")
         self._url = urls[0]
         self._headers: dict[str, str] = {}
         try:
@@ -56,20 +53,20 @@ class Candidate:
             return json.load(answer)
 
 
-def gcloud(*arguments: str) -> str:
-    """Run gcloud and return its output.
+def request_prediction(
+    service: dict[str, Any], tag: str, image: Path, gcloud: Callable[..., str]
+) -> None:
+    """Request a prediction and look for a face with attributes in it.
+
+    Args:
+        service: as ``gcloud run services describe --format=json`` prints it.
+        tag: of the revision.
+        image: a picture with a face.
+        gcloud: runs gcloud and returns its output.
 
     Raises:
-        SystemExit: it failed; its own message says why.
+        SmokeTestFailed: there is no answer, or not the right one.
     """
-    finished = subprocess.run(["gcloud", *arguments], stdout=subprocess.PIPE, text=True)  # noqa: S603, S607
-    if finished.returncode:
-        sys.exit(f"gcloud {' '.join(arguments[:3])} failed")
-    return finished.stdout.strip()
-
-
-def main(service: Path, image: Path) -> None:
-    """Request a prediction, and exit with an error unless it has a face with attributes."""
     secret = f"--secret={os.environ['PASSWORD_SECRET']}"
     password = gcloud("secrets", "versions", "access", "latest", secret)
     login = base64.b64encode(f"{os.environ['USERNAME']}:{password}".encode()).decode()
@@ -79,20 +76,16 @@ def main(service: Path, image: Path) -> None:
         "return_image": False,
     }
     try:
-        answer = Candidate(json.loads(service.read_text(encoding="utf-8"))).request(
+        answer = Candidate(service, tag, gcloud).request(
             "/predict",
             json.dumps(body).encode(),
             Authorization=f"Basic {login}",
             **{"Content-Type": "application/json"},
         )
     except urllib.error.HTTPError as error:
-        sys.exit(f"{error.url} answered {error.code}: {error.read(500)!r}")
+        raise SmokeTestFailed(f"answered {error.code}: {error.read(500)!r}") from None
     except OSError as error:
-        sys.exit(f"no answer: {error}")
+        raise SmokeTestFailed(f"no answer: {error}") from None
     if not any(face["gender"] for face in answer["details"]):
-        sys.exit(f"no face was detected in {image.name}")
+        raise SmokeTestFailed(f"no face was detected in {image.name}")
     print(answer["faces"], answer["model"])  # noqa: T201
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))

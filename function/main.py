@@ -44,6 +44,8 @@ try:
     check_models(_settings)
     if _target == "annotate":
         _handler()
+    else:
+        auth.check_reach(_settings)
 except AgeGenderError as error:
     sys.exit(f"cannot start: {error}")
 _edge = Edge(_settings, shutdown=_shutdown)

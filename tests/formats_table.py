@@ -94,6 +94,8 @@ def _service(client: Client, data: bytes) -> str:
 def _page(client: Client, suffix: str, data: bytes) -> str:
     (accepted,) = re.findall(r'type="file" id="files" accept="([^"]*)"', read(INDEX))
     answered = _service(client, data)
+    if answered == _quoted("an MP4 video") and "video/*" in accepted.split(","):
+        return "as a video"
     # Files can also be dropped, whatever they are called.
     assert answered != "yes" or not suffix or suffix in accepted.split(",")
     return answered

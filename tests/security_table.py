@@ -14,7 +14,8 @@ from tests.markdown import ROOT, read
 PAGE = ROOT / "docs" / "security.md"
 TESTS = ROOT / "tests"
 
-_ROW = re.compile(r"^(\| `([a-z0-9-]+)` \|.*\|)[^|\n]*\|$", re.MULTILINE)
+_ROW = re.compile(r"^(\| `([a-z0-9-]+)` \|(?:[^|\n]*\|){1,3})[^|\n]*\|$", re.MULTILINE)
+"""At most id, attack, without it, defence, tests: measured tables of the page are wider."""
 
 
 def row_ids(text: str) -> list[str]:

@@ -246,12 +246,12 @@ class Worker:
             return [(task.group, Scene(texture(480, 360, rng), None))]
         if task.face:
             return self._faces(task.path, task.group, rng)
-        if not task.varied:
-            image = opened(task.path, rng)
-            return [] if image is None else [(task.group, Scene(image, None))]
-        image = read_image(task.path)
-        others = [varied_animal(image, rng) for _ in range(VARIATIONS_OF_ANIMALS)]
-        return [(task.group, Scene(scene, None)) for scene in (image, *others)]
+        image = opened(task.path, rng)
+        if image is None:
+            return []
+        others = range(VARIATIONS_OF_ANIMALS if task.varied else 0)
+        images = [image, *(varied_animal(image, rng) for _ in others)]
+        return [(task.group, Scene(each, None)) for each in images]
 
     def _faces(self, path: Path, group: str, rng: Rng) -> list[tuple[str, Scene]]:
         subject = subject_of(read_image(path), self._detectors["accurate"])

@@ -52,12 +52,12 @@ DRAWN_APART = ("mask", "glasses", "hand")
 """Evaluated apart from all coverings."""
 
 HEADS: dict[Reason, tuple[tuple[str, ...], tuple[str, ...], float]] = {
-    "covered": (("covered",), ("clean", "beside", "motion", "defocus", "small"), 0.013),
+    "covered": (("covered",), ("clean", "beside", "motion", "defocus", "small"), 0.016),
     "cut-off": (("cut",), ("clean", "beside", "covered", "motion", "defocus", "small"), 0.001),
     "not-a-face": (
         (WITHOUT_PEOPLE, "drawn"),
         ("clean", "beside", "covered", "cut", "motion"),
-        0.008,
+        0.011,
     ),
 }
 """For each reason: the faces that show it, those that do not, and the share of ordinary faces that
@@ -66,7 +66,7 @@ RIDGE = 100.0
 SHARES = {
     "turned": 0.0012,
     "blurred": 0.0045,
-    "dark": 0.001,
+    "dark": 0.002,
     "overexposed": 0.003,
 }
 """Share of ordinary faces beyond each limit."""
@@ -77,7 +77,7 @@ MIN_SIZE = 16.0
 MAX_OUTSIDE = 0.27
 """Share of a face outside the picture; boxes of tightly cropped whole faces reach 0.2."""
 
-UNCERTAIN = {"age": 0.012, "gender": 0.022}
+UNCERTAIN = {"age": 0.011, "gender": 0.018}
 """Share of each band of predicted ages that is age-uncertain, and gender-uncertain."""
 RISK_EDGES = (3.0, 8.0, 14.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0)
 RISK_RIDGE = 3.0

@@ -121,8 +121,11 @@ def write_report(
     _plot_curve(docs / image, sample, off, wrong, risks_of(values, spec), kept)
     parts = [
         f"# Reliability of {spec.label}",
+        "**Which faces are left out as unreliable, and is that right?**",
         "Written by `python -m training.reliability`. Faces of the validation part whose half was "
         "not used for fitting, detected in their whole pictures; defects are drawn over them.",
+        "**Threat to validity:** defects are drawn, not photographed, and rows with few faces say "
+        "little: a share of 50 faces is uncertain by some ten points.",
         "## Left out, and why it is right",
         table(
             (

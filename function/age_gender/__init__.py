@@ -1,8 +1,9 @@
 """Face detection with age and gender estimation: a service, a command line and a Python API.
 
-``FaceAnalyzer`` is the Python API. A request to the service goes through these packages in order:
-``edge`` -> ``fetch`` -> ``limits`` -> ``vision`` -> ``networks`` and back to ``edge``; ``runtime``
-holds the loaded models. Uploads to a bucket enter at ``batch`` instead.
+``FaceAnalyzer`` is the Python API, ``age_gender.client`` a client of the service. A request to the
+service goes through these packages in order: ``edge`` -> ``fetch`` -> ``limits`` -> ``vision`` ->
+``networks`` and back to ``edge``; ``runtime`` holds the loaded models. Uploads to a bucket enter at
+``batch`` instead.
 """
 
 import os
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from age_gender.analyzer import FaceAnalyzer as FaceAnalyzer
+    from age_gender.analyzer import Faces as Faces
+    from age_gender.analyzer import to_dataframe as to_dataframe
+    from age_gender.analyzer import to_dicts as to_dicts
     from age_gender.errors import ImageError as ImageError
     from age_gender.errors import ImageTooLarge as ImageTooLarge
     from age_gender.errors import ModelUnavailable as ModelUnavailable
@@ -22,14 +26,20 @@ __all__ = [
     "Face",
     "FaceAnalyzer",
     "FaceAttributes",
+    "Faces",
     "ImageError",
     "ImageTooLarge",
     "ModelUnavailable",
     "__version__",
+    "to_dataframe",
+    "to_dicts",
 ]
 
 _MODULES = {
     "FaceAnalyzer": "age_gender.analyzer",
+    "Faces": "age_gender.analyzer",
+    "to_dataframe": "age_gender.analyzer",
+    "to_dicts": "age_gender.analyzer",
     "Face": "age_gender.vision.face",
     "FaceAttributes": "age_gender.vision.face",
     "ImageError": "age_gender.errors",

@@ -49,7 +49,7 @@ class ImageTooLarge(AgeGenderError):
         """Make the error for an image of ``width`` x ``height`` pixels."""
         return cls(
             f"the picture has {width} x {height} pixels; "
-            f"at most {limit:,} are accepted: send a smaller one"
+            f"at most {limit:,} are accepted: make it smaller"
         )
 
 

@@ -26,6 +26,10 @@ _NUMBER = re.compile(r"\d+")
 _READ_BYTES = 1 << 16
 
 
+_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+_CLOUD_TRACE = re.compile(r"([0-9a-f]{32})(?:/|$)")
+
+
 class JsonFormatter(logging.Formatter):
     """Formats a record as one line of JSON, with the fields from ``extra={"fields": {…}}``."""
 
@@ -40,6 +44,23 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["stack_trace"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
+
+
+def trace_fields(traceparent: str, cloud_trace: str) -> dict[str, str]:
+    """Build the fields by which Cloud Logging groups lines with their request, if it is traced.
+
+    Args:
+        traceparent: the header of that name (W3C Trace Context), or an empty text.
+        cloud_trace: Google's ``X-Cloud-Trace-Context``, likewise.
+    """
+    project = os.environ.get("GOOGLE_CLOUD_PROJECT", "")
+    w3c = _TRACEPARENT.fullmatch(traceparent)
+    match = w3c or _CLOUD_TRACE.match(cloud_trace)
+    if not match:
+        return {}
+    trace = match[1] if not project else f"projects/{project}/traces/{match[1]}"
+    fields = {"logging.googleapis.com/trace": trace}
+    return fields | ({"logging.googleapis.com/spanId": w3c[2]} if w3c else {})
 
 
 def set_up(level: str) -> None:

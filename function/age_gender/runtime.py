@@ -19,6 +19,7 @@ from age_gender.errors import ModelUnavailable
 from age_gender.limits.capacity import memory_limit, network_pixels
 from age_gender.limits.cpus import CpuShares, usable_cpus
 from age_gender.networks.engine import Engine, LiteRTEngine, TensorFlowEngine
+from age_gender.networks.gpu import require_gpu
 from age_gender.networks.model_files import verified
 from age_gender.settings import Settings, get_settings
 from age_gender.vision.attributes import AttributeEstimator
@@ -63,11 +64,15 @@ class Lazy(Generic[T]):
 
 
 def check_models(settings: Settings) -> None:
-    """Check that the models that requests need are there, without loading them.
+    """Check that the models that requests need are there, and a GPU if one is required.
+
+    Nothing is loaded.
 
     Raises:
         ModelUnavailable: one is missing, or ``attribute_model`` is none of them.
     """
+    if settings.gpu_required:
+        require_gpu()
     folder = settings.models_dir
     load_spec(folder, settings.attribute_model)
     kind = "{}/saved_model.pb" if settings.engine_in_use == "tensorflow" else "{}.tflite"
@@ -134,6 +139,7 @@ class Runtime:
                 self._threads,
                 gpu=settings.gpu,
                 gpu_fraction=settings.gpu_fraction,
+                gpu_required=settings.gpu_required,
             )
         file = f"{model}.tflite"
         return LiteRTEngine(

@@ -346,7 +346,7 @@ def response_body(result: Result, warnings: Sequence[str] = ()) -> dict[str, Any
         "image_size": list(result.size),
         "smallest_face": result.smallest_face,
         "inference_time": round(result.inference_ms, 2),
-        "details": [_details(face) for face in result.faces],
+        "details": [face_details(face) for face in result.faces],
         "model": {
             "version": __version__,
             "detector": result.models.detector,
@@ -366,7 +366,8 @@ def _row(face: Face) -> list[int | float | str]:
     return row
 
 
-def _details(face: Face) -> dict[str, Any]:
+def face_details(face: Face) -> dict[str, Any]:
+    """Build an entry of the response's ``details``, with its rounding."""
     details: dict[str, Any] = {
         "box": list(face.box),
         "confidence": round(face.confidence, 4),

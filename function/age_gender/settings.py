@@ -12,6 +12,7 @@ package, and every cold start would pay for it.
 import json
 import logging
 import os
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
@@ -20,6 +21,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from age_gender.auth_keys import DEFAULT_PASSWORD, MIN_KEY_LENGTH, AuthKey, parsed_keys
 from age_gender.errors import SettingsError
 from age_gender.vision.detectors.registry import DetectorName, as_name
 
@@ -31,7 +33,6 @@ OLD_CONFIG_FILE = Path("/age-gender-estimateion/config.json")
 """Where the predecessor's image had it, misspelt; users mount their own file there. It overrides
 `CONFIG_FILE`, which holds the defaults."""
 DEFAULT_USERNAME = "sugar"
-DEFAULT_PASSWORD = "kubes"  # noqa: S105 - public on purpose; each start warns about it
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LOG_LEVELS: tuple[str, ...] = get_args(LogLevel)
@@ -40,6 +41,8 @@ LOG_SWITCH = {"true": "info", "false": "warning"}
 
 REPLACED_MODELS = ("agn-v1", "agn-v1-ccby")
 """Models of earlier versions, which may still be asked for."""
+
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 
 MiB = 1024 * 1024
 
@@ -53,14 +56,22 @@ class Settings(BaseModel):
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     log: LogLevel = "info"
 
-    auth: Literal["basic", "off"] = "basic"
+    auth: Literal["basic", "keys", "iam", "off"] = "basic"
     basic_auth_username: Annotated[str, Field(min_length=1, pattern="^[^:]+$")] = DEFAULT_USERNAME
     basic_auth_password: Annotated[str, Field(min_length=1, repr=False)] = DEFAULT_PASSWORD
+    auth_keys: Annotated[tuple[AuthKey, ...], Field(repr=False)] = ()
+    """With ``auth`` ``keys``, those who may call."""
     require_strong_auth: bool = False
+    public_access: bool | None = None
+    """Whether the platform lets anyone through; None: not known."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may call; ``*`` for all."""
 
     engine: Literal["litert", "tensorflow"] = "litert"
     gpu: bool = False
     gpu_fraction: Annotated[float, Field(gt=0, le=1)] = 0.25
+    gpu_required: bool = False
+    """Whether to fail without a GPU instead of using the CPU."""
     models_dir: Path = FUNCTION_DIR / "age_gender" / "models"
     attribute_model: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")] = "agn-v2"
     default_face_detector: DetectorName = "fast"
@@ -102,16 +113,45 @@ class Settings(BaseModel):
     """Kind of annotated JPEG to write as well."""
     annotate_in_flight: Annotated[int, Field(ge=1, le=64)] = 8
     """Pictures being fetched, predicted and stored."""
+    annotate_retry_seconds: Annotated[float, Field(ge=0, le=600)] = 30.0
+    """For which an event is tried again before it is given back."""
     annotate_storage_timeout: Annotated[float, Field(gt=0, le=600)] = 30.0
     """Per operation on a bucket, with its retries."""
 
     @model_validator(mode="before")
     @classmethod
     def _split_lists(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(values.get("gcs_buckets"), str):
-            names = values["gcs_buckets"].split(",")
-            values = {**values, "gcs_buckets": tuple(n.strip() for n in names if n.strip())}
-        return values
+        if not isinstance(values, dict):
+            return values
+        texts = {
+            n: v for n in ("gcs_buckets", "cors_origins") if isinstance(v := values.get(n), str)
+        }
+        lists = {
+            name: tuple(filter(None, map(str.strip, text.split(","))))
+            for name, text in texts.items()
+        }
+        return {**values, **lists}
+
+    @field_validator("auth_keys", mode="before")
+    @classmethod
+    def _parse_keys(cls, value: Any) -> Any:
+        return parsed_keys(value)
+
+    @field_validator("auth_keys")
+    @classmethod
+    def _each_name_once(cls, keys: tuple[AuthKey, ...]) -> tuple[AuthKey, ...]:
+        if len({key.name for key in keys}) < len(keys):
+            raise ValueError("two keys have the same name")
+        return keys
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        origins = tuple(origin.lower().removesuffix("/") for origin in origins)
+        for origin in origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError("an origin is written like https://example.com, or * for all")
+        return origins
 
     @field_validator("log", mode="before")
     @classmethod
@@ -141,13 +181,42 @@ class Settings(BaseModel):
         return name
 
     @model_validator(mode="after")
-    def _refuse_default_password(self) -> Self:
-        if self.require_strong_auth and (self.auth == "off" or self.uses_default_password):
+    def _check_auth(self) -> Self:
+        if self.auth == "keys" and not self.auth_keys:
+            raise ValueError("auth is keys: list them in auth_keys, like name=key")
+        if self.auth == "iam" and self.public_access:
+            raise ValueError(
+                "auth is iam, but public_access says that anyone may call: no one would be "
+                "checked; set auth to basic or keys, or let only known callers through"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_weak_auth(self) -> Self:
+        if not self.require_strong_auth:
+            return self
+        if self.auth == "off" or (self.auth == "basic" and self.uses_default_password):
             raise ValueError(
                 "require_strong_auth is set: give basic_auth_password a value of your own "
                 "(and leave auth at basic)"
             )
+        if self.auth == "keys" and self.weak_keys:
+            raise ValueError(
+                f"require_strong_auth is set: auth_keys {', '.join(self.weak_keys)} could be "
+                f"guessed; use at least {MIN_KEY_LENGTH} random characters"
+            )
         return self
+
+    @model_validator(mode="after")
+    def _refuse_gpu_required_without_gpu(self) -> Self:
+        if self.gpu_required and not self.gpu:
+            raise ValueError("gpu_required is set, but gpu is not: set gpu to true")
+        return self
+
+    @property
+    def weak_keys(self) -> list[str]:
+        """Names of the keys that could be guessed."""
+        return [key.name for key in self.auth_keys if key.is_weak]
 
     @property
     def uses_default_password(self) -> bool:
@@ -220,6 +289,7 @@ def _one_line(error: ValidationError) -> str:
     parts = []
     for item in error.errors(include_url=False, include_context=False):
         name = ".".join(str(p) for p in item["loc"]).upper()
-        shown = "" if "PASSWORD" in name or not name else f" (got {item['input']!r})"
+        is_secret = "PASSWORD" in name or "AUTH_KEYS" in name
+        shown = "" if is_secret or not name else f" (got {item['input']!r})"
         parts.append(f"{name + ': ' if name else ''}{item['msg']}{shown}")
     return "; ".join(parts)

@@ -23,7 +23,7 @@ def test_the_page_offers_every_ending() -> None:
 
     page = read(formats_table.INDEX)
     endings = [ending for endings in SUFFIXES.values() for ending in endings]
-    assert f'accept="{",".join(["image/*", *endings])}"' in page
+    assert f'accept="{",".join(["image/*", *endings, "video/*"])}"' in page
 
 
 @pytest.mark.parametrize("name", [*files.refused(), *files.others()])

@@ -133,20 +133,29 @@ class TestElsewhere:
         assert response.status_code == 404
         assert len(response.data) < 2000
 
-    @pytest.mark.parametrize(
-        "method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"]
-    )
+    @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "TRACE"])
     def test_predict_accepts_post(self, client: Client, method: str) -> None:
         response = client.open("/predict", method=method)
         assert response.status_code == 405
-        assert response.headers["Allow"] == "POST"
+        assert response.headers["Allow"] == "POST, OPTIONS"
 
     @pytest.mark.parametrize("path", sorted(set(ROUTES) - {"/predict"}))
     @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
     def test_the_others_accept_get(self, client: Client, path: str, method: str) -> None:
         response = client.open(path, method=method, data=b"x" * 1000)
         assert response.status_code == 405
-        assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD"}
+        assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+
+    @pytest.mark.parametrize("path", ["/health", "/assets/app.js", "/predict"])
+    def test_options(self, client: Client, path: str) -> None:
+        response = client.open(path, method="OPTIONS", headers={"Authorization": None})
+        assert (response.status_code, response.data) == (204, b"")
+        expected = {"POST"} if path == "/predict" else {"GET", "HEAD"}
+        assert set(response.headers["Allow"].split(", ")) == {*expected, "OPTIONS"}
+        assert "Content-Type" not in response.headers
+
+    def test_options_of_nothing(self, client: Client) -> None:
+        assert client.open("/nowhere", method="OPTIONS").status_code == 404
 
 
 class TestRequestId:

@@ -88,6 +88,7 @@ def annotator(log: Path, storage: str, **changes: str) -> Service:
         "INPUT_BUCKET": SOURCE,
         "OUTPUT_BUCKET": OUT,
         "ANNOTATE_STORAGE_TIMEOUT": "5",
+        "ANNOTATE_RETRY_SECONDS": "0",
         **changes,
     }
     return Service(log, "annotate", **settings)
@@ -285,6 +286,35 @@ def test_a_storage_that_fails_for_a_while_only_delays(
     assert len(bodies) == 9
     for name in bodies:  # the JSON last: it marks completion
         assert written[name] > written[name.replace(".json", ".annotated.jpg")]
+
+
+@pytest.mark.defends("used-attempts")
+def test_a_short_outage_uses_up_no_delivery_attempt(
+    server: BucketServer, proxy: Proxy, tmp_path: Path
+) -> None:
+    settings = {"ANNOTATE_STORAGE_TIMEOUT": "0.3", "ANNOTATE_RETRY_SECONDS": "20"}
+    with annotator(tmp_path / "log", proxy.url, **settings) as service:
+        courier = Courier(service.url)
+        uploads = [server.put(f"outage-{number}.jpg", small()) for number in range(3)]
+        proxy.failing["download"] = 503
+        delivery = threading.Thread(target=courier.deliver, args=(uploads,))
+        delivery.start()
+        tried = "failed, tried again"
+        _wait_for(lambda: any(line["message"] == tried for line in lines_of(tmp_path / "log")))
+        proxy.failing.clear()
+        delivery.join()
+        assert courier.statuses == [200] * 3
+        assert len(server.names()) == 3
+        # One that is stopped meanwhile gives its event back at once.
+        proxy.failing["download"] = 503
+        upload = server.put("stopped.jpg", small())
+        stopped: list[int] = []
+        waiting = threading.Thread(target=lambda: stopped.append(courier.once(upload).status_code))
+        waiting.start()
+        time.sleep(1)
+        service.process.terminate()
+        waiting.join(timeout=15)
+        assert stopped == [503]
 
 
 @pytest.mark.defends("trigger-loop")

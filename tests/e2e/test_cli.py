@@ -208,6 +208,7 @@ def test_progress_and_results_do_not_mix(many: Path, tmp_path: Path) -> None:
     assert len(rows) == 10
     assert "━" in shown
     assert "bad.png" in shown
+    assert "INFO:" not in shown, "LiteRT's line would break the progress"
     assert '"faces"' not in shown
 
 
@@ -329,3 +330,19 @@ def test_serving_restarts_when_a_file_changes(own_checkout: Path, tmp_path: Path
         process.wait(timeout=30)
     assert version() == "", "nothing is left running"
     assert "__init__.py changed: restarting" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("width", [40, 60, 100])
+def test_help_names_every_option_in_a_narrow_terminal(width: int) -> None:
+    done = subprocess.run(
+        [*PREDICT, "--help"],
+        env={**os.environ, "COLUMNS": str(width), "TERMINAL_WIDTH": str(width)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    # Click leaves ten characters to the text beside an option, whatever the width.
+    assert all(len(line) <= max(width, 42) for line in done.stdout.splitlines())
+    for option in ("--confidence", "--detector", "--min-face", "--overwrite", "--camera"):
+        assert option in done.stdout

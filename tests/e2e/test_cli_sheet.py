@@ -12,8 +12,8 @@ from testing.service import ROOT
 
 pytest.importorskip("playwright", reason="the contact sheet is NOT tested: playwright is missing")
 
-from tests.e2e.test_web_page import assert_fits, assert_no_violations
 from tests.e2e.web.browser import chromium, find_chromium
+from tests.e2e.web.pages import assert_fits, assert_no_violations
 
 
 @pytest.fixture(scope="module")

@@ -195,7 +195,7 @@ def test_says_what_is_wrong(run: Run, service: Service, picture: Path) -> None:
     assert done.returncode == 1
     assert done.stdout == ""
     assert "unsupported-picture" in done.stderr
-    assert "send a picture (readable: JPEG, PNG" in done.stderr
+    assert "use a picture (readable: JPEG, PNG" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -101,7 +101,7 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
         *(f"age_gender/models/{name}" for name in models),
         "age_gender/function/main.py",
     }
-    for extra in ("cli", "video", "tensorflow", "train", "dev"):
+    for extra in ("cli", "video", "pandas", "plot", "tensorflow", "train", "dev"):
         assert f"Provides-Extra: {extra}" in metadata
     required = re.findall(r"^Requires-Dist: ([\w-]+)[^;\n]*$", metadata, re.MULTILINE)
     assert {"numpy", "opencv-python-headless", "ai-edge-litert", "jinja2", "typer"} <= set(required)

@@ -5,14 +5,14 @@ import functools
 import http.server
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 
@@ -21,10 +21,16 @@ from testing.service import CREDENTIALS, Service
 
 pytest.importorskip("playwright", reason="the demo page is NOT tested: playwright is missing")
 
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.e2e.web.browser import PAGE_TIMEOUT_MS, chromium, find_chromium, sign_in, upload
+from tests.e2e.web.browser import PAGE_TIMEOUT_MS, sign_in, upload
+from tests.e2e.web.pages import (
+    OpenPage,
+    assert_fits,
+    assert_no_violations,
+    set_threshold,
+    three_faces,
+)
 
 expect.set_options(timeout=PAGE_TIMEOUT_MS)
 
@@ -46,145 +52,6 @@ DROP = """([kind, name, data]) => {
     document.body.dispatchEvent(new DragEvent(type, { ...more, dataTransfer: transfer }));
   }
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    executable = find_chromium()
-    if executable is None:
-        pytest.skip("the demo page is NOT tested: there is no Chromium (apt install chromium)")
-    with chromium(executable) as started:
-        yield started
-
-
-@dataclass
-class Record:
-    """One tab: where it was opened, the errors the test expects, its requests and its errors."""
-
-    home: str
-    expected_errors: Sequence[str]
-    requests: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    def check(self) -> None:
-        """No unexpected error, and no request to anything but the service."""
-        unexpected = [
-            text for text in self.errors if not any(word in text for word in self.expected_errors)
-        ]
-        assert unexpected == []
-        own = (f"{self.home}/", f"blob:{self.home}/")
-        assert [url for url in self.requests if not url.startswith(own)] == []
-
-
-class OpenPage:
-    """Opens the page in tabs of their own and records what each requests and reports as an error.
-
-    ``expected_errors`` are parts of console messages that do not fail the test.
-    """
-
-    def __init__(self, browser: Browser, home: str):
-        self._browser = browser
-        self._home = home
-        self._tabs: dict[Page, Record] = {}
-
-    def __call__(
-        self,
-        url: str | None = None,
-        *,
-        width: int = 1280,
-        height: int = 900,
-        expected_errors: Sequence[str] = (),
-        color_scheme: Literal["light", "dark"] | None = None,
-        reduced_motion: Literal["reduce"] | None = None,
-        accept_downloads: bool | None = None,
-        permissions: Sequence[str] | None = None,
-    ) -> Page:
-        context = self._browser.new_context(
-            viewport={"width": width, "height": height},
-            color_scheme=color_scheme,
-            reduced_motion=reduced_motion,
-            accept_downloads=accept_downloads,
-            permissions=permissions,
-        )
-        page = context.new_page()
-        page.set_default_timeout(PAGE_TIMEOUT_MS)
-        record = self._tabs[page] = Record(url or self._home, expected_errors)
-
-        def note_message(message: ConsoleMessage) -> None:
-            if message.type in ("error", "warning"):
-                record.errors.append(message.text)
-
-        page.on("console", note_message)
-        page.on("pageerror", lambda error: record.errors.append(str(error)))
-        page.on("request", lambda request: record.requests.append(request.url))
-        page.goto(record.home)
-        return page
-
-    def predictions(self, page: Page) -> int:
-        """How many predictions a tab has requested so far."""
-        return sum(url.endswith("/predict") for url in self._tabs[page].requests)
-
-    def close(self) -> None:
-        """Close all tabs, then check their records."""
-        for page in self._tabs:
-            page.context.close()
-        for record in self._tabs.values():
-            record.check()
-
-
-@pytest.fixture
-def open_page(browser: Browser, service: Service) -> Iterator[OpenPage]:
-    opener = OpenPage(browser, service.url)
-    yield opener
-    opener.close()
-
-
-@pytest.fixture(scope="module")
-def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("pictures") / "astronaut.png"
-    path.write_bytes(photos.photo("astronaut").data)
-    return path
-
-
-@pytest.fixture
-def text_file(tmp_path: Path) -> Path:
-    path = tmp_path / "notes.txt"
-    path.write_text("no picture at all")
-    return path
-
-
-def set_threshold(page: Page, value: float) -> None:
-    page.locator("#threshold").evaluate(
-        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')); }",
-        value,
-    )
-
-
-def answer_with(details: list[dict[str, Any]]) -> str:
-    return json.dumps({"details": details, "image_size": [512, 512], "inference_time": 12.3})
-
-
-def made_up_face(x: int, confidence: float, *, reliable: bool = True) -> dict[str, Any]:
-    return {
-        "box": [x, 60, x + 90, 180],
-        "confidence": confidence,
-        "landmarks": None,
-        "age": 36.4,
-        "age_interval": [28.2, 45.9],
-        "gender": "F",
-        "gender_probability": 0.93,
-        "quality": {"size": 90.0, "sharpness": 0.4, "yaw": None, "roll": None},
-        "reliable": reliable,
-    }
-
-
-def three_faces(route: Route) -> None:
-    faces = [
-        made_up_face(20, 0.99),
-        made_up_face(200, 0.7),
-        made_up_face(380, 0.4, reliable=False),
-    ]
-    route.fulfill(body=answer_with(faces), content_type="application/json")
 
 
 def test_an_uploaded_picture_gets_boxes_and_ages(
@@ -228,6 +95,24 @@ def test_the_sample_asks_for_a_sign_in_and_goes_on(open_page: OpenPage) -> None:
     sign_in(page)
     expect(page.locator(".face")).to_have_count(1)
     expect(page.locator("#picture-name")).to_have_text("astronaut.jpg")
+
+
+def test_nothing_looks_wrong_before_the_first_sign_in(open_page: OpenPage) -> None:
+    page = open_page(expected_errors=["401"])
+    page.focus("#sample")
+    page.keyboard.press("Enter")
+    expect(page.locator("#sign-in")).to_be_visible()
+    expect(page.locator("#sign-in-problem")).to_be_hidden()
+    expect(page.locator("#problem")).to_be_hidden()
+    page.keyboard.press("Escape")
+    expect(page.locator("#problem")).to_have_class("problem calm")
+    expect(page.locator("#problem-retry")).to_be_hidden()
+    expect(page.locator("#choose")).to_be_focused()
+    page.focus("#problem-sign-in")
+    page.keyboard.press("Enter")
+    sign_in(page)
+    expect(page.locator(".face")).to_have_count(1)
+    assert page.evaluate("document.activeElement !== document.body"), "the focus is not lost"
 
 
 def test_a_wrong_password_is_named_and_can_be_mended(open_page: OpenPage, portrait: Path) -> None:
@@ -370,6 +255,12 @@ def test_several_pictures_one_of_them_broken(
     page.locator(".thumb").nth(1).click()
     expect(page.locator("#problem-title")).to_have_text("This is not a picture that can be read")
     expect(page.locator("#problem-detail")).to_contain_text("JPEG, PNG, WebP, GIF, BMP")
+    expect(page.locator("#problem-detail")).to_have_text(
+        re.compile(r"^It is a text\. Use a picture"), use_inner_text=True
+    )
+    expect(page.locator("#problem-retry")).to_be_hidden()
+    expect(page.locator("#code")).to_be_hidden()
+    expect(page.locator(".thumb").nth(1)).to_contain_text("notes.txt")
     expect(page.locator("#problem-request")).to_contain_text("Request ")
     page.click("#remove")
     expect(page.locator("#picture-name")).to_have_text("astronaut.png")
@@ -397,10 +288,20 @@ def test_the_picture_that_is_shown_is_in_view_in_the_queue(
 
 def test_on_a_phone_the_faces_come_before_the_settings(open_page: OpenPage, portrait: Path) -> None:
     page = open_page(width=390, height=844)
+    expect(page.get_by_text("Choose pictures or a video")).to_be_visible()
+    expect(page.get_by_text("Drop pictures")).to_be_hidden()
     page.route("**/predict", three_faces)
     upload(page, portrait)
     expect(page.locator(".face:visible")).to_have_count(2)
     expect(page.locator("#threshold")).to_be_hidden()
+    heights = page.locator("#faces-panel, #finding").evaluate_all(
+        "all => all.map((panel) => panel.getBoundingClientRect().top)"
+    )
+    assert heights == sorted(heights), "the faces come first"
+    page.set_viewport_size({"width": 320, "height": 700})
+    header = page.locator("header.top").bounding_box()
+    assert header is not None
+    assert header["height"] < 72, "one line"
     page.get_by_text("Finding faces").click()
     expect(page.locator("#threshold")).to_be_visible()
 
@@ -447,6 +348,7 @@ def test_a_busy_service_is_asked_once_more_when_it_says(
     expect(page.locator("#problem-title")).to_have_text("The service is busy")
     expect(page.locator("#problem-detail")).to_have_text("All workers are busy.")
     assert open_page.predictions(page) == 2
+    expect(page.locator("#problem-retry")).to_be_visible()
     page.unroute("**/predict")
     page.route("**/predict", three_faces)
     page.click("#problem-retry")
@@ -529,11 +431,28 @@ def test_an_address_is_checked_here_and_by_the_service(open_page: OpenPage) -> N
     page.press("#address", "Enter")
     expect(page.locator("#address-problem")).to_contain_text("Give a full address")
     expect(page.locator("#address")).to_have_attribute("aria-invalid", "true")
+    assert_not_stretched(page)
+    page.locator("#address").press_sequentially("x")
+    expect(page.locator("#address-problem")).to_be_hidden()
+    expect(page.locator("#address")).not_to_have_attribute("aria-invalid", "true")
     page.fill("#address", "http://127.0.0.1/people.jpg")
     page.press("#address", "Enter")
     expect(page.locator("#address-problem")).to_be_hidden()
-    expect(page.locator("#problem")).to_be_visible()
+    expect(page.locator("#problem-title")).to_have_text("This address cannot be used")
     expect(page.locator("#problem-detail")).not_to_be_empty()
+    expect(page.locator("#problem-retry")).to_be_hidden()
+    expect(page.locator("#code")).to_be_hidden()
+    page.fill("#address", "not an address")
+    page.press("#address", "Enter")
+    expect(page.locator("#address-problem")).to_be_visible()
+    assert_not_stretched(page)
+
+
+def assert_not_stretched(page: Page) -> None:
+    for button in ("#choose", "#by-address button"):
+        box = page.locator(button).bounding_box()
+        assert box is not None
+        assert box["height"] < 50, button
 
 
 @pytest.fixture
@@ -667,10 +586,6 @@ def test_nothing_scrolls_sideways(
     assert_fits(page)
 
 
-def assert_fits(page: Page) -> None:
-    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") == 0
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_accessible(
@@ -705,11 +620,6 @@ def test_accessible(
     page.click("#camera")
     expect(page.locator("#camera-shoot")).to_be_enabled()
     assert_no_violations(page)
-
-
-def assert_no_violations(page: Page) -> None:
-    results = Axe().run(page)
-    assert results.violations_count == 0, results.generate_report()
 
 
 def test_motion_is_left_out_on_request(open_page: OpenPage, portrait: Path) -> None:

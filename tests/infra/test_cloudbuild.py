@@ -1,14 +1,20 @@
-"""cloudbuild.yaml is valid, its scripts are sound, and no revision gets traffic before its test."""
+"""The Cloud Build files are valid, their scripts are sound, and nothing is released untried."""
 
+import json
 import re
 import shutil
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from container import release
 from tests.infra.tools import (
     CLOUDBUILD,
+    CLOUDBUILD_TEST,
     ROOT,
+    TERRAFORM,
     cloudbuild,
     cloudbuild_steps,
     gcloud_commands,
@@ -33,16 +39,98 @@ def comes_before(first: str, then: str) -> bool:
     return first in waits or any(comes_before(first, w) for w in waits if w != "-")
 
 
-def test_is_valid() -> None:
-    status, output = check_schema(CLOUDBUILD)
+LIMITS = {"cpu": "1", "memory": "1Gi"}
+COMPONENTS = {
+    "slim": set[str](),
+    "debian_component_based": {"alpha", "beta", "gke-gcloud-auth-plugin", "local-extract"},
+}
+"""Optional components in the images of google-cloud-cli, by tag, after their Dockerfiles."""
+
+
+@cache
+def sdk_root() -> Path:
+    status, output = run(program("gcloud"), "info", "--format=value(installation.sdk_root)")
     assert status == 0, output
+    return Path(output.splitlines()[-1])
+
+
+def needed_components(command: str) -> set[str]:
+    """Optional components that a gcloud command asks for, as its own source says."""
+    words = command.split()[1:]
+    needed = {word for word in words[:1] if word in ("alpha", "beta")}
+    path = sdk_root() / "lib" / "surface"
+    for word in words[len(needed) :]:
+        path /= word.replace("-", "_")
+        if path.with_suffix(".py").exists():
+            code = path.with_suffix(".py").read_text(encoding="utf-8")
+            return needed | set(re.findall(r"EnsureInstalled\w*\(\['([\w-]+)'", code))
+    return needed
+
+
+def missing_components(steps: dict[str, dict[str, Any]]) -> list[str]:
+    """Components that steps need and their images lack."""
+    found = []
+    for name, step in steps.items():
+        image, _, tag = step["name"].rpartition(":")
+        commands = gcloud_commands(step["script"])
+        if commands and not image.endswith("/google-cloud-cli"):
+            found.append(f"{name}: there is no gcloud in {step['name']}")
+        elif commands:
+            needed = set().union(*map(needed_components, commands))
+            found += [f"{name}: {missing}" for missing in sorted(needed - COMPONENTS[tag])]
+    return found
+
+
+def test_images_of_steps_have_the_components_that_they_need() -> None:
+    steps = cloudbuild_steps()
+    assert missing_components(steps) == []
+    scan = steps["vulnerabilities"]
+    for wrong, complaint in {
+        scan["name"].replace("debian_component_based", "slim"): "local-extract",
+        "gcr.io/cloud-builders/docker": "there is no gcloud in gcr.io/cloud-builders/docker",
+    }.items():
+        changed = {"vulnerabilities": {**scan, "name": wrong}}
+        assert missing_components(changed) == [f"vulnerabilities: {complaint}"]
+    beta = scan["script"].replace("gcloud artifacts", "gcloud beta artifacts")
+    slim = {"name": "x/google-cloud-cli:slim", "script": beta}
+    assert "a: beta" in missing_components({"a": slim})
+
+
+@pytest.mark.parametrize("path", [CLOUDBUILD, CLOUDBUILD_TEST])
+def test_is_valid(path: Path) -> None:
+    status, output = check_schema(path)
+    assert status == 0, output
+
+
+def test_tests_run_as_somebody_who_may_only_log() -> None:
+    (step,) = cloudbuild(CLOUDBUILD_TEST)["steps"]
+    assert "make test" in step["script"]
+    assert not [s for s in cloudbuild_steps().values() if "make" in s["script"].split()]
+    text = (TERRAFORM / "envs/example/build.tf").read_text(encoding="utf-8")
+    grants = re.findall(
+        r'^resource "google_\w+_iam_member" "(\w+)" \{\n(.*?)^\}', text, re.M | re.S
+    )
+    roles = {name: re.findall(r'"(roles/[\w.]+)"', body) for name, body in grants
+             if "google_service_account.test" in body}  # fmt: skip
+    assert roles == {
+        "test_logs": ["roles/logging.logWriter"],
+        "sources_read": ["roles/storage.objectViewer"],
+        "logs_written": ["roles/storage.admin"],  # of the bucket of logs
+    }
+
+
+def test_logs_are_shown_while_a_build_runs() -> None:
+    for path in (CLOUDBUILD, CLOUDBUILD_TEST):
+        # gcloud shows what is in Cloud Storage only.
+        assert cloudbuild(path)["options"]["logging"] in ("LEGACY", "GCS_ONLY")
+    assert "--gcs-log-dir=" in (TERRAFORM / "envs/example/build.tf").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("    waitFor: [smoke-test]", "    waitsFor: [smoke-test]"),
-        ("logging: CLOUD_LOGGING_ONLY", "logging: NOWHERE"),
+        ("    waitFor: [sbom]", "    waitsFor: [sbom]"),
+        ("logging: LEGACY", "logging: NOWHERE"),
         ("machineType: E2_HIGHCPU_8", "machineType: [E2_HIGHCPU_8]"),
     ],
 )
@@ -54,9 +142,9 @@ def test_a_mistake_is_caught(old: str, new: str, tmp_path: Path) -> None:
     assert check_schema(bad)[0] != 0
 
 
-def test_traffic_moves_last() -> None:
-    for first in set(cloudbuild_steps()) - {"traffic"}:
-        assert comes_before(first, "traffic"), first
+def test_the_release_comes_last() -> None:
+    for first in set(cloudbuild_steps()) - {"release"}:
+        assert comes_before(first, "release"), first
 
 
 def test_every_substitution_is_described_and_used() -> None:
@@ -73,7 +161,8 @@ def test_every_variable_is_set_and_used() -> None:
     build = cloudbuild()
     set_variables = {item.split("=", 1)[0] for item in build["options"]["env"]}
     code = " ".join(step["script"] for step in build["steps"])
-    code += (ROOT / "container" / "smoke_test.py").read_text(encoding="utf-8")
+    for name in ("release.py", "smoke_test.py"):
+        code += (ROOT / "container" / name).read_text(encoding="utf-8")
     read = set(re.findall(r"\$\{?([A-Z]+\w*)", code)) | set(
         re.findall(r"environ\[['\"](\w+)['\"]\]", code)
     )
@@ -91,9 +180,9 @@ def test_scripts_are_sound(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "old", "new", "rule"),
     [
-        pytest.param(*("candidate", '"$SERVICE"', "$SERVICE", "SC2086"), id="word splitting"),
+        pytest.param(*("sbom", '"$image"', "$image", "SC2086"), id="word splitting"),
         pytest.param("build", "base=$(", "bass=$(", "SC2034", id="an unused variable"),
-        pytest.param("traffic", "exit 0", "(exit 0", "SC1073", id="a syntax error"),
+        pytest.param("release", "exit 0", "(exit 0", "SC1073", id="a syntax error"),
     ],
 )
 def test_a_mistake_in_a_script_is_caught(
@@ -108,8 +197,37 @@ def test_a_mistake_in_a_script_is_caught(
 
 def test_gcloud_knows_every_command(tmp_path: Path) -> None:
     commands = [c for step in cloudbuild_steps().values() for c in gcloud_commands(step["script"])]
-    assert len(commands) >= 6
-    assert lint_gcloud(commands, tmp_path) == []
+    assert len(commands) >= 2
+    assert lint_gcloud([*commands, *released_with()], tmp_path) == []
+
+
+def released_with() -> list[str]:
+    """The gcloud commands that a release calls, with all their options."""
+    calls: list[str] = []
+
+    def gcloud(*words: str) -> str:
+        calls.append("gcloud " + " ".join(words))
+        task = {"serviceAccountName": "a", "containers": [{"resources": {"limits": LIMITS}}]}
+        job = {"spec": {"template": {"spec": {"template": {"spec": task}}}}}
+        status = {
+            "latestCreatedRevisionName": "r",
+            "traffic": [{"revisionName": "q", "percent": 1}],
+        }
+        containers = [{"image": "image"}]
+        service = {
+            "metadata": {},
+            "spec": {"template": {"spec": {"containers": containers}}},
+            "status": status,
+        }
+        return json.dumps(job if "jobs" in words else service)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(release, "gcloud", gcloud)
+        patched.setattr(release, "request_prediction", lambda *_: None)
+        service, job = release.Service("s", "r", "t"), release.Job("j", "r")
+        release.release([service], job, "image", "t")
+        service.clean_up()
+    return calls
 
 
 def test_a_flag_that_gcloud_does_not_know_is_caught(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import requests
 
+from age_gender.settings import OLD_CONFIG_FILE
 from container.sbom import missing
 from testing.photos import photo
 from testing.service import CREDENTIALS, free_port
@@ -44,10 +45,10 @@ def image() -> str:
 
 @contextmanager
 def running(
-    image: str, log: Path, *options: str, memory: str = "512m"
+    image: str, log: Path, *options: str, memory: str = "512m", port: int | None = None
 ) -> Iterator[tuple[str, str]]:
     """Run a container with 512 MB, a read-only root and no privileges; yield URL and name."""
-    port = free_port()
+    port = port or free_port()
     name = f"age-gender-test-{port}"
     options = ("--name", name, "-e", f"PORT={port}", *options)
     with log.open("wb") as output:
@@ -121,6 +122,19 @@ def test_the_trigger_starts_in_it(image: str, tmp_path: Path) -> None:
         assert requests.post(url, json={"no": "event"}, timeout=10).status_code == 400
 
 
+def test_a_file_where_the_predecessors_image_had_it_counts(image: str, tmp_path: Path) -> None:
+    file, port = tmp_path / "config.json", free_port()
+    login = {"basic_auth_username": "me", "basic_auth_password": "my own"}
+    file.write_text(json.dumps({"host": "0.0.0.0", "port": port, "log": False, **login}))
+    file.chmod(0o644)
+    options = ("-e", "PORT=", "-v", f"{file}:{OLD_CONFIG_FILE}:ro")
+    with running(image, tmp_path / "log", *options, port=port) as (url, name):
+        assert requests.post(f"{url}/predict", timeout=10).status_code == 401
+        assert requests.post(f"{url}/predict", auth=("me", "my own"), timeout=10).status_code == 400
+        status, output = inside(name, *health_check(image))
+        assert status == 0, output
+
+
 @pytest.mark.parametrize("target", ["tensorflow", "gpu"])
 def test_the_images_with_tensorflow_answer(target: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
@@ -139,9 +153,12 @@ def test_scanners_find_everything_that_was_installed(image: str, tmp_path: Path)
         *(syft, "scan", f"docker-archive:{archive}", "--quiet", "-o", f"spdx-json={sbom}")
     )
     assert status == 0, output
-    requirements = (ROOT / "function" / "requirements.txt").read_text(encoding="utf-8")
     components = json.loads(sbom.read_text(encoding="utf-8"))
-    assert missing(components, requirements) == []
+    code = (ROOT / "container" / "installed.py").read_text(encoding="utf-8")
+    status, output = run(*engine().command(image, arguments=("python", "-c", code)))
+    assert status == 0, output
+    installed = json.loads(output[output.index('["pkg:') :])
+    assert missing(components, installed) == []
     assert not [p["name"] for p in components["packages"] if "tensorflow" in p["name"]]
 
 

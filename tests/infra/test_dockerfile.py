@@ -1,5 +1,6 @@
 """The Dockerfile passes its linter, and the build gets exactly what it needs."""
 
+import re
 import shutil
 import sys
 import sysconfig
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from container.pin_images import IMAGES, read_images
 from container.slim_packages import SYMBOLS, trim
 from tests.infra.tools import ROOT, program, run
 
@@ -46,6 +48,26 @@ def test_the_default_target_is_the_small_one() -> None:
     ]
     assert stages[-1] == "cpu"
     assert {"tensorflow", "gpu"} <= set(stages)
+
+
+def test_networks_are_built_on_the_builders_platform_and_packages_on_the_images() -> None:
+    text = DOCKERFILE.read_text(encoding="utf-8")
+    stages = dict(re.findall(r"^FROM (.*) AS ([\w-]+)$", text, re.MULTILINE))
+    crossing = [name for base, name in stages.items() if "BUILDPLATFORM" in base]
+    assert crossing == ["models"]
+
+
+def test_the_base_image_is_the_one_that_is_pinned() -> None:
+    images = read_images(IMAGES.read_text(encoding="utf-8"))
+    repository, tag, _ = images["python"]
+    default = re.findall(r"^ARG PYTHON_IMAGE=(.*)$", DOCKERFILE.read_text(), re.MULTILINE)
+    assert default == [f"{repository.removeprefix('library/')}:{tag}"]
+    unpinned = [name for name, (_, _, digest) in images.items() if digest is None]
+    if unpinned:
+        pytest.skip(
+            f"NOT CHECKED: digests of {', '.join(unpinned)}: no registry was within reach of who "
+            "wrote container/images.txt; run `python3 -m container.pin_images` where one is"
+        )
 
 
 def test_everything_that_is_installed_is_pinned_by_hash() -> None:

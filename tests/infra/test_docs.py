@@ -1,4 +1,4 @@
-"""Commands and figures in docs/deploy.md and docs/bucket.md are valid."""
+"""Commands and figures in the documents about deployment are valid."""
 
 import json
 import re
@@ -12,7 +12,8 @@ DOC = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 
 
 def documented() -> list[str]:
-    text = DOC + (ROOT / "docs" / "bucket.md").read_text(encoding="utf-8")
+    pages = ("deploy.md", "bucket.md", "monitoring.md", "scale.md")
+    text = "".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in pages)
     blocks = re.findall(r"^```(?:console|sh)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     return [command for block in blocks for command in gcloud_commands(block)]
 

@@ -1,12 +1,15 @@
 """The upload of `gcloud functions deploy --source function` works on its own."""
 
 import base64
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -49,15 +52,18 @@ def clean_python(tmp_path_factory: pytest.TempPathFactory, uploaded: Path) -> Pa
     return python
 
 
-def count_faces(python: Path, folder: Path, log: Path, **environment: str) -> dict[str, int]:
-    """Serve from the folder and count the faces that each detector detects."""
+@contextmanager
+def served(
+    python: Path, folder: Path, log: Path, *options: str, **environment: str
+) -> Iterator[str]:
+    """Serve from the folder as Google does, and yield the URL."""
     port = free_port()
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL"))}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
-                *(python, "-m", "functions_framework", "--target=predict"),
-                *("--host=127.0.0.1", f"--port={port}"),
+                *(str(python), "-m", "functions_framework"),
+                *(*options, "--host=127.0.0.1", f"--port={port}"),
             ],
             cwd=folder,
             env={**inherited, **environment},
@@ -66,10 +72,16 @@ def count_faces(python: Path, folder: Path, log: Path, **environment: str) -> di
         )
     try:
         wait_for(f"http://127.0.0.1:{port}/health", process, log)
-        return {d: _faces(f"http://127.0.0.1:{port}", d) for d in ("fast", "accurate")}
+        yield f"http://127.0.0.1:{port}"
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=20)
+
+
+def count_faces(python: Path, folder: Path, log: Path, **environment: str) -> dict[str, int]:
+    """Serve from the folder and count the faces that each detector detects."""
+    with served(python, folder, log, "--target=predict", **environment) as url:
+        return {d: _faces(url, d) for d in ("fast", "accurate")}
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -114,11 +126,40 @@ def test_a_clean_environment_answers(clean_python: Path, uploaded: Path, tmp_pat
     assert faces["fast"] >= 1
 
 
-def test_both_entry_points_are_there(clean_python: Path, uploaded: Path) -> None:
-    code = "import main; print(callable(main.predict), callable(main.annotate))"
-    status, output = run(clean_python, "-c", code, cwd=uploaded)
-    assert status == 0, output
-    assert output.splitlines()[-1] == "True True"
+def test_the_trigger_answers(clean_python: Path, uploaded: Path, tmp_path: Path) -> None:
+    options = ("--target=annotate", "--signature-type=cloudevent")
+    buckets = {"INPUT_BUCKET": "pictures", "OUTPUT_BUCKET": "results"}
+    resource = {"bucket": "others", "name": "a.jpg", "generation": "1", "size": "1"}
+    resource["timeCreated"] = "2026-01-01T00:00:00Z"
+    message = {
+        "messageId": "1",
+        "attributes": {
+            **{"eventType": "OBJECT_FINALIZE", "bucketId": "others"},
+            **{"objectId": "a.jpg", "objectGeneration": "1"},
+        },
+        "data": base64.b64encode(json.dumps(resource).encode()).decode(),
+    }
+    event = {"message": message, "subscription": "projects/p/subscriptions/s"}
+    with served(clean_python, uploaded, tmp_path / "log", *options, **buckets) as url:
+        assert requests.get(url, timeout=10).status_code == 405
+        pushed = requests.post(url, json=event, timeout=10)
+        assert pushed.status_code // 100 == 2, pushed.text
+    assert "its bucket is not INPUT_BUCKET" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("target", ["predict", "annotate"])
+def test_without_its_models_nothing_starts(
+    clean_python: Path, uploaded: Path, tmp_path: Path, target: str
+) -> None:
+    copy = tmp_path / "upload"
+    shutil.copytree(uploaded, copy, ignore=shutil.ignore_patterns("*.tflite"))
+    buckets = {"INPUT_BUCKET": "pictures", "OUTPUT_BUCKET": "results"}
+    log = tmp_path / "log"
+    with (
+        pytest.raises(AssertionError, match="model files are missing"),
+        served(clean_python, copy, log, f"--target={target}", **buckets),
+    ):
+        pass
 
 
 def test_a_requirement_that_is_missing_is_caught(

@@ -1,13 +1,14 @@
 """A release as cloudbuild.yaml makes it: its scripts run here, against the real service.
 
-gcloud and docker are stand-ins that keep a record: what Google does with the commands is not
-checked, what the scripts do with the answers is.
+gcloud and docker are stand-ins: cloud_run.py keeps services, revisions and traffic, so that what a
+release leaves behind can be seen. What Google does with the commands is not checked.
 """
 
 import json
 import os
 import re
 import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -18,55 +19,51 @@ from typing import Any
 
 import pytest
 
+from container.installed import python_packages, system_packages
 from container.sbom import missing
 from container.vulnerabilities import fixable
 from testing.service import CREDENTIALS, Service
+from tests.infra.cloud_run import NOWHERE, TOKEN, new_state
 from tests.infra.tools import ROOT, cloudbuild, cloudbuild_steps
 
-TOKEN = "identity-token"
+BUILT = ("build", "digest", "vulnerabilities")
+IMAGE = "europe-west1-docker.pkg.dev/example-project/age-gender/service@sha256:"
 
 
 class Release:
-    """Runs the scripts of the steps, with stand-ins for gcloud and docker that keep a record."""
+    """Runs the scripts of the steps, with stand-ins for gcloud and docker."""
 
     def __init__(self, folder: Path, url: str, *, password: str = CREDENTIALS[1]):
         self.workspace = folder / "workspace"
-        self.calls = folder / "calls"
-        self._programs = folder / "programs"
-        for made in (self.workspace, self._programs):
+        self.programs = folder / "programs"
+        for made in (self.workspace, self.programs):
             made.mkdir()
-        self.calls.touch()
-        self._stand_in(
-            "gcloud",
-            f"""case "$*" in
-            *"services describe"*) echo '{{"status": {{"url": "{url}", "traffic": [
-                {{"revisionName": "old", "percent": 100}},
-                {{"revisionName": "new", "tag": "candidate", "url": "{url}"}}]}}}}' ;;
-            *print-identity-token*) echo {TOKEN} ;;
-            *"secrets versions access"*) echo "{password}" ;;
-            *"images scan"*) echo scan-1 ;;
-            *list-vulnerabilities*) cat "{folder}/vulnerabilities.json" ;;
-            esac""",
-        )
+        self._calls = folder / "calls"
+        self._calls.touch()
+        self._state = folder / "state.json"
+        self.change(**new_state(url, password))
+        stub = ROOT / "tests" / "infra" / "cloud_run.py"
+        self._stand_in("gcloud", f'exec "{sys.executable}" "{stub}" "{self._state}" "$@"')
         self._stand_in(
             "docker",
             f"""case "$*" in
             *"image inspect"*) echo python@sha256:base ;;
-            *"buildx build "*) echo '{{"containerimage.digest": "sha256:0123"}}' \
+            *"buildx build "*) printf '{{"containerimage.digest": "sha256:%s"}}' "$DIGEST" \
                 > "{self.workspace}/metadata.json" ;;
             *"imagetools inspect"*) cat "{folder}/sbom.json" ;;
+            *"run "*) "{sys.executable}" - ;;
             esac""",
         )
-        self._environment = {
+        self.environment = {
             **os.environ,
             **self._substituted(),
-            "PATH": f"{self._programs}:{os.environ['PATH']}",
+            "DIGEST": "new",
+            "PATH": f"{self.programs}:{os.environ['PATH']}",
         }
-        (folder / "vulnerabilities.json").write_text("[]", encoding="utf-8")
 
     def _stand_in(self, name: str, answers: str) -> None:
-        path = self._programs / name
-        text = f'#!/bin/sh\necho "{name} $*" >> "{self.calls}"\n{answers}\n'
+        path = self.programs / name
+        text = f'#!/bin/sh\necho "{name} $*" >> "{self._calls}"\n{answers}\n'
         path.write_text(text, encoding="utf-8")
         path.chmod(0o755)
 
@@ -75,6 +72,7 @@ class Release:
         build = cloudbuild()
         values = {
             **build["substitutions"],
+            "_SERVICE": "predict",
             "_ANNOTATE_SERVICE": "annotate",
             "_BACKFILL_JOB": "backfill",
             "PROJECT_ID": "example-project",
@@ -89,12 +87,37 @@ class Release:
             environment[name] = value
         return environment
 
+    @property
+    def calls(self) -> list[str]:
+        return self._calls.read_text(encoding="utf-8").splitlines()
+
+    @property
+    def state(self) -> dict[str, Any]:
+        state: dict[str, Any] = json.loads(self._state.read_bytes())
+        return state
+
+    def change(self, **values: Any) -> None:
+        state = self.state if self._state.exists() else {}
+        self._state.write_text(json.dumps({**state, **values}), encoding="utf-8")
+
+    def serving(self, name: str) -> tuple[str, list[dict[str, Any]]]:
+        """Image that gets all the traffic of a service, and what else its traffic names."""
+        service = self.state["services"][name]
+        images = {r["name"]: r["image"] for r in service["revisions"]}
+        (share,) = (t for t in service["traffic"] if t.get("percent"))
+        assert share["percent"] == 100
+        return images[share["revisionName"]], [t for t in service["traffic"] if t != share]
+
+    def template(self, name: str) -> str:
+        """Image that the next apply of Terraform would deploy."""
+        return str(self.state["services"][name]["image"])
+
     def run(self, name: str, **changes: str) -> tuple[int, str]:
         script = cloudbuild_steps()[name]["script"].replace("/workspace", str(self.workspace))
         done = subprocess.run(
             ["bash", "-c", script],
             cwd=ROOT,
-            env=self._environment | changes,
+            env=self.environment | changes,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -106,6 +129,19 @@ class Release:
         for name in names:
             status, output = self.run(name, **changes)
             assert status == 0, f"{name}: {output}"
+
+    def fails(self, digest: str = "new", **changes: str) -> str:
+        """Build, let the release fail, and return its output; nothing must have changed."""
+        self.all(*BUILT, DIGEST=digest)
+        before = {name: self.serving(name)[0] for name in ("predict", "annotate")}
+        status, output = self.run("release", **changes)
+        assert status != 0
+        assert "Traceback" not in output
+        for name, image in before.items():
+            assert self.serving(name) == (image, [])
+            assert self.template(name) == "image:old"
+        assert self.state["jobs"] == {"backfill": "image:old"}
+        return output
 
 
 @pytest.fixture
@@ -151,54 +187,144 @@ def release(tmp_path: Path, service: Service) -> Release:
 
 
 def test_a_release_goes_out_by_digest_after_a_real_prediction(release: Release) -> None:
-    release.all("build", "digest", "vulnerabilities", "candidate", "smoke-test", "traffic")
-    calls = release.calls.read_text(encoding="utf-8").splitlines()
-    image = "europe-west1-docker.pkg.dev/example-project/age-gender/service@sha256:0123"
-    deployed = [call for call in calls if "--image=" in call]
-    assert len(deployed) == 3  # the service, the trigger's, the job
-    assert all(f"--image={image}" in call for call in deployed)
-    assert "--no-traffic --tag=candidate" in deployed[0]
+    release.all(*BUILT, "release")
+    image = f"{IMAGE}new"
+    for name in ("predict", "annotate"):
+        assert release.serving(name) == (image, []), "all traffic, and no tag is left"
+    assert release.state["jobs"] == {"backfill": image}, "the job, and no other is left"
+    calls = release.calls
     (built,) = (call for call in calls if "buildx build " in call)
     assert "--build-arg PYTHON_IMAGE=python@sha256:base" in built
+    assert "--label org.opencontainers.image.revision=abc" in built
     assert "--sbom=true --provenance=mode=max" in built
-    (moved,) = (call for call in calls if "update-traffic" in call)
-    assert calls.index(moved) > calls.index(deployed[0])
+    (tried,) = (n for n, call in enumerate(calls) if "secrets versions access" in call)
+    (tried_job,) = (n for n, call in enumerate(calls) if "jobs deploy" in call)
+    moved = [n for n, call in enumerate(calls) if "--to-revisions" in call]
+    assert len(moved) == 2
+    assert max(tried, tried_job) < min(moved)
 
 
 def test_a_build_alone_deploys_nothing(release: Release) -> None:
-    release.all("build", "digest", "candidate", "smoke-test", "traffic", DEPLOY="false")
-    assert "gcloud run" not in release.calls.read_text(encoding="utf-8")
+    release.all(*BUILT, "release", RELEASE="false")
+    assert not [call for call in release.calls if call.startswith("gcloud run")]
 
 
 def test_other_targets_have_names_of_their_own(release: Release) -> None:
     release.all("build", "digest", TARGET="gpu")
-    assert (release.workspace / "image").read_text().strip().endswith("/service-gpu@sha256:0123")
+    assert (release.workspace / "image").read_text().strip().endswith("/service-gpu@sha256:new")
 
 
-def test_a_candidate_that_refuses_the_password_gets_no_traffic(
+def test_images_come_from_the_mirror(release: Release) -> None:
+    release.all("build", MIRROR="mirror.example")
+    assert any("pull --quiet mirror.example/library/python:" in call for call in release.calls)
+    assert any("image=mirror.example/moby/buildkit:" in call for call in release.calls)
+
+
+def test_what_terraform_has_configured_is_tried_and_released(release: Release) -> None:
+    release.all(*BUILT, "release")
+    release.change(meanwhile={"after": "secrets versions", "do": "apply"})
+    subprocess.run([release.programs / "gcloud", "secrets", "versions", "access", "latest"])
+    assert release.state["services"]["predict"]["traffic"][0]["revisionName"] == "predict-2"
+    release.all(
+        "build", "digest", "sbom", "components", "vulnerabilities", "release", BUILD="false"
+    )
+    assert release.state["services"]["predict"]["traffic"] == [
+        {"revisionName": "predict-3", "percent": 100}
+    ]
+    assert release.serving("predict")[0] == f"{IMAGE}new"
+
+
+def test_releasing_what_is_released_changes_nothing(release: Release) -> None:
+    before = release.state
+    release.all("release", BUILD="false")
+    assert release.state == before
+
+
+def test_a_revision_that_comes_meanwhile_gets_no_traffic(release: Release) -> None:
+    release.change(meanwhile={"after": "--update-tags", "do": "apply"})
+    release.all(*BUILT, "release")
+    assert release.state["services"]["predict"]["traffic"] == [
+        {"revisionName": "predict-2", "percent": 100}
+    ]
+
+
+def test_traffic_to_the_latest_would_be_noticed(release: Release, tmp_path: Path) -> None:
+    """The stand-in distinguishes the tested revision from the latest."""
+    release.change(meanwhile={"after": "--update-tags", "do": "apply"})
+    release.all(*BUILT)
+    text = (ROOT / "container" / "release.py").read_text(encoding="utf-8")
+    bad = text.replace('f"--to-revisions={self.candidate}=100"', '"--to-latest"')
+    assert bad != text
+    (tmp_path / "container").mkdir()
+    (tmp_path / "container" / "release.py").write_text(bad, encoding="utf-8")
+    for name in ("smoke_test.py", "sample.jpg"):
+        source = ROOT / "container" / name
+        if name == "sample.jpg":
+            source = ROOT / "function/age_gender/edge/web/sample.jpg"
+        target = tmp_path / source.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(source.read_bytes())
+    subprocess.run(
+        [sys.executable, "-m", "container.release", f"{IMAGE}new"],
+        cwd=tmp_path,
+        env=release.environment,
+        check=True,
+    )
+    (share, *_) = release.state["services"]["predict"]["traffic"]
+    assert share == {"latestRevision": True, "percent": 100}
+    assert len(release.state["services"]["predict"]["revisions"]) == 3
+
+
+def test_another_image_that_comes_meanwhile_is_not_taken_for_ours(release: Release) -> None:
+    planned = {"after": "during the deployment of predict", "do": "apply", "image": "image:old"}
+    release.change(meanwhile=planned)
+    assert "was deployed meanwhile, with image:old" in release.fails()
+
+
+def test_a_release_does_not_undo_another(release: Release) -> None:
+    release.change(meanwhile={"after": "secrets versions", "do": "release"})
+    release.all(*BUILT)
+    status, output = release.run("release")
+    assert status != 0
+    assert "was moved meanwhile" in output
+    (share,) = release.state["services"]["predict"]["traffic"]
+    assert share == {"revisionName": "predict-3", "percent": 100}
+
+
+@pytest.mark.parametrize(
+    ("digest", "message"),
+    [
+        ("broken", "gcloud run deploy predict failed"),
+        ("wrong", "no answer"),
+        ("fails-in-job", "gcloud run jobs deploy backfill-candidate failed"),
+    ],
+)
+def test_a_candidate_that_fails_changes_nothing(
+    release: Release, digest: str, message: str
+) -> None:
+    assert message in release.fails(digest)
+
+
+def test_a_candidate_that_refuses_the_password_changes_nothing(
     tmp_path: Path, service: Service
 ) -> None:
     release = Release(tmp_path, service.url, password="of another revision")
-    release.all("build", "digest", "candidate")
-    status, output = release.run("smoke-test")
-    assert status != 0
-    assert "answered 401" in output
-    assert "Traceback" not in output
+    assert "answered 401" in release.fails()
 
 
-def test_a_candidate_that_is_not_there_gets_no_traffic(tmp_path: Path) -> None:
-    release = Release(tmp_path, "http://127.0.0.1:9")
-    release.all("build", "digest", "candidate")
-    status, output = release.run("smoke-test")
-    assert status != 0
-    assert "no answer" in output
+def test_a_revision_of_terraform_that_does_not_start_is_not_released(release: Release) -> None:
+    state = release.state
+    state["services"]["predict"]["revisions"].append(
+        {"name": "predict-2", "image": "image:old", "ready": False}
+    )
+    release.change(**state)
+    assert "predict-2 has not started" in release.fails(BUILD="false")
 
 
 def test_a_private_candidate_is_asked_with_a_token(tmp_path: Path, gatekeeper: str) -> None:
     release = Release(tmp_path, gatekeeper)
-    release.all("build", "digest", "candidate", "smoke-test")
-    calls = release.calls.read_text(encoding="utf-8")
-    assert f"gcloud auth print-identity-token --audiences={gatekeeper}" in calls
+    release.all(*BUILT, "release")
+    assert f"gcloud auth print-identity-token --audiences={gatekeeper}" in release.calls
 
 
 def occurrence(severity: str, *, fixed: bool) -> dict[str, Any]:
@@ -207,10 +333,11 @@ def occurrence(severity: str, *, fixed: bool) -> dict[str, Any]:
 
 
 def test_vulnerabilities_that_can_be_fixed_stop_a_release(tmp_path: Path) -> None:
-    release = Release(tmp_path, "http://127.0.0.1:9")
+    release = Release(tmp_path, NOWHERE)
     release.all("build", "digest")
-    report = json.dumps([occurrence("CRITICAL", fixed=True), occurrence("LOW", fixed=True)])
-    (tmp_path / "vulnerabilities.json").write_text(report, encoding="utf-8")
+    release.change(
+        vulnerabilities=[occurrence("CRITICAL", fixed=True), occurrence("LOW", fixed=True)]
+    )
     status, output = release.run("vulnerabilities")
     assert status != 0
     assert output == "CRITICAL CVE-1\n"
@@ -237,28 +364,45 @@ def sbom(*purls: str) -> dict[str, Any]:
     return {"SPDX": {"packages": packages}}
 
 
-PINS = """
-ai-edge-litert==2.3.0 \\
-    --hash=sha256:00
-Pyasn1_modules==0.4.2 \\
-    --hash=sha256:11
-"""
+SYSTEM = [f"pkg:deb/debian/package-{n}@1" for n in range(30)]
+PYTHON = [f"pkg:pypi/package-{n}@1" for n in range(10)]
 
 
 def test_a_complete_list_of_components_is_accepted() -> None:
-    whole = sbom("pkg:pypi/ai-edge-litert@2.3.0", "pkg:pypi/pyasn1-modules@0.4.2")
-    assert missing(whole, PINS) == []
-    assert missing({"linux/amd64": whole}, PINS) == []
+    whole = sbom(*PYTHON, "pkg:pypi/Pyasn1_modules@0.4.2", "pkg:deb/debian/zlib1g@1%3A1.2?arch=a")
+    held = [*SYSTEM, *PYTHON, "pkg:pypi/pyasn1-modules@0.4.2", "pkg:deb/debian/zlib1g@1:1.2"]
+    assert missing(whole, held) == []
+    assert missing({"linux/amd64": whole}, held) == []
 
 
 def test_an_incomplete_one_stops_a_release(tmp_path: Path) -> None:
-    assert missing(
-        sbom("pkg:pypi/ai-edge-litert@2.2.0", "pkg:pypi/pyasn1-modules@0.4.2"), PINS
-    ) == ["pkg:pypi/ai-edge-litert@2.3.0"]
-    assert "the system's packages (only 0 listed)" in missing({}, "")
-    release = Release(tmp_path, "http://127.0.0.1:9")
+    held = [*SYSTEM, *PYTHON, "pkg:pypi/tensorflow@2.21.0"]
+    assert missing(sbom(*PYTHON, "pkg:pypi/tensorflow@2.20.0"), held) == [
+        "pkg:pypi/tensorflow@2.21.0"
+    ]
+    release = Release(tmp_path, NOWHERE)
     (tmp_path / "sbom.json").write_text(json.dumps(sbom()), encoding="utf-8")
-    release.all("build", "digest", "sbom")
-    status, output = release.run("components")
+    release.all("build", "digest", "sbom", TARGET="gpu")
+    status, output = release.run("components", TARGET="gpu")
     assert status != 0
     assert "pkg:pypi/opencv-python-headless@" in output
+
+
+def test_an_image_in_which_nothing_is_found_stops_a_release() -> None:
+    assert missing({}, []) == [
+        "packages pkg:deb/ (only 0 found in the image)",
+        "packages pkg:pypi/ (only 0 found in the image)",
+    ]
+
+
+def test_packages_that_are_installed_are_listed() -> None:
+    status = """Package: libc6
+Status: install ok installed
+Version: 2.36-9
+
+Package: perl
+Status: deinstall ok config-files
+Version: 5.36
+"""
+    assert system_packages(status) == {"pkg:deb/debian/libc6@2.36-9"}
+    assert any(purl.startswith("pkg:pypi/numpy@") for purl in python_packages())

@@ -58,8 +58,8 @@ def test_terraform_sets_only_what_the_service_knows() -> None:
 def test_values_written_out_in_terraform_are_taken() -> None:
     for name, values in set_by_terraform(TERRAFORM).items():
         for value in values - {"predict", "annotate"} if name not in FRAMEWORK else ():
-            password = {"BASIC_AUTH_PASSWORD": "not the published one"}
-            load_settings(Path("none.json"), {**password, name: value})
+            needed = {"BASIC_AUTH_PASSWORD": "not the published one", "GPU": "True"}
+            load_settings(Path("none.json"), {**needed, name: value})
 
 
 def test_pods_set_only_what_the_service_knows_and_takes() -> None:
@@ -69,6 +69,7 @@ def test_pods_set_only_what_the_service_knows_and_takes() -> None:
         Path("none.json"), {**environment, "BASIC_AUTH_PASSWORD": "from the secret"}
     )
     assert settings.gpu
+    assert settings.gpu_required
     assert settings.engine == "tensorflow"
     assert settings.require_strong_auth
 

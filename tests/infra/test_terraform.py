@@ -95,6 +95,16 @@ def test_every_variable_is_typed_described_and_validated(tmp_path: Path) -> None
             id="the published password",
         ),
         pytest.param(
+            *("cloud_run", "main.tf", 'GPU_REQUIRED = "True"', 'GPU_REQUIRED = "False"'),
+            *("test", "TensorFlow uses the GPU, and nothing else"),
+            id="a GPU that may be missing",
+        ),
+        pytest.param(
+            *("monitoring", "slo.tf", "distribution_cut {", "distribution_filter {"),
+            *("validate", "Unsupported block type"),
+            id="an objective that the provider does not know",
+        ),
+        pytest.param(
             *("bucket_trigger", "main.tf", "roles/storage.objectCreator", "roles/storage.admin"),
             *("test", "cannot change any"),
             id="a role that is too strong",

@@ -17,10 +17,11 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 TERRAFORM = ROOT / "terraform"
 CLOUDBUILD = ROOT / "cloudbuild.yaml"
+CLOUDBUILD_TEST = ROOT / "cloudbuild.test.yaml"
 CLOUD = ROOT.parent / "shared" / "cloud"
 """Stand-ins for the cloud, next to the checkout on some machines; used where they are."""
 
-MODULES = ("artifact_registry", "bucket_trigger", "cloud_run", "gke_gpu")
+MODULES = sorted(path.parent.name for path in TERRAFORM.glob("modules/*/main.tf"))
 FOLDERS = (*(f"modules/{name}" for name in MODULES), "envs/example")
 
 
@@ -61,9 +62,9 @@ def program(name: str) -> str:
     return found
 
 
-def cloudbuild() -> dict[str, Any]:
-    """What cloudbuild.yaml says."""
-    loaded: dict[str, Any] = yaml.safe_load(CLOUDBUILD.read_text(encoding="utf-8"))
+def cloudbuild(path: Path = CLOUDBUILD) -> dict[str, Any]:
+    """What cloudbuild.yaml, or another of its kind, says."""
+    loaded: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return loaded
 
 
@@ -138,7 +139,7 @@ def copy_of_terraform(tmp_path: Path) -> Path:
     """A copy that can be changed, the same one each time within a test."""
     copy = tmp_path / "terraform"
     if not copy.exists():
-        ignored = shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.tfvars")
+        ignored = shutil.ignore_patterns(".terraform*", "*.tfstate*", "terraform.tfvars")
         shutil.copytree(TERRAFORM, copy, ignore=ignored)
     return copy
 

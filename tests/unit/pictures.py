@@ -99,3 +99,17 @@ def portrait() -> Pixels:
 
     image: Pixels = data.astronaut()  # type: ignore[no-untyped-call]
     return np.ascontiguousarray(image[:300, 100:400])
+
+
+def png_of(side: int, *chunks: bytes) -> bytes:
+    """Make a PNG file that claims a square of RGB pixels, with these chunks for them."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"".join(
+        [b"\x89PNG\r\n\x1a\n", png_chunk(b"IHDR", header), *chunks, png_chunk(b"IEND", b"")]
+    )
+
+
+def bmp_file(side: int, bits: int, coding: int, pixels: bytes) -> bytes:
+    """Make a BMP file that claims a square, with these bytes for its pixels."""
+    header = struct.pack("<IiiHHIIiiII", 40, side, side, 1, bits, coding, 0, 0, 0, 2, 0)
+    return b"BM" + struct.pack("<IHHI", 62 + len(pixels), 0, 0, 62) + header + bytes(8) + pixels

@@ -4,13 +4,15 @@ import doctest
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import age_gender
-from age_gender import FaceAnalyzer, analyzer
+from age_gender import FaceAnalyzer, Faces, analyzer
+from age_gender.analyzer import ImageLike
 from age_gender.errors import ImageError, ImageTooLarge, ModelUnavailable
 from age_gender.settings import REPLACED_MODELS, Settings
 from testing.photos import decoded
@@ -40,9 +42,28 @@ def test_the_docstring() -> None:
 
 @pytest.mark.usefixtures("photo")
 def test_the_documentation(capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = blocks(read(ROOT / "docs" / "python.md"), "python")
+    example = blocks(read(ROOT / "docs" / "python.md"), "python")[0]
     exec(compile(example, "python.md", "exec"), {})
     assert capsys.readouterr().out.endswith(" F True\n")
+
+
+def test_the_notebook_of_the_documentation(photo: Path) -> None:
+    """Its cells run one after the other, as in a notebook, over a folder of two pictures."""
+    pytest.importorskip("matplotlib").use("agg")
+    (photo.parent / "holiday").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        shutil.copy(photo, photo.parent / "holiday" / name)
+    (photo.parent / "holiday" / "c.jpg").write_bytes(b"<html>")
+    cells = [
+        block
+        for block in blocks(read(ROOT / "docs" / "python.md"), "python")
+        if block.startswith("# cell")
+    ]
+    assert len(cells) >= 4
+    names: dict[str, object] = {}
+    for number, cell in enumerate(cells, start=1):
+        exec(compile(cell, f"cell {number} of python.md", "exec"), names)
+    assert (photo.parent / "ages.png").stat().st_size > 1000
 
 
 def test_a_path_bytes_and_an_array_agree(photo: Path) -> None:
@@ -51,6 +72,81 @@ def test_a_path_bytes_and_an_array_agree(photo: Path) -> None:
     assert faces.analyze(str(photo)) == [expected]
     assert faces.analyze(photo.read_bytes()) == [expected]
     assert faces.analyze(decoded(photo.read_bytes())) == [expected]
+
+
+def test_rows(photo: Path) -> None:
+    faces = FaceAnalyzer(threads=1).analyze(photo, over_age=[18])
+    assert faces.size == (512, 512)
+    (row,) = faces.to_dicts()
+    (face,) = faces
+    assert face.attributes is not None
+    assert (row["file"], row["face"], row["gender"]) == (str(photo), 1, "F")
+    assert [row[name] for name in ("x1", "y1", "x2", "y2")] == list(face.box)
+    assert row["age"] == round(face.attributes.age, 1)
+    assert (row["reliable"], row["reasons"]) == (True, "")
+    assert row["over_18"] == round(face.attributes.over[18], 4)
+    assert tuple(row)[: len(analyzer.COLUMNS)] == analyzer.COLUMNS
+    (plain,) = FaceAnalyzer(threads=1).analyze(photo.read_bytes(), attributes=False).to_dicts()
+    assert (plain["file"], plain["age"], plain["reasons"]) == ("", None, None)
+
+
+def test_tables(photo: Path) -> None:
+    pandas = pytest.importorskip("pandas", reason="to_dataframe is NOT TESTED: no pandas")
+    faces = FaceAnalyzer(threads=1).analyze(photo)
+    table = age_gender.to_dataframe([faces, Faces(), faces])
+    assert list(table.columns) == list(analyzer.COLUMNS)
+    assert table["gender"].tolist() == ["F", "F"]
+    assert pandas.api.types.is_float_dtype(table["age"])
+    assert faces.to_dataframe().shape == (1, len(analyzer.COLUMNS))
+    assert list(Faces().to_dataframe().columns) == list(analyzer.COLUMNS)
+
+
+def test_without_pandas(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"age-gender-estimation\[pandas\]"):
+        Faces().to_dataframe()
+
+
+def test_many(photo: Path, tmp_path: Path) -> None:
+    faces = FaceAnalyzer()
+    (expected,) = faces.analyze(photo)
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"<html>")
+    given: list[ImageLike] = [
+        photo,
+        bad,
+        photo.read_bytes(),
+        tmp_path / "missing.jpg",
+        *[photo] * 4,
+    ]
+    outcomes = list(faces.analyze_many(given, errors="keep"))
+    assert [len(outcome) for outcome in outcomes] == [1, 0, 1, 0, 1, 1, 1, 1]
+    assert [outcome[0].box for outcome in outcomes if outcome] == [expected.box] * 6
+    assert [outcome.file for outcome in outcomes[:4]] == [
+        *(str(photo), str(bad), "", str(tmp_path / "missing.jpg")),
+    ]
+    assert isinstance(outcomes[1].error, ImageError)
+    assert isinstance(outcomes[3].error, FileNotFoundError)
+    assert outcomes[0].error is None
+    with pytest.raises(ImageError):
+        list(faces.analyze_many(given))
+    with pytest.raises(ModelUnavailable):
+        list(FaceAnalyzer(models_dir=tmp_path).analyze_many([photo], errors="keep"))
+
+
+def test_many_takes_images_as_they_are_needed(photo: Path) -> None:
+    taken = 0
+
+    def endless() -> Iterator[Path]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield photo
+
+    outcomes = FaceAnalyzer().analyze_many(endless(), workers=2, attributes=False)
+    assert len(next(outcomes)) == 1
+    outcomes.close()  # type: ignore[attr-defined]  # a generator
+    assert taken <= 6
 
 
 def test_options(photo: Path) -> None:

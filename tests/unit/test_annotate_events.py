@@ -9,7 +9,8 @@ from cloudevents.http import CloudEvent
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import InternalServerError, ServiceUnavailable
 
-from age_gender.batch.events import FINALIZED, PUBLISHED, Handler, Ignored, read_event, trace_fields
+from age_gender import logs
+from age_gender.batch.events import FINALIZED, PUBLISHED, Handler, Ignored, read_event
 from age_gender.batch.storage import MARK
 from age_gender.errors import SettingsError
 from age_gender.settings import Settings
@@ -113,7 +114,9 @@ def test_lines_carry_the_trace(
     expected: tuple[str | None, str | None],
 ) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", project)
-    fields = trace_fields(Headers(headers))
+    fields = logs.trace_fields(
+        *(Headers(headers).get(name, "") for name in ("traceparent", "X-Cloud-Trace-Context"))
+    )
     assert fields.get("logging.googleapis.com/trace") == expected[0]
     assert fields.get("logging.googleapis.com/spanId") == expected[1]
 

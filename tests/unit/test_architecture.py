@@ -32,24 +32,29 @@ ALLOWED: dict[str, set[str]] = {
         "errors",
     },
     "cli": {
-        *("runtime", "batch", "schema", "vision", "limits", "settings", "logs", "errors"),
+        *("runtime", "batch", "fetch", "schema", "tables", "vision", "limits", "settings"),
+        *("logs", "errors"),
         "networks.model_files",  # `doctor` verifies them
     },
-    "analyzer": {"runtime", "vision", "settings", "errors"},
+    "analyzer": {"runtime", "schema", "tables", "vision", "limits", "settings", "errors"},
+    "client": {"tables"},
     "runtime": {"vision", "networks", "limits", "settings", "errors"},
     "schema": {"vision"},
     "fetch": {"object_names", "settings", "errors"},
-    "settings": {"vision.detectors.registry", "errors"},
+    "settings": {"auth_keys", "vision.detectors.registry", "errors"},
     "vision": {"networks", "limits", "errors"},
     "networks": {"limits", "errors"},
     "limits": {"errors"},
+    "auth_keys": set(),
     "logs": set(),
     "object_names": set(),
+    "tables": set(),
     "errors": set(),
     # What is not.
     "local_runner": {"cli"},
     "modelbuild": set(),
     "container": set(),
+    "docsite": set(),
 }
 EXCEPTIONS = {
     ("age_gender.cli.commands.models", "modelbuild"),
@@ -58,7 +63,7 @@ EXCEPTIONS = {
 """Modules that may import one room more than theirs; these do without it where it is absent."""
 
 BELOW_EDGE_AND_CLI = {"batch", "runtime", "schema", "fetch", "settings", "vision", "networks"}
-BELOW_EDGE_AND_CLI |= {"limits", "logs", "object_names", "errors"}
+BELOW_EDGE_AND_CLI |= {"auth_keys", "limits", "logs", "object_names", "errors"}
 ALLOWED["testing"] = {"modelbuild"} | BELOW_EDGE_AND_CLI
 ALLOWED["training"] = {"modelbuild"} | BELOW_EDGE_AND_CLI
 
@@ -72,6 +77,7 @@ LIBRARIES = {
     "tensorflow": {"networks", "cli"},  # `doctor` checks that it works
     "dlib": {"vision"},
     "typer": {"cli"},
+    "pandas": {"tables", "analyzer", "client"},
     "rich": {"cli"},
 }
 """The rooms of the deployed package that may know a library."""

@@ -1,10 +1,13 @@
 """The command line within the test process: exit codes, JSON Lines, copies."""
 
 import csv
+import http.server
 import io
 import json
 import os
 import sys
+import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from typer.testing import CliRunner, Result
 from age_gender import __version__
 from age_gender.cli.main import app
 from age_gender.settings import Settings
+from age_gender.vision.formats.kinds import FORMATS
 from tests.unit.models import model
 from tests.unit.pictures import Pixels, decoded, encoded, portrait
 
@@ -68,7 +72,7 @@ def test_version() -> None:
 def test_help_lists_the_commands() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for command in ("serve", "predict", "annotate", "models", "doctor"):
+    for command in ("serve", "predict", "report", "annotate", "models", "doctor"):
         assert command in result.stdout
 
 
@@ -287,6 +291,46 @@ class TestPredict:
         assert isinstance(result.exception, SystemExit)
         assert "make models" in " ".join(result.stderr.split())
 
+    def test_pictures_by_address(
+        self, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        handler = partial(http.server.SimpleHTTPRequestHandler, directory=photo.parent)
+        monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+            address = f"http://127.0.0.1:{server.server_port}/one.jpg?x=1"
+            refused = run("predict", address, photo, "--json")
+            monkeypatch.setenv("ALLOW_PRIVATE_URLS", "true")
+            fetched = run("predict", address, "--json", "--draw", tmp_path / "out")
+            missing = run("predict", address.replace("one", "two"))
+            server.shutdown()
+        assert refused.exit_code == 1
+        assert [row["file"] for row in rows(refused)] == [str(photo)]
+        assert "ALLOW_PRIVATE_URLS" in refused.stderr
+        assert fetched.exit_code == 0, fetched.output
+        (row,) = rows(fetched)
+        assert (row["file"], len(row["faces"])) == (address, 1)
+        assert files_in(tmp_path / "out") == ["one.drawn.jpg"]
+        assert missing.exit_code == 1
+        assert "404" in missing.stderr
+
+    def test_another_model(self, photo: Path) -> None:
+        model("agn-v2-research.tflite")
+        result = run("predict", photo, "--json", "--model", "agn-v2-research")
+        (row,) = rows(result)
+        assert row["model"]["attributes"].startswith("agn-v2-research ")
+        assert "non-commercial" in result.stderr
+        unknown = run("predict", photo, "--model", "best")
+        assert unknown.exit_code == 2
+        assert "agn-v2-research" in unknown.stderr
+
+    def test_help_names_the_formats(self) -> None:
+        for command in ("predict", "report"):
+            text = " ".join(run(command, "--help").stdout.replace("│", " ").split())
+            for name in FORMATS:
+                assert name in text
+        assert "MP4" in run("predict", "--help").stdout
+
 
 class TestModels:
     def test_check_of_built_models(self) -> None:
@@ -366,6 +410,18 @@ class TestServe:
         result = run("serve")
         assert shown in result.stderr
         assert hidden not in result.stderr
+
+    def test_model_and_detector_are_for_the_server(
+        self, executed: list[list[str]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        model("agn-v2-research.tflite")
+        for name in ("ATTRIBUTE_MODEL", "DEFAULT_FACE_DETECTOR"):
+            monkeypatch.setenv(name, "")
+        run("serve", "--model", "agn-v2-research", "--detector", "accurate")
+        assert len(executed) == 1
+        assert os.environ["ATTRIBUTE_MODEL"] == "agn-v2-research"
+        assert os.environ["DEFAULT_FACE_DETECTOR"] == "accurate"
+        assert run("serve", "--model", "best").exit_code == 2
 
     def test_reloading_without_its_extra(
         self, executed: list[list[str]], monkeypatch: pytest.MonkeyPatch

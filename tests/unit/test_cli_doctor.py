@@ -11,6 +11,7 @@ from typer.testing import Result
 from age_gender.cli import checks, machine
 from age_gender.cli.checks import Status
 from age_gender.settings import Settings
+from testing.service import ROOT
 from tests.unit.models import model
 from tests.unit.test_cli import run
 
@@ -163,3 +164,32 @@ def test_too_little_memory_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None
     assert checks._memory().status is Status.OK
     monkeypatch.setattr(machine, "memory", lambda: (2**30, 2**28))
     assert checks._memory().status is Status.WARNING
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({"avx2", "fma", "avx_vnni", "amx_int8"}, "has VNNI, AMX: about"),
+        ({"avx2", "fma", "avx512_vnni"}, "has VNNI: about"),
+        ({"avx2", "fma"}, "without VNNI and AMX: slower"),
+    ],
+)
+def test_the_expected_speed_follows_from_the_processor(flags: set[str], expected: str) -> None:
+    check = checks._expected_speed(frozenset(flags), "x86_64")
+    assert check.found.startswith(expected)
+    assert "`accurate` 17 ms" in check.found
+
+
+def test_the_expected_speed_is_the_measured_one() -> None:
+    measured = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+    for detector, ms in checks.EXPECTED_MS.items():
+        case = next(
+            case for case in measured["latency"]["cases"] if case["case"] == f"{detector}, 640x480"
+        )
+        assert case["inference_ms"]["median"] == pytest.approx(ms, abs=0.05)
+
+
+def test_the_model_is_named_with_its_licence() -> None:
+    model(f"specs/{ATTRIBUTES}.json")
+    found = checks._attribute_model(Settings()).found
+    assert found == "agn-v2 2.0.0; licence: Apache-2.0"

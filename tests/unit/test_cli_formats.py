@@ -114,6 +114,32 @@ class TestAnnotate:
         assert (summary["failed"], summary["complete"]) == (4, False)
         assert summary["pictures"] == len(shown(album)) + 1  # the hidden one
 
+    def test_the_summary_is_for_people(self, tmp_path: Path) -> None:
+        (tmp_path / "in").mkdir()
+        for name, data in {"a.jpg": JPEG, "b.txt": b"notes", "c.png": b"<html>"}.items():
+            (tmp_path / "in" / name).write_bytes(data)
+        result = run("annotate", tmp_path / "in", "--out", tmp_path / "out")
+        first, *more = result.stdout.splitlines()
+        assert first.startswith("1 picture with 0 faces in ")
+        assert "1 now, 0 before" in first
+        assert more == [
+            "1 file is no picture.",
+            "1 picture cannot be read, see above: convert or replace them.",
+        ]
+        again = run("annotate", tmp_path / "in", "--out", tmp_path / "out", "--json")
+        assert json.loads(again.stdout)["done_before"] == 1
+
+    def test_the_detector_is_an_option_and_out_is_checked_first(self, tmp_path: Path) -> None:
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "a.jpg").write_bytes(JPEG)
+        out = tmp_path / "out"
+        assert run("annotate", tmp_path / "in", "--out", out, "--detector", "fast").exit_code == 0
+        (written,) = out.glob("a.jpg.*.json")
+        assert json.loads(written.read_text())["model"]["detector"] == "dlib-hog"
+        refused = run("annotate", tmp_path / "in", "--out", "/dev/null/x")
+        assert refused.exit_code == 2
+        assert "/dev/null/x" in refused.stderr
+
     @pytest.mark.parametrize(
         ("name", "data", "code"),
         [

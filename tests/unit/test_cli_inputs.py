@@ -169,7 +169,36 @@ def test_empty_folders_are_named(tree: Path) -> None:
     assert collect(["a.png", "b.JPG", "sub", "empty", "."]).empty == ["empty"]
 
 
-def test_urls_are_not_patterns(tree: Path) -> None:
-    ((name, problem),) = collect(["https://example.com/a.jpg?x=1"]).problems
-    assert name == "https://example.com/a.jpg?x=1"
-    assert "not fetched" in problem
+def test_addresses_are_no_patterns(tree: Path) -> None:
+    addresses = [
+        "https://example.com/a/b%20c.jpg?x=1",
+        "gs://bucket/d.png",
+        "HTTP://me:pw@host:8080/",
+    ]
+    inputs = collect([*addresses, addresses[0]])
+    assert names(inputs) == addresses
+    assert all(entry.is_remote and not entry.is_video for entry in inputs.files)
+    assert [e.relative.as_posix() for e in inputs.files] == ["b c.jpg", "d.png", "host:8080"]
+    assert inputs.problems == []
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("ftp://example.com/a.jpg", "start with https://"),
+        ("file:///etc/passwd", "start with https://"),
+        ("https://example.com/party.mp4?x", "videos are not fetched"),
+    ],
+)
+def test_other_addresses_are_reported(tree: Path, address: str, problem: str) -> None:
+    ((name, reported),) = collect([address]).problems
+    assert name == address
+    assert problem in reported
+
+
+@pytest.mark.parametrize("path", ["../../etc/x.jpg", "a/%2e%2e%2fx.jpg", "..", "%00.jpg", "[::1"])
+def test_the_copy_of_a_fetched_picture_stays_in_its_folder(tree: Path, path: str) -> None:
+    (entry,) = collect([f"https://example.com/{path}"]).files
+    assert len(entry.relative.parts) == 1
+    assert entry.relative.name not in ("", "..")
+    assert "\0" not in entry.relative.name

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from age_gender.cli.runner import run_all
-from age_gender.cli.streams import Interrupts, Stopped
+from age_gender.cli.streams import Interrupts, Stopped, without_native_notes
 from age_gender.cli.text import plural, printable
 
 
@@ -59,8 +59,10 @@ def test_a_signal_at_the_very_end_loses_no_summary() -> None:
     interrupts = Interrupts()
     printed: list[str] = []
     report = SimpleNamespace(close=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    spec = SimpleNamespace(chip=SimpleNamespace(size=8))
+    estimator = SimpleNamespace(spec=spec, estimate=lambda _: None)
     session: Any = SimpleNamespace(
-        runtime=SimpleNamespace(estimator=lambda: None),
+        runtime=SimpleNamespace(estimator=lambda: estimator),
         interrupts=interrupts,
         options=SimpleNamespace(report=report),
         read_files=lambda *_, **__: None,
@@ -96,6 +98,13 @@ def test_the_handlers_are_restored() -> None:
     with Interrupts().caught():
         assert signal.getsignal(signal.SIGINT) != before[0]
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_native_notes_are_dropped_and_the_rest_is_kept(capfd: pytest.CaptureFixture[str]) -> None:
+    with without_native_notes():
+        os.write(2, b"INFO: started\nERROR: it is broken\nINFO: and more")
+    os.write(2, b"INFO: later\n")
+    assert capfd.readouterr().err == "ERROR: it is broken\nINFO: later\n"
 
 
 def test_ignored_signals_stay_ignored() -> None:

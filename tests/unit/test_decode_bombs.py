@@ -1,7 +1,6 @@
 """Small files that would take much work."""
 
 import io
-import struct
 import zlib
 
 import cv2
@@ -11,9 +10,8 @@ from PIL import Image
 
 from age_gender.errors import ImageError, ImageTooLarge
 from age_gender.vision.decode import EncodedImage, decode
-from age_gender.vision.formats import png
 from age_gender.vision.headers import read_header
-from tests.unit.pictures import noise, png_chunk
+from tests.unit.pictures import bmp_file, noise, png_chunk, png_of
 
 LIMITS = {"max_bytes": 20_000_000, "max_pixels": 50_000_000}
 
@@ -140,11 +138,6 @@ def inflated(size: int) -> bytes:
     return zlib.compress(bytes(size), 9)
 
 
-def png_of(side: int, *chunks: bytes) -> bytes:
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    return b"".join([png.SIGNATURE, png_chunk(b"IHDR", header), *chunks, png_chunk(b"IEND", b"")])
-
-
 @pytest.mark.defends("inflated-png")
 @pytest.mark.parametrize("part", [1 << 30, 8192])
 def test_png_that_inflates_beyond_its_pixels_is_not_decoded(
@@ -182,11 +175,6 @@ def test_repeated_png_chunks_reach_the_decoder_once(capfd: pytest.CaptureFixture
 def test_png_of_hundreds_of_thousands_of_chunks_is_refused() -> None:
     with pytest.raises(ImageError, match="damaged"):
         decode(png_of(100, *[png_chunk(b"IDAT", b"")] * 300_000), **LIMITS)
-
-
-def bmp_file(side: int, bits: int, coding: int, pixels: bytes) -> bytes:
-    header = struct.pack("<IiiHHIIiiII", 40, side, side, 1, bits, coding, 0, 0, 0, 2, 0)
-    return b"BM" + struct.pack("<IHHI", 62 + len(pixels), 0, 0, 62) + header + bytes(8) + pixels
 
 
 @pytest.mark.defends("empty-raster")

@@ -82,6 +82,12 @@ def test_an_operation_is_described(name: str) -> None:
         assert parameter["schema"]["description"]
 
 
+def test_no_two_schemas_have_one_title() -> None:
+    """Generators name classes after titles, and leave out what has none of its own."""
+    titles = [schema.get("title", name) for name, schema in SCHEMAS.items()]
+    assert len(set(titles)) == len(titles)
+
+
 def test_every_operation_has_an_id_of_its_own() -> None:
     names = [operation["operationId"] for operation in OPERATIONS.values()]
     assert len(set(names)) == len(names) == len(OPERATIONS)

@@ -311,6 +311,11 @@ class TestTensorFlow:
         with pytest.raises(ModelUnavailable, match=r"requirements-tensorflow\.txt"):
             TensorFlowEngine(tmp_path, 1, gpu=False, gpu_fraction=0.25)
 
+    def test_a_required_gpu_is_missing(self) -> None:
+        folder = model("facemesh")
+        with pytest.raises(ModelUnavailable, match="there is no GPU"):
+            TensorFlowEngine(folder, 1, gpu=True, gpu_fraction=0.25, gpu_required=True)
+
     @pytest.mark.parametrize(
         ("name", "shape", "tolerance"),
         [

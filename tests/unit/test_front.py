@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from age_gender.edge.front import connection, incoming, loop
+from age_gender.edge.front import connection, deadlines, incoming, loop
 from age_gender.edge.front.loop import Loop
 from age_gender.edge.front.policy import CONNECTED, RESERVATION, Admission, Environ, Policy
 from age_gender.edge.problems import Problem
@@ -357,7 +357,7 @@ class TestBodies:
     def test_a_client_that_stops_or_dribbles(
         self, front: Front, drip: bytes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(connection, "GRACE_SECONDS", 0.2)
+        monkeypatch.setattr(deadlines, "GRACE_SECONDS", 0.2)
         with front.client() as made:
             made.sendall(post(500))
             ended = threading.Event()
@@ -380,8 +380,8 @@ class TestBodies:
     def test_a_client_that_keeps_its_pace_gets_more_time(
         self, front: Front, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(connection, "GRACE_SECONDS", 0.3)
-        monkeypatch.setattr(connection, "MIN_PACE", 10)  # so that its first bytes give it a minute
+        monkeypatch.setattr(deadlines, "GRACE_SECONDS", 0.3)
+        monkeypatch.setattr(deadlines, "MIN_PACE", 10)  # so that its first bytes give it a minute
         with front.client() as made:
             made.sendall(post(800, CLOSE) + bytes(600))
             time.sleep(1.0)
@@ -454,7 +454,7 @@ class TestBodies:
 class TestConnections:
     @pytest.mark.defends("slow-headers")
     def test_slow_headers(self, front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(connection, "HEADER_SECONDS", 0.2)
+        monkeypatch.setattr(deadlines, "HEADER_SECONDS", 0.2)
         status, body = front.ask(b"GET / HTTP/1.1\r\nX: ")
         assert (status, json.loads(body)["code"]) == (408, "headers-timeout")
         with front.client() as made:
@@ -492,7 +492,7 @@ class TestConnections:
     def test_answers_that_are_not_taken_hold_no_thread(
         self, front: Front, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(connection, "STALL_SECONDS", 3.0)
+        monkeypatch.setattr(deadlines, "STALL_SECONDS", 3.0)
         front.answer = bytes(8 << 20)
         with ExitStack() as stack:
             deaf = [stack.enter_context(front.client(SO_RCVBUF=4096)) for _ in range(30)]

@@ -24,6 +24,8 @@ def fields(**given: object) -> PredictRequest:
         ("attributes", "get_attributes"),
         ("minFace", "min_face"),
         ("max_face", "max_faces"),
+        ("image", "b64"),
+        ("threshold", "confidence"),
         ("file", None),
         ("colour", None),
         ("", None),
@@ -69,7 +71,7 @@ def test_a_query_beside_a_body_with_fields(query: dict[str, str], named: bool) -
     assert all("is in the query" in warning for warning in warnings)
 
 
-@pytest.mark.defends("many-names")
+@pytest.mark.defends("unknown-fields")
 def test_only_the_names_that_are_shown_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[str] = []
     monkeypatch.setattr(ignored, "nearest", compared.append)

@@ -221,6 +221,11 @@ def test_detectors_in_any_case(name: str) -> None:
     assert read(PICTURE, "image/png", f"face_detector={name}")[0].face_detector == name.lower()
 
 
+def test_a_part_without_a_name_is_unknown() -> None:
+    fields, _ = read_form(IMAGE_PART, ("x=y", b"1"))
+    assert fields.unknown == ("",)
+
+
 class TestDataUrls:
     @pytest.mark.parametrize("length", [10, 8192, 3_000_000])
     def test_any_length(self, length: int) -> None:

@@ -8,7 +8,12 @@ import pytest
 from age_gender.errors import Busy
 from age_gender.limits.admission import Shutdown
 from age_gender.limits.capacity import SEARCH_PIXELS, SMALL_FACES_PIXELS, prediction_pixels
-from age_gender.limits.limiter import FETCHES, FETCHES_PER_HOST, PredictionLimiter
+from age_gender.limits.limiter import (
+    FETCHES,
+    FETCHES_PER_HOST,
+    LOOK_UPS_PER_DOMAIN,
+    PredictionLimiter,
+)
 from age_gender.settings import Settings
 
 
@@ -117,6 +122,17 @@ def test_one_host_has_a_share_of_the_fetches_and_unpacking_waits_for_none() -> N
     assert not refused(bound.fetch("slow"))
 
 
+@pytest.mark.defends("many-names")
+def test_look_ups_in_one_domain_hold_up_neither_others_nor_fetches() -> None:
+    bound = limiter(timeout=0.01, queue=100)
+    with ExitStack() as stack:
+        for _ in range(LOOK_UPS_PER_DOMAIN):
+            stack.enter_context(bound.look_up("slow.test"))
+        assert refused(bound.look_up("slow.test"))
+        assert not refused(bound.look_up("other.test"))
+        assert not refused(bound.fetch("93.184.216.34"))
+
+
 @pytest.mark.defends("fetched-bytes")
 def test_fetched_bytes_leave_half_of_the_budget() -> None:
     bound = limiter()
@@ -133,3 +149,12 @@ def test_fetched_bytes_leave_half_of_the_budget() -> None:
             fetched.grow(1)
     with bound.reserve() as received:
         received.grow(1000)
+
+
+def test_the_largest_picture_can_always_be_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in the smallest container, where half of the bytes is less."""
+    monkeypatch.setattr("age_gender.limits.limiter.memory_limit", lambda: 512 << 20)
+    settings = Settings()
+    bound = PredictionLimiter.from_settings(settings, intake=1)
+    with bound.reserve_fetched() as fetched:
+        fetched.grow(settings.max_picture_bytes)

@@ -8,7 +8,7 @@ from functions_framework._http import create_server
 from functions_framework._http import gunicorn as framework
 
 from age_gender.edge import app, server, worker
-from age_gender.edge.front import connection
+from age_gender.edge.front import connection, deadlines
 from age_gender.limits import limiter
 from age_gender.limits.admission import Shutdown
 from age_gender.settings import Settings
@@ -70,8 +70,8 @@ def test_one_whole_body_can_always_be_held() -> None:
 
 
 def test_a_client_at_the_minimum_pace_is_never_late() -> None:
-    assert connection.RECEIVE_BYTES / connection.MIN_PACE < connection.GRACE_SECONDS
+    assert connection.RECEIVE_BYTES / deadlines.MIN_PACE < deadlines.GRACE_SECONDS
 
 
 def test_a_client_that_sends_a_whole_body_reads_its_refusal() -> None:
-    assert connection.LONG.max_bytes >= Settings().max_body_bytes
+    assert deadlines.LONG.max_bytes >= Settings().max_body_bytes

@@ -67,11 +67,6 @@ class TestRuntime:
     def test_nothing_is_loaded_before_it_is_needed(self, tmp_path: Path) -> None:
         Runtime(Settings(models_dir=tmp_path / "missing"))
 
-    def test_detection_alone_does_not_need_the_attribute_model(self, tmp_path: Path) -> None:
-        runtime = Runtime(Settings(models_dir=tmp_path))
-        image = runtime.open_image(NOISE)
-        assert runtime.pipeline.run(image, Options(get_attributes=False)).size == (40, 40)
-
     @pytest.mark.parametrize(
         "options", [Options(), Options(face_detector="accurate", get_attributes=False)]
     )
@@ -83,6 +78,7 @@ class TestRuntime:
 
     def test_models_that_appear_later_are_loaded(self, tmp_path: Path) -> None:
         file = model("retinaface.tflite")
+        with_models(tmp_path, "agn-v2.tflite")
         runtime = Runtime(Settings(models_dir=tmp_path, inference_threads=1))
         image = runtime.open_image(NOISE)
         options = Options(face_detector="accurate", get_attributes=False)
@@ -142,12 +138,19 @@ class TestCheckModels:
             check_models(Settings(attribute_model="agn"))
 
 
+def with_models(folder: Path, *names: str) -> None:
+    """Copy networks and all specifications."""
+    for name in names:
+        shutil.copyfile(model(name), folder / name)
+    specs = Settings().models_dir / "specs"
+    shutil.copytree(specs, folder / "specs")
+
+
 @pytest.mark.defends("replaced-model")
 def test_the_bytes_that_were_verified_are_used(tmp_path: Path) -> None:
     source = model("retinaface.tflite")
     file = tmp_path / source.name
-    for name in (source.name, "facemesh.tflite"):
-        shutil.copyfile(model(name), tmp_path / name)
+    with_models(tmp_path, source.name, "facemesh.tflite", "agn-v2.tflite")
     runtime = Runtime(Settings(models_dir=tmp_path, inference_threads=1))
     options = Options(face_detector="accurate", get_attributes=False, confidence=0.01)
     before = runtime.pipeline.run(runtime.open_image(NOISE), options)

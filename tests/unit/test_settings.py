@@ -96,6 +96,10 @@ class TestValues:
     def test_gpu_fraction(self, config: Path, text: str) -> None:
         assert loaded(config, None, GPU_FRACTION=text).gpu_fraction == float(text)
 
+    def test_a_required_gpu_must_be_used(self, config: Path) -> None:
+        assert loaded(config, None, GPU="true", GPU_REQUIRED="true").gpu_required
+        assert "set gpu to true" in refused(config, None, GPU_REQUIRED="true")
+
     def test_buckets_are_split_at_commas(self, config: Path) -> None:
         assert loaded(config, None, GCS_BUCKETS=" a-b , c,,").gcs_buckets == ("a-b", "c")
         assert loaded(config, {"gcs_buckets": ["a", "b"]}).gcs_buckets == ("a", "b")
@@ -263,3 +267,56 @@ class TestPassword:
         settings = loaded(config, None, REQUIRE_STRONG_AUTH="1", BASIC_AUTH_PASSWORD=SECRET)
         assert settings.require_strong_auth
         assert not settings.uses_default_password
+
+
+class TestAuth:
+    KEY = "k" * 16
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            f"a={KEY}, b=me:p=ss",
+            f"a={KEY}\n\n b = me:p=ss ,",
+            json.dumps({"a": KEY, "b": "me:p=ss"}),
+        ],
+    )
+    def test_ways_to_write_keys(self, config: Path, text: str) -> None:
+        settings = loaded(config, None, AUTH="keys", AUTH_KEYS=text)
+        assert [(key.name, key.secret) for key in settings.auth_keys] == [
+            ("a", self.KEY),
+            ("b", "me:p=ss"),
+        ]
+        assert self.KEY not in repr(settings)
+        assert loaded(config, {"auth": "keys", "auth_keys": {"a": self.KEY}}).auth == "keys"
+
+    @pytest.mark.parametrize(
+        "text",
+        [SECRET, f"a={SECRET},a=other", f"a b={SECRET}", "a=", f'{{"a": {SECRET}}}', "{}", ","],
+    )
+    def test_wrong_keys_are_refused_unshown(self, config: Path, text: str) -> None:
+        message = refused(config, None, AUTH="keys", AUTH_KEYS=text)
+        assert "auth_keys" in message.lower()
+        assert SECRET not in message
+
+    @pytest.mark.defends("published-password")
+    @pytest.mark.parametrize("keys", ["a=short", "a=sugar:kubes", f"b={KEY},a=short"])
+    def test_strong_auth_refuses_weak_keys(self, config: Path, keys: str) -> None:
+        strong = {"REQUIRE_STRONG_AUTH": "true", "AUTH": "keys"}
+        assert "auth_keys a " in refused(config, None, AUTH_KEYS=keys, **strong)
+        assert loaded(config, None, AUTH_KEYS=f"a={self.KEY}", **strong).require_strong_auth
+
+    def test_iam_is_refused_in_public(self, config: Path) -> None:
+        assert "public_access" in refused(config, None, AUTH="iam", PUBLIC_ACCESS="true")
+        strong = loaded(config, None, AUTH="iam", REQUIRE_STRONG_AUTH="true")
+        assert strong.public_access is None
+
+
+class TestOrigins:
+    def test_written_with_commas(self, config: Path) -> None:
+        text = "https://A.example.com/, http://[::1]:3000,*"
+        expected = ("https://a.example.com", "http://[::1]:3000", "*")
+        assert loaded(config, None, CORS_ORIGINS=text).cors_origins == expected
+
+    @pytest.mark.parametrize("text", ["example.com", "null", "https://a.com/x", "https://*.a.com"])
+    def test_what_is_no_origin(self, config: Path, text: str) -> None:
+        assert "CORS_ORIGINS" in refused(config, None, CORS_ORIGINS=text)

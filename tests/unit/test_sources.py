@@ -38,8 +38,9 @@ from age_gender.errors import (
     SourceTimeout,
 )
 from age_gender.fetch import net_guard, objects
+from age_gender.fetch.addresses import domain_of, network_of
 from age_gender.fetch.base64 import from_base64
-from age_gender.fetch.urls import from_url, host_of
+from age_gender.fetch.urls import from_url
 from age_gender.settings import Settings
 
 PICTURE = bytes(range(256)) * 8
@@ -718,7 +719,9 @@ def test_the_request_has_our_headers_and_nothing_from_the_environment(
 
 
 def test_the_adapter_ignores_proxies() -> None:
-    guard = net_guard.FetchGuard(net_guard.Deadline(1), max_wire_bytes=1)
+    deadline = net_guard.Deadline(1)
+    turn = net_guard.Turn(net_guard.FreePlaces(), deadline)
+    guard = net_guard.FetchGuard(deadline, max_wire_bytes=1, turn=turn)
     with contextlib.closing(net_guard.GuardedAdapter(guard)) as adapter:
         request = net_guard.prepare_get("http://pictures.test/", {})
         proxies = {"http": "http://127.0.0.1:1"}
@@ -971,9 +974,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture
 def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
     monkeypatch.setattr(net_guard, "DEFAULT_CA_BUNDLE_PATH", str(authority.file))
-    net_guard._tls_context.cache_clear()
+    net_guard._cached_context.cache_clear()
     yield authority
-    net_guard._tls_context.cache_clear()
+    net_guard._cached_context.cache_clear()
 
 
 def test_tls_to_the_pinned_address_verifies_the_name(
@@ -1343,19 +1346,101 @@ def test_a_picture_in_tiny_chunks_is_refused(serve: Serve) -> None:
     assert from_url(serve(chunked(PICTURE, 3)).url, settings) == PICTURE
 
 
+class Limited:
+    """Places of which each share has one; who asked for which."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.held: list[str] = []
+
+    @contextlib.contextmanager
+    def look_up(self, domain: str) -> Iterator[None]:
+        with self._hold(f"look-up {domain}"):
+            yield
+
+    @contextlib.contextmanager
+    def connect(self, network: str) -> Iterator[None]:
+        with self._hold(network):
+            yield
+
+    @contextlib.contextmanager
+    def _hold(self, share: str) -> Iterator[None]:
+        self.asked.append(share)
+        if share in self.held:
+            raise Busy("its share is used up")
+        self.held.append(share)
+        try:
+            yield
+        finally:
+            self.held.remove(share)
+
+
+@pytest.mark.defends("many-names")
+def test_all_names_of_one_address_share_its_places(serve: Serve, internet: Internet) -> None:
+    server = serve(answer())
+    places = Limited()
+    for number in range(3):
+        internet.host(f"n{number}.pictures.test", server)
+        url = f"http://n{number}.pictures.test/a.jpg"
+        assert from_url(url, public_settings(), places=places) == PICTURE
+    assert places.asked == ["look-up pictures.test", PUBLIC] * 3
+    assert places.held == []
+    with places.connect(PUBLIC), pytest.raises(Busy):
+        from_url("http://n0.pictures.test/a.jpg", public_settings(), places=places)
+
+
+@pytest.mark.defends("many-names")
+def test_a_redirect_needs_a_place_at_its_target_and_gives_up_the_first(
+    serve: Serve, internet: Internet
+) -> None:
+    target, other = serve(answer()), "93.184.216.35"
+    internet.host("slow.test", target, address=other)
+    first = serve(redirect("http://slow.test/b.jpg"))
+    internet.host("first.test", first)
+    places = Limited()
+    assert from_url("http://first.test/", public_settings(), places=places) == PICTURE
+    assert places.asked == ["look-up first.test", PUBLIC, "look-up slow.test", other]
+    with places.connect(other), pytest.raises(Busy):
+        from_url("http://first.test/", public_settings(), places=places)
+    assert places.held == []
+
+
+def test_waiting_for_a_place_does_not_count_against_the_deadline(
+    serve: Serve, internet: Internet
+) -> None:
+    internet.host("a.test", serve(answer()))
+
+    class Slow(Limited):
+        @contextlib.contextmanager
+        def connect(self, network: str) -> Iterator[None]:
+            time.sleep(2 * SHORT)
+            yield
+
+    assert from_url("http://a.test/", public_settings(url_timeout=SHORT), places=Slow()) == PICTURE
+
+
 @pytest.mark.parametrize(
-    ("url", "host"),
+    ("address", "network"),
     [
-        (" https://Example.com:8080/a", "example.com"),
-        ("http://example.com./a", "example.com"),
-        ("http://[2001:db8::1]/", "2001:db8::1"),
-        ("gs://pictures/a", "pictures"),
-        ("http://[", ""),
-        ("nonsense", ""),
+        ("93.184.216.34", "93.184.216.34"),
+        ("2001:4860:1:2:3:4:5:6", "2001:4860:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
     ],
 )
-def test_host_of_a_url(url: str, host: str) -> None:
-    assert host_of(url) == host
+def test_network_of_an_address(address: str, network: str) -> None:
+    assert network_of(address) == network
+
+
+@pytest.mark.parametrize(
+    ("host", "domain"),
+    [
+        ("a.b.example.com", "example.com"),
+        ("Example.COM.", "example.com"),
+        ("localhost", "localhost"),
+    ],
+)
+def test_domain_of_a_name(host: str, domain: str) -> None:
+    assert domain_of(host) == domain
 
 
 # --- buckets -----------------------------------------------------------------------------------

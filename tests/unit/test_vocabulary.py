@@ -53,12 +53,20 @@ PROSE = {
 PICTURES = {
     "max_picture_bytes",  # a setting
     "pictures",  # in the summary of a back-fill
-    "_named_picture",
     "_read_picture",
 }
 """The identifiers of the product that may contain "picture": arrays and bytes have other names."""
 
-FOLDERS = ("function", "modelbuild", "training", "testing", "tests", "benchmarks", "container")
+FOLDERS = (
+    "function",
+    "modelbuild",
+    "docsite",
+    "training",
+    "testing",
+    "tests",
+    "benchmarks",
+    "container",
+)
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _PROSE = re.compile(rf"\b({'|'.join(PROSE)})\b", re.IGNORECASE)
 

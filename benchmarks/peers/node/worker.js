@@ -20,7 +20,8 @@ globalThis.fetch = async (address, options) => {
   return new Response(fs.readFileSync(new URL(text)));
 };
 
-async function human() {
+// Human estimates with FaceRes; GEAR and SSR-Net are the other networks in its package of models.
+async function human(network = "description") {
   const { Human } = require(path.join(modules, "@vladmandic/human/dist/human.node-wasm.js"));
   const off = { enabled: false };
   const library = new Human({
@@ -43,7 +44,7 @@ async function human() {
       emotion: off,
       antispoof: off,
       liveness: off,
-      description: { enabled: true, skipFrames: 0, skipTime: 0 },
+      ...estimators(network),
     },
   });
   await library.load();
@@ -52,8 +53,23 @@ async function human() {
     const result = await library.detect(input);
     library.tf.dispose(input);
     if (result.error) throw new Error(result.error);
-    return result.face.map((face) => [Math.round(face.age), face.gender]);
+    return result.face.map((face) => {
+      const [x, y, width, height] = face.box;
+      // It leaves out an age of 0.
+      return [face.age ?? 0, face.gender, x, y, x + width, y + height];
+    });
   };
+}
+
+function estimators(network) {
+  const always = { skipFrames: 0, skipTime: 0 };
+  const all = {
+    description: { ...always, minConfidence: 0 }, // always names a gender, as the others do
+    gear: { ...always, modelPath: "gear.json" },
+    ssrnet: { ...always, modelPathAge: "age.json", modelPathGender: "gender.json" },
+  };
+  for (const name of Object.keys(all)) all[name].enabled = name === network;
+  return all;
 }
 
 async function faceApi() {
@@ -74,12 +90,21 @@ async function faceApi() {
       .withFaceLandmarks()
       .withAgeAndGender();
     tf.dispose(input);
-    return faces.map((face) => [Math.round(face.age), face.gender]);
+    return faces.map((face) => {
+      const { left, top, right, bottom } = face.detection.box;
+      return [face.age, face.gender, left, top, right, bottom];
+    });
   };
 }
 
 async function main() {
-  const run = await { human, "face-api": faceApi }[process.argv[2]]();
+  const peers = {
+    human,
+    "human-gear": () => human("gear"),
+    "human-ssrnet": () => human("ssrnet"),
+    "face-api": faceApi,
+  };
+  const run = await peers[process.argv[2]]();
   answer({ ready: true });
   for await (const line of readline.createInterface({ input: process.stdin })) {
     const { pixels, width, height } = JSON.parse(line);

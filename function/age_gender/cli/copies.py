@@ -51,6 +51,10 @@ class Copies:
         with self._store.replacing(self._free_name(stem), "image/jpeg") as file:
             file.write(jpeg)
 
+    def reserve(self, stem: Path) -> None:
+        """Leave the name for a copy of ``stem`` to an earlier run, which wrote it."""
+        self._free_name(stem)
+
     def _free_name(self, stem: Path) -> str:
         parts = [_utf8(part) for part in stem.parts]
         plain = "/".join([*parts[:-1], shortened(parts[-1], MAX_NAME_BYTES)])

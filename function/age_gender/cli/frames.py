@@ -10,7 +10,8 @@ from typing import IO
 
 from age_gender.cli import video
 from age_gender.cli.inputs import STDIN, InputFile
-from age_gender.errors import ImageError, ImageTooLarge
+from age_gender.errors import ImageError, ImageTooLarge, SourceError
+from age_gender.fetch.checks import NOT_ALLOWED
 from age_gender.settings import Settings
 from age_gender.vision.decode import EncodedImage
 from age_gender.vision.geometry import Image
@@ -53,11 +54,13 @@ def frames_of(
 
     Raises:
         OSError: it cannot be read.
+        SourceError: it cannot be fetched, or its address is refused.
         ImageError: it is not an image or video, or damaged.
         ImageTooLarge: it exceeds the limits.
     """
     if not file.is_video:
-        data = _read(file.name, settings.max_picture_bytes)
+        limit = settings.max_picture_bytes
+        data = _fetch(file.name, settings) if file.is_remote else _read(file.name, limit)
         encoded = EncodedImage(
             data, max_bytes=settings.max_picture_bytes, max_pixels=settings.max_pixels
         )
@@ -87,6 +90,19 @@ def camera_frames(number: int, settings: Settings, every: float) -> Iterator[Fra
 def _named(name: str, path: Path, sample: video.Sample) -> Frame:
     stem = path.with_name(f"{path.name}.{sample.seconds:010.3f}s")
     return Frame(name, stem, sample.image, round(sample.seconds, 3))
+
+
+def _fetch(address: str, settings: Settings) -> bytes:
+    """Fetch a picture as the service does, but say what allows addresses that it refuses."""
+    from age_gender.fetch.urls import from_url  # its HTTP client is slow to import
+
+    try:
+        return from_url(address, settings)
+    except SourceError as error:
+        if error.code != NOT_ALLOWED:
+            raise
+        setting = "GCS_BUCKETS" if address.lower().startswith("gs:") else "ALLOW_PRIVATE_URLS"
+        raise SourceError(f"{error.message} (See the setting {setting}.)") from None
 
 
 def _read(name: str, max_bytes: int) -> bytes:

@@ -1,10 +1,11 @@
-"""Command-line arguments to input files: folders, patterns, links, duplicates."""
+"""Command-line arguments to input files: folders, patterns, links, duplicates, addresses."""
 
 import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from age_gender.vision.formats import kinds
 
@@ -15,6 +16,8 @@ VIDEO_SUFFIXES = frozenset(
 )
 COPY_SUFFIXES = (".drawn.jpg", ".blurred.jpg")
 """Ends of our own output files, which are skipped when a folder is read."""
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_FETCHED = frozenset({"http", "https", "gs"})
 
 
 @dataclass(frozen=True)
@@ -24,15 +27,17 @@ class InputFile:
     Attributes:
         name: as given or listed; `STDIN` for standard input.
         relative: path of its copy, relative to the folder of copies.
+        is_remote: whether the name is an address to fetch it from.
     """
 
     name: str
     relative: Path
+    is_remote: bool = False
 
     @property
     def is_video(self) -> bool:
-        """Whether it is a video, by its suffix."""
-        return _suffix(self.name) in VIDEO_SUFFIXES
+        """Whether it is a video, by its suffix; these are not fetched."""
+        return not self.is_remote and _suffix(self.name) in VIDEO_SUFFIXES
 
 
 @dataclass
@@ -66,7 +71,7 @@ def collect(arguments: Sequence[str], outputs: Sequence[Path] = ()) -> Inputs:
     expanded.
 
     Args:
-        arguments: files, folders, patterns, or `STDIN`.
+        arguments: files, folders, patterns, addresses, or `STDIN`.
         outputs: files that this run writes; skipped in folders.
     """
     return _Collector(outputs).run(arguments)
@@ -85,10 +90,8 @@ class _Collector:
                 self._add_folder(Path(argument))
             elif os.path.lexists(argument):
                 self._add(argument, Path(Path(argument).name))
-            elif re.match(r"\w+://", argument):
-                self._report(
-                    argument, "URLs are not fetched: pipe the picture in and read it from -"
-                )
+            elif match := _ADDRESS.match(argument):
+                self._add_address(argument, match[1].lower())
             elif re.search(r"[*?\[]", argument):
                 self._add_pattern(argument)
             else:
@@ -100,6 +103,15 @@ class _Collector:
         if real not in self._seen:
             self._seen.add(real)
             self._inputs.files.append(InputFile(name, relative))
+
+    def _add_address(self, address: str, scheme: str) -> None:
+        if scheme not in _FETCHED:
+            self._report(address, "addresses start with https://, http:// or gs://")
+        elif _suffix(_last_part(address)) in VIDEO_SUFFIXES:
+            self._report(address, "videos are not fetched: save it and name the file")
+        elif address not in self._seen:
+            self._seen.add(address)
+            self._inputs.files.append(InputFile(address, Path(_last_part(address)), is_remote=True))
 
     def _add_folder(self, folder: Path) -> None:
         problems = len(self._inputs.problems)
@@ -191,6 +203,17 @@ def _split(pattern: str) -> tuple[Path, str]:
     parts = Path(pattern).parts
     first = next(i for i, part in enumerate(parts) if re.search(r"[*?\[]", part))
     return Path(*parts[:first]), str(Path(*parts[first:]))
+
+
+def _last_part(address: str) -> str:
+    """Name for the copy of a fetched picture: the last part of its path, or the host."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # refused when it is fetched
+        return "address"
+    names = [unquote(part).replace("/", "_") for part in parts.path.split("/")]
+    usable = [name for name in names if name.strip(". ") and "\0" not in name]
+    return usable[-1] if usable else parts.netloc.rpartition("@")[2] or "address"
 
 
 def _suffix(name: str) -> str:

@@ -1,25 +1,41 @@
 """The commands, one module each in ``commands``."""
 
+from shutil import get_terminal_size
 from typing import Annotated
 
 import typer
 
 from age_gender import __version__
+from age_gender.cli import options
 from age_gender.cli.commands.annotate import annotate
 from age_gender.cli.commands.doctor import doctor
 from age_gender.cli.commands.models import models
 from age_gender.cli.commands.predict import predict
+from age_gender.cli.commands.report import report
 from age_gender.cli.commands.serve import serve
+
+MIN_TABLE_WIDTH = 60
+"""Characters that the tables of help need."""
+
+WIDTH = get_terminal_size().columns
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    # Rich's tables cut the names of options in narrow terminals; plain help does not.
+    rich_markup_mode="markdown" if WIDTH >= MIN_TABLE_WIDTH else None,
+    context_settings={"help_option_names": ["-h", "--help"], "terminal_width": WIDTH - 1},
 )
-for command in (serve, predict, annotate, models, doctor):
-    app.command()(command)
+for command, formats in (
+    (serve, None),
+    (predict, options.READS_VIDEOS),
+    (report, options.READS_IMAGES),
+    (annotate, options.READS_IMAGES),
+    (models, None),
+    (doctor, None),
+):
+    app.command(epilog=formats)(command)
 
 
 def _print_version(wanted: bool) -> None:

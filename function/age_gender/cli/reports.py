@@ -4,39 +4,45 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from age_gender.cli.frames import Frame
-from age_gender.cli.text import printable
+from age_gender.cli.text import percent, printable
+from age_gender.tables import FACE_COLUMNS, face_row
 from age_gender.vision.face import Face
 from age_gender.vision.pipeline import Result
 
 CSV_COLUMNS = (
-    *("file", "seconds", "width", "height", "face", "x1", "y1", "x2", "y2", "confidence"),
-    *("age", "age_low", "age_high", "gender", "gender_probability", "reliable"),
-    *("reasons", "track"),
+    *("file", "seconds", "width", "height"),
+    *FACE_COLUMNS,
+    *("track", "detector", "model"),
 )
 
+STDOUT = "standard output"
 MAX_WIDTH = 10_000
 """Characters in the widest table."""
 
 
 class OutputLost(Exception):
-    """Standard output cannot be written.
+    """The results cannot be written.
 
     Attributes:
+        place: standard output, or the name of a file.
         reader_gone: the reader closed the pipe (``| head``), which is not an error.
     """
 
-    def __init__(self, error: OSError):
+    def __init__(self, error: OSError, place: str = STDOUT):
         super().__init__(f"the results cannot be written: {error.strerror}")
+        self.place = place
         self.reader_gone = isinstance(error, BrokenPipeError)
 
 
@@ -55,10 +61,14 @@ class Report(Protocol):
 class JsonLines:
     """One JSON object per image: the service's response, with the file's name."""
 
+    def __init__(self, write: "Callable[[str], None] | None" = None):
+        """Write with ``write``, by default to standard output."""
+        self._write = write or _write
+
     def add(self, frame: Frame, result: Result, body: dict[str, Any]) -> None:  # noqa: ARG002
         """See `Report`."""
         time = {} if frame.seconds is None else {"seconds": frame.seconds}
-        _write(json.dumps({"file": frame.name, **time, **body}) + "\n")
+        self._write(json.dumps({"file": frame.name, **time, **body}) + "\n")
 
     def close(self) -> None:
         """See `Report`."""
@@ -67,64 +77,109 @@ class JsonLines:
 class Csv:
     """One row per face; an image without faces has one row with ``face`` 0."""
 
-    def __init__(self) -> None:
-        """Start without output; the header comes with the first row."""
-        self._started = False
+    def __init__(
+        self, write: "Callable[[str], None] | None" = None, *, has_header: bool = False
+    ) -> None:
+        """Start without output.
+
+        Args:
+            write: by default to standard output.
+            has_header: whether the header is there already; else it comes with the first row.
+        """
+        self._write = write or _write
+        self._started = has_header
 
     def add(self, frame: Frame, result: Result, body: dict[str, Any]) -> None:
         """See `Report`."""
-        start = [frame.name, frame.seconds, *result.size]
-        rows = [
-            [*start, number, *face["box"], face["confidence"], *_attributes(face)]
-            for number, face in enumerate(body["details"], start=1)
-        ]
-        self._write(rows or [[*start, 0, *[None] * (len(CSV_COLUMNS) - 5)]])
+        self._write_rows(csv_rows(frame, result, body))
 
     def close(self) -> None:
         """See `Report`."""
-        self._write([])
+        self._write_rows([])
 
-    def _write(self, rows: list[list[Any]]) -> None:
-        text = io.StringIO()
-        header = [] if self._started else [CSV_COLUMNS]
+    def _write_rows(self, rows: list[dict[str, Any]]) -> None:
+        self._write(csv_text(rows, with_header=not self._started))
         self._started = True
-        csv.writer(text, lineterminator="\n").writerows([*header, *rows])
-        _write(text.getvalue())
+
+
+def csv_rows(frame: Frame, result: Result, body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Build a row for each face, or one with ``face`` 0, with keys from `CSV_COLUMNS`."""
+    model = body["model"]
+    common = {"file": frame.name, "seconds": frame.seconds}
+    common |= dict(zip(("width", "height"), result.size, strict=True))
+    common |= {"detector": model["detector"], "model": model["attributes"]}
+    rows = [
+        {**common, **face_row(number, face), "track": face.get("track")}
+        for number, face in enumerate(body["details"], start=1)
+    ]
+    return rows or [{**common, "face": 0}]
+
+
+def csv_text(rows: list[dict[str, Any]], *, with_header: bool) -> str:
+    """Format rows as CSV; booleans as JSON and spreadsheets spell them."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if with_header:
+        writer.writerow(CSV_COLUMNS)
+    for row in rows:
+        cells = (row.get(name) for name in CSV_COLUMNS)
+        writer.writerow(str(cell).lower() if isinstance(cell, bool) else cell for cell in cells)
+    return text.getvalue()
 
 
 class Rows:
-    """A table at the end."""
+    """A table at the end; in a narrow terminal, faces in lines below the name of their image."""
 
     def __init__(self) -> None:
         """Start an empty table."""
-        self._table = Table(
-            box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
-        )
-        self._table.add_column("file", overflow="fold")
-        for name in ("face", "age", "interval", "gender", "box", "reliable"):
-            self._table.add_column(name, no_wrap=True)
+        self._images: list[tuple[str, list[list[str]]]] = []
 
     def add(self, frame: Frame, result: Result, body: dict[str, Any]) -> None:  # noqa: ARG002
         """See `Report`."""
-        name = escape(printable(frame.label))
-        if not result.faces:
-            self._table.add_row(name, "none")
-        for number, face in enumerate(result.faces, start=1):
-            self._table.add_row(name if number == 1 else "", str(number), *_cells(face))
+        cells = [[str(n), *_cells(face)] for n, face in enumerate(result.faces, start=1)]
+        self._images.append((printable(frame.label), cells))
 
     def close(self) -> None:
         """See `Report`."""
-        if not self._table.row_count:
+        if not self._images:
             return
         terminal = Console()
-        width = terminal.width
+        wide = Console(width=MAX_WIDTH)
+        table = self._table()
+        needed = Measurement.get(wide, wide.options, table).maximum
         if not terminal.is_terminal:  # no width to fit into, so nothing is cut
-            wide = Console(width=MAX_WIDTH)
-            width = Measurement.get(wide, wide.options, self._table).maximum
+            self._print(table, needed, colours=False)
+        elif needed <= terminal.width:
+            self._print(table, terminal.width, colours=True)
+        else:
+            self._print(self._list(), terminal.width, colours=True)
+
+    def _print(self, content: RenderableType, width: int, *, colours: bool) -> None:
         # Not printed by rich, which ends the program when the pipe is closed.
         text = io.StringIO()
-        Console(file=text, force_terminal=terminal.is_terminal, width=width).print(self._table)
+        Console(file=text, force_terminal=colours, width=width).print(content)
         _write(text.getvalue())
+
+    def _table(self) -> Table:
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        for name in ("file", "face", "age", "interval", "gender", "box", "reliable"):
+            table.add_column(name, no_wrap=True)
+        for name, faces in self._images:
+            for cells in faces or [["none"]]:
+                table.add_row(escape(name) if cells[0] in ("1", "none") else "", *cells)
+        return table
+
+    def _list(self) -> Group:
+        lines: list[RenderableType] = []
+        for name, faces in self._images:
+            lines.append(Text(name, style="bold", overflow="fold"))
+            for number, age, interval, gender, _, reliable in faces:
+                doubt = "" if reliable == "yes" else f", {reliable.replace('no:', 'not reliable:')}"
+                text = f"{number}: {age} ({interval}) {gender}{doubt}"
+                lines.append(Padding(Text.from_markup(text), (0, 0, 0, 2)))
+            if not faces:
+                lines.append(Padding("no face", (0, 0, 0, 2)))
+        return Group(*lines)
 
 
 class Lines:
@@ -154,19 +209,9 @@ def _cells(face: Face) -> list[str]:
     return [
         f"{attributes.age:.0f}",
         f"{low:.0f}-{high:.0f}",
-        f"{attributes.gender} {attributes.gender_probability:.0%}",
+        f"{attributes.gender} {percent(attributes.gender_probability)}",
         " ".join(map(str, face.box)),
         "yes" if attributes.reliable else f"[yellow]no: {' '.join(attributes.reasons)}[/]",
-    ]
-
-
-def _attributes(face: dict[str, Any]) -> list[Any]:
-    """Attributes of one entry of ``details``, in the order of `CSV_COLUMNS`."""
-    return [
-        *(face["age"], *face["age_interval"], face["gender"], face["gender_probability"]),
-        str(face["reliable"]).lower(),
-        " ".join(face["reasons"]),
-        face.get("track"),
     ]
 
 

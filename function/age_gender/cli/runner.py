@@ -3,10 +3,11 @@
 import sys
 
 from age_gender.cli.inputs import Inputs
-from age_gender.cli.reports import OutputLost
+from age_gender.cli.reports import STDOUT, OutputLost
 from age_gender.cli.session import Session
 from age_gender.cli.streams import Stopped, abandon_stdout
 from age_gender.cli.text import plural, printable
+from age_gender.cli.warm_up import start_engine
 from age_gender.errors import AgeGenderError
 
 READER_GONE = 141
@@ -29,7 +30,7 @@ def run_all(session: Session, inputs: Inputs, camera: int | None, *, streaming: 
         ModelUnavailable: a model cannot be loaded.
     """
     _report_skipped(session, inputs)
-    session.runtime.estimator()
+    start_engine(session.runtime)
     takes_long = len(inputs.files) > 2 or any(file.is_video for file in inputs.files)
     # Lines that scroll in a terminal show the progress already.
     show_progress = takes_long and not (streaming and sys.stdout.isatty())
@@ -66,15 +67,18 @@ def _finish(session: Session, status: int) -> int:
         session.options.report.close()
     except OutputLost as lost:
         return status or _handle_lost(session, lost)
+    except AgeGenderError as error:
+        session.report_failure("the results", str(error))
     return status
 
 
 def _handle_lost(session: Session, lost: OutputLost) -> int:
-    """Give up on standard output, and return the exit status for it."""
-    abandon_stdout()
+    """Give up on the results, and return the exit status for it."""
+    if lost.place == STDOUT:
+        abandon_stdout()
     if lost.reader_gone:
         return READER_GONE
-    session.report_failure("standard output", str(lost))
+    session.report_failure(lost.place, str(lost))
     return 1
 
 

@@ -21,10 +21,10 @@ from age_gender.batch.folder_store import FolderStore
 from age_gender.cli import sheet_html, sheet_png
 from age_gender.cli.copies import Copies
 from age_gender.cli.frames import Frame, camera_frames, frames_of
-from age_gender.cli.inputs import InputFile
+from age_gender.cli.inputs import STDIN, InputFile
 from age_gender.cli.reports import Report
 from age_gender.cli.streams import Interrupts
-from age_gender.cli.text import printable
+from age_gender.cli.text import ending, plural, printable
 from age_gender.cli.tiles import Sheet, Tile, summary, tiles_of
 from age_gender.cli.tracks import Tracker
 from age_gender.errors import AgeGenderError, ModelUnavailable
@@ -34,6 +34,8 @@ from age_gender.vision.decode import DecodedImage
 from age_gender.vision.pipeline import Options
 from age_gender.vision.render import render_jpeg
 
+MIN_NAME = 8
+"""Characters of a name in the line of progress."""
 SHEETS = {".html": sheet_html.render_html, ".png": sheet_png.render_png}
 """Renders a contact sheet, by the suffix of its file."""
 
@@ -50,6 +52,7 @@ class RunOptions:
         sheet: file of the contact sheet, if any; its suffix is in `SHEETS`.
         every: seconds between the frames of a video or camera; 0 for all frames.
         max_frames: maximum frames from each video or camera; None for all.
+        done: names of files that an earlier run finished, skipped.
     """
 
     pipeline: Options
@@ -59,6 +62,7 @@ class RunOptions:
     sheet: Path | None = None
     every: float = 1.0
     max_frames: int | None = None
+    done: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -87,12 +91,18 @@ class Session:
     _tiles: list[Tile] = field(default_factory=list)
 
     def read_files(self, files: Sequence[InputFile], *, show_progress: bool) -> None:
-        """Process files, one after the other."""
+        """Process files, one after the other, except those that are done."""
+        done = [file for file in files if self._is_done(file)]
+        if done:
+            self.note(f"skipped {plural(len(done), 'file')} that an earlier run finished")
+            self._reserve_copies(done)
+        files = [file for file in files if not self._is_done(file)]
         with _progress(self.notes, shown=show_progress) as bar:
             overall = bar.add_task("", total=len(files))
             for file in files:
                 name = printable(file.name)
-                bar.update(overall, description=escape(name[-40:]))
+                shown = ending(name, max(MIN_NAME, self.notes.width // 3))
+                bar.update(overall, description=escape(shown))
                 with self._reported_failures(name), _subtask(bar) as subtask:
                     position = _Position(bar, subtask)
                     frames = frames_of(
@@ -140,6 +150,15 @@ class Session:
         """The counts as text."""
         text = summary(self.faces, self.people, self.frames)
         return f"{text}, {self.failed} failed" if self.failed else text
+
+    def _is_done(self, file: InputFile) -> bool:
+        return file.name in self.options.done and file.name != STDIN
+
+    def _reserve_copies(self, files: Sequence[InputFile]) -> None:
+        """Leave their copies' names to them, as if they had been written again."""
+        for copies in filter(None, (self.options.drawn, self.options.blurred)):
+            for file in files:
+                copies.reserve(file.relative.with_suffix(""))
 
     def _print(self, markup: str) -> None:
         self.notes.print(markup, highlight=False, soft_wrap=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from age_gender.cli.text import plural
+from age_gender.cli.text import percent, plural
 from age_gender.cli.tiles import Sheet, histogram
 from age_gender.vision.render import COLOURS
 
@@ -19,6 +19,7 @@ def render_html(sheet: Sheet) -> bytes:
         trim_blocks=False,
     )
     environment.filters["base64"] = lambda data: base64.b64encode(data).decode("ascii")
+    environment.filters["percent"] = lambda p: percent(p).replace("%", " %")
     bars = histogram(sheet.tiles)
     text = environment.get_template("sheet.html").render(
         summary=sheet.summary,

@@ -1,8 +1,10 @@
 """Standard streams that may be closed, and signals that wait for a result to be complete."""
 
 import os
+import re
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -66,6 +68,28 @@ def open_missing() -> None:
                 os.dup2(null, number)
                 os.close(null)
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+@contextmanager
+def without_native_notes() -> Iterator[None]:
+    """Drop what native libraries print as ``INFO`` while the block runs, and keep the rest.
+
+    LiteRT has no setting for its line about XNNPACK, which it prints once in a process, into
+    whatever a terminal shows at that moment.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as printed:
+        number = sys.__stderr__.fileno() if sys.__stderr__ else 2
+        kept = os.dup(number)
+        os.dup2(printed.fileno(), number)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, number)
+            os.close(kept)
+            printed.seek(0)
+            os.write(number, re.sub(rb"(?m)^INFO: .*\n?", b"", printed.read()))
 
 
 def abandon_stdout() -> None:

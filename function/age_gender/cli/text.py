@@ -1,4 +1,4 @@
-"""Text for terminals: file names of any bytes, counts with nouns."""
+"""Text for terminals: file names of any bytes, counts with nouns, probabilities."""
 
 
 def printable(name: str) -> str:
@@ -12,3 +12,13 @@ def printable(name: str) -> str:
 def plural(count: int, noun: str, nouns: str = "") -> str:
     """Format a count with its noun: ``1 face``, ``2 faces``."""
     return f"{count:,} {noun if count == 1 else nouns or f'{noun}s'}"
+
+
+def ending(text: str, width: int) -> str:
+    """Shorten a text from the left, so that the end of a path stays."""
+    return text if len(text) <= width else f"…{text[1 - width :]}"
+
+
+def percent(probability: float) -> str:
+    """Format a probability from 0.5 to 1, never as certain."""
+    return ">99%" if probability >= 0.995 else f"{probability:.0%}"

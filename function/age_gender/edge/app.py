@@ -1,17 +1,16 @@
 """The HTTP edge: routes requests, runs predictions, and turns errors into problems."""
 
-import logging
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from flask import Request, Response
 
 from age_gender import __version__
-from age_gender.edge import answers, auth, body, inputs
+from age_gender.edge import answers, auth, body, completion, inputs
 from age_gender.edge.compression import compress
+from age_gender.edge.cors import CrossOrigin
 from age_gender.edge.front.policy import (
     CONNECTED,
     RECEIVE_SECONDS,
@@ -21,20 +20,19 @@ from age_gender.edge.front.policy import (
     Policy,
 )
 from age_gender.edge.ignored import check_ignored
-from age_gender.edge.problems import Problem, harmless_id, refusal, with_common_headers
+from age_gender.edge.prediction import Predictions
+from age_gender.edge.problems import Problem
 from age_gender.edge.responses import HealthBody
+from age_gender.edge.several import Entry, read_entries
+from age_gender.edge.side_by_side import SideBySide
 from age_gender.errors import AgeGenderError
 from age_gender.limits.admission import Reservation, Shutdown
-from age_gender.limits.capacity import prediction_pixels
 from age_gender.limits.limiter import PredictionLimiter
 from age_gender.runtime import Runtime, get_runtime
 from age_gender.settings import Settings
-from age_gender.vision.decode import EncodedImage
 from age_gender.vision.model_spec import load_spec
 from age_gender.vision.pipeline import Result
 from age_gender.vision.stopwatch import Stopwatch
-
-log = logging.getLogger(__name__)
 
 MIME_TYPES = {
     ".html": "text/html",
@@ -80,28 +78,36 @@ class Edge:
             shutdown: when the process was asked to stop.
         """
         self._settings = settings
-        self._runtime = runtime
         self._guard = auth.Guard(settings)
+        self._cross_origin = CrossOrigin(settings.cors_origins)
+        self._completion = completion.Completion(self._cross_origin)
         self._limiter = PredictionLimiter.from_settings(settings, intake=INTAKE, shutdown=shutdown)
+        self._predictions = Predictions(settings, self._limiter, runtime)
+        self._side_by_side = SideBySide(settings, self._limiter, self._predictions)
 
     @property
     def policy(self) -> Policy:
         """How the server treats requests."""
-        return Policy(self._admit, self._limiter.reserve, self._guard.tick)
+        return Policy(
+            self._admit,
+            self._limiter.reserve,
+            self._completion.refuse,
+            self._completion.fail,
+            self._guard.tick,
+        )
 
     def __call__(self, request: Request) -> Response:
         """Answer one request; never raises."""
-        request_id = harmless_id(request.headers.get("X-Request-Id", ""))
+        environ = request.environ
+        completion.begin(environ)
         try:
-            return with_common_headers(_handler(request)(self, request), request_id)
+            return self._completion.complete(environ, _handler(request)(self, request))
         except Problem as problem:
-            return refusal(problem, request_id)
+            return self._completion.refuse(environ, problem)
         except AgeGenderError as error:
-            return refusal(Problem.of(error), request_id)
-        except Exception:
-            log.exception("unexpected error", extra={"fields": {"request_id": request_id}})
-            detail = f"an unexpected error occurred; it is logged with request id {request_id}"
-            return refusal(Problem("internal", detail), request_id)
+            return self._completion.refuse(environ, Problem.of(error))
+        except Exception as error:
+            return self._completion.fail(environ, error)
 
     def _admit(self, environ: Environ) -> Admission:
         request = Request(environ, populate_request=False)
@@ -111,7 +117,8 @@ class Edge:
         return Admission(self._settings.max_body_bytes, heavy=True)
 
     def _check_headers(self, request: Request) -> None:
-        self._guard.check(request.headers.get("Authorization"))
+        if caller := self._guard.check(request.environ):
+            completion.note(request.environ, caller=caller)
         inputs.refuse_compressed(request)
 
     def _index(self, request: Request) -> Response:
@@ -128,7 +135,9 @@ class Edge:
 
     def _model(self, request: Request) -> Response:
         spec = load_spec(self._settings.models_dir, self._settings.attribute_model)
-        card = spec.model_dump(exclude={"reliability": {"heads": {"__all__": {"weights"}}}})
+        card = spec.model_dump(
+            exclude={"reliability": {"heads": {"__all__": {"weights"}}}, "face_check": True}
+        )
         return compress(answers.json_response(card), request, shared=True)
 
     def _docs(self, _request: Request) -> Response:
@@ -138,6 +147,13 @@ class Edge:
         from age_gender.edge import openapi  # only this needs pydantic's schema generator
 
         return compress(answers.json_response(openapi.description()), request, shared=True)
+
+    def _options(self, request: Request) -> Response:
+        methods = _methods(_handlers(request.path))
+        response = Response(status=204, headers={"Allow": ", ".join(methods)})
+        del response.headers["Content-Type"]
+        self._cross_origin.add_preflight(request.environ, response, methods)
+        return response
 
     def _predict(self, request: Request) -> Response:
         self._check_headers(request)
@@ -154,54 +170,57 @@ class Edge:
             with watch.stage("receive"):
                 data = body.read(request, settings.max_body_bytes, reservation.grow)
             with limiter.intake(wanted=wanted), watch.stage("fetch"):
-                fields, encoded = inputs.read_request(request, data, settings)
+                entries = read_entries(request, data, settings)
+                if entries is None:
+                    fields, encoded = inputs.read_request(request, data, settings)
             del data  # it contains the picture as text
+            if entries is not None:
+                response = self._predict_several(request, entries, reservation, wanted, watch)
+                response.call_on_close(stack.pop_all().close)
+                return response
             unused = request.args if inputs.is_json(request.mimetype) else {}
             warnings = check_ignored(fields, unused)
             if encoded is None:
                 fetched = stack.enter_context(limiter.reserve_fetched())
-                encoded = self._fetch(fields.url or "", fetched, wanted, watch)
+                with watch.stage("fetch"):
+                    encoded = self._predictions.fetch(fields.url or "", fetched, wanted)
                 reservation.resize(0)
             else:
                 reservation.resize(len(encoded))
-            options = replace(
-                fields.with_default_detector(settings.default_face_detector).options,
-                return_image=fields.return_image or as_image,
-                image_max_bytes=answers.max_image_bytes(as_image=as_image),
+            options = self._predictions.options(
+                fields, answers.max_image_bytes(as_image=as_image), return_image=as_image
             )
             del fields
-            image = EncodedImage(
-                encoded, max_bytes=settings.max_picture_bytes, max_pixels=limiter.max_pixels
-            )
-            runtime = self._runtime()
-            with limiter.predict(
-                prediction_pixels(image.header.memory_pixels, options.min_face), wanted
-            ):
-                result = runtime.pipeline.run(image, options)
+            result = self._predictions.run(self._predictions.open(encoded), options, wanted)
             response = answers.prediction(request, result, warnings, as_image=as_image)
             if fetched is not None:
                 fetched.resize(0)
             reservation.resize(response.content_length or 0)
-            _report(response, result, watch.stages | dict(result.stages))
+            _report(request.environ, response, result, watch.stages | dict(result.stages))
             # Released when the client has the answer. Last: an error after this would leak it.
             response.call_on_close(stack.pop_all().close)
         return response
 
-    def _fetch(
+    def _predict_several(
         self,
-        url: str,
+        request: Request,
+        entries: list[Entry],
         reservation: Reservation,
         wanted: Callable[[], bool],
         watch: Stopwatch,
-    ) -> bytes:
-        """Fetch a picture; its bytes are reserved before they are kept."""
-        # Imports an HTTP client, which most requests do not need.
-        from age_gender.fetch import urls
-
-        with self._limiter.fetch(urls.host_of(url), wanted), watch.stage("fetch"):
-            data = urls.from_url(url, self._settings, reservation.grow)
-        reservation.resize(len(data))
-        return data
+    ) -> Response:
+        """Answer a request for several pictures."""
+        found = self._side_by_side.run(
+            entries, reservation, wanted, completion.request_id(request.environ)
+        )
+        response = compress(answers.json_response({"results": found.results}), request)
+        reservation.resize(response.content_length or 0)
+        stages = {**watch.stages, **found.stages}
+        _time(request.environ, response, stages)
+        completion.note(
+            request.environ, images=len(found.results), faces=found.faces, failed=found.failed
+        )
+        return response
 
 
 ROUTES: dict[str, dict[str, Handler]] = {
@@ -215,13 +234,17 @@ ROUTES: dict[str, dict[str, Handler]] = {
 }
 
 
-def _report(response: Response, result: Result, stages: dict[str, float]) -> None:
+def _report(environ: Environ, response: Response, result: Result, stages: dict[str, float]) -> None:
+    _time(environ, response, stages)
+    completion.note(environ, faces=len(result.faces), size=result.size)
+
+
+def _time(environ: Environ, response: Response, stages: dict[str, float]) -> None:
     """Put the milliseconds of each stage into the response's headers and the log."""
     response.headers["Server-Timing"] = ", ".join(
         f"{name};dur={ms:.1f}" for name, ms in stages.items()
     )
-    fields = {"faces": len(result.faces), "size": result.size, "ms": stages}
-    log.info("predicted", extra={"fields": fields})
+    completion.note(environ, stages={name: round(ms, 1) for name, ms in stages.items()})
 
 
 def _handler(request: Request) -> Handler:
@@ -230,20 +253,33 @@ def _handler(request: Request) -> Handler:
     Raises:
         Problem: 404 or 405.
     """
-    methods = ROUTES.get(request.path)
-    if request.path.removeprefix("/assets/") in STATIC:
-        methods = {"GET": Edge._static}
-    if methods is None:
-        raise Problem(
-            "not-found", f"there is no {request.path[:100]}; predictions are at POST /predict"
-        )
-    handler = methods.get("GET" if request.method == "HEAD" else request.method)
+    handlers = _handlers(request.path)
+    if request.method == "OPTIONS":
+        return Edge._options
+    handler = handlers.get("GET" if request.method == "HEAD" else request.method)
     if handler is None:
-        allowed = ", ".join([*methods, *(["HEAD"] if "GET" in methods else [])])
+        allowed = ", ".join(_methods(handlers))
         raise Problem(
             "method-not-allowed", f"{request.path} accepts {allowed}", headers={"Allow": allowed}
         )
     return handler
+
+
+def _handlers(path: str) -> dict[str, Handler]:
+    """Find what answers requests to a path, by method.
+
+    Raises:
+        Problem: 404.
+    """
+    if path.removeprefix("/assets/") in STATIC:
+        return {"GET": Edge._static}
+    if path in ROUTES:
+        return ROUTES[path]
+    raise Problem("not-found", f"there is no {path[:100]}; predictions are at POST /predict")
+
+
+def _methods(handlers: dict[str, Handler]) -> list[str]:
+    return [*handlers, *(["HEAD"] if "GET" in handlers else []), "OPTIONS"]
 
 
 def _file(path: Path) -> Response:

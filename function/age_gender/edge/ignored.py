@@ -1,6 +1,6 @@
 """What of a request has no effect, so that a misspelt field does not quietly mean its default."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from difflib import get_close_matches
 
 from pydantic import ValidationError
@@ -15,10 +15,13 @@ MIN_PART_LENGTH = 3
 """Letters of a part of a field's name from which it means that field."""
 LIKENESS = 0.7
 """From 0 to 1, from which two names are alike."""
-NAMES = (*PredictRequest.model_fields, "image")
-"""What a request may contain; `image` is a form's file."""
-
-
+NAMES = tuple(PredictRequest.model_fields)
+OTHER_WORDS = {
+    **dict.fromkeys(("base64", "image", "picture"), "b64"),
+    "iou": "nms",
+    "threshold": "confidence",
+}
+"""What others call some fields."""
 NOTHING: Mapping[str, str] = {}
 
 
@@ -54,14 +57,16 @@ def check_ignored(fields: PredictRequest, unused_query: Mapping[str, str] = NOTH
     return [*warnings, f"ignored: {more} more"] if more else warnings
 
 
-def nearest(name: str, known: Sequence[str] = NAMES) -> str | None:
-    """Return the known name that a misspelt one may mean, or None."""
+def nearest(name: str) -> str | None:
+    """Return the field that a misspelt one may mean, or None."""
     given = name.lower()[:MAX_NAME_LENGTH]
+    if given in OTHER_WORDS:
+        return OTHER_WORDS[given]
     if len(given) >= MIN_PART_LENGTH:
-        for candidate in sorted(known, key=len):
+        for candidate in sorted(NAMES, key=len):
             if given in candidate.split("_"):
                 return candidate
-    close = get_close_matches(given, known, 1, LIKENESS)
+    close = get_close_matches(given, NAMES, 1, LIKENESS)
     return close[0] if close else None
 
 

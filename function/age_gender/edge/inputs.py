@@ -3,10 +3,11 @@
 import codecs
 import io
 from collections.abc import Mapping
-from typing import IO, Any
+from dataclasses import dataclass
+from typing import IO, Any, TypeVar
 
 from flask import Request
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
@@ -19,6 +20,9 @@ from age_gender.schema import PredictRequest, is_data_url
 from age_gender.settings import Settings
 
 MAX_FORM_PARTS = 50
+Model = TypeVar("Model", bound=BaseModel)
+
+FORM_TYPE = "multipart/form-data"
 REPEATABLE = {"over_age"}
 ACCEPTED = "application/json, multipart/form-data or image/*"
 RAW_TYPE = "application/octet-stream"
@@ -65,15 +69,15 @@ def read_request(
     if kind.startswith("image/") or kind == RAW_TYPE:
         if not body:
             raise Problem("no-picture", "the body is empty: send the picture as the body")
-        fields = _validated(_texts(request.args))
+        fields = validated(_texts(request.args))
         if fields.url or fields.b64:
             raise Problem("two-pictures", "the body is a picture: leave out `url` and `b64`")
         return fields, body
-    if kind == "multipart/form-data":
+    if kind == FORM_TYPE:
         return _from_form(request, body, settings)
     if is_json(kind):
-        fields = _validated_json(body)
-        return fields, _named_picture(fields, settings)
+        fields = validated_json(PredictRequest, body)
+        return fields, named_image(fields, settings)
     raise Problem(
         "unsupported-media-type", f"Content-Type {kind} is not supported: send {ACCEPTED}"
     )
@@ -84,9 +88,29 @@ def is_json(kind: str) -> bool:
     return kind in JSON_TYPES or kind == CURL_TYPE or kind.endswith("+json")
 
 
-def _from_form(
-    request: Request, body: bytes, settings: Settings
-) -> tuple[PredictRequest, bytes | None]:
+@dataclass(frozen=True)
+class Form:
+    """A form's content.
+
+    Attributes:
+        fields: of its texts, and of the query where it has no text.
+        images: its files, as encoded images.
+        named: texts that name or contain an image.
+        has_text_image: whether `image` came as a text.
+    """
+
+    fields: PredictRequest
+    images: list[bytes]
+    named: list[str]
+    has_text_image: bool
+
+
+def read_form(request: Request, body: bytes, settings: Settings) -> Form:
+    """Parse a form.
+
+    Raises:
+        Problem: 400 or 422.
+    """
     boundary = request.mimetype_params.get("boundary", "")
     if not boundary:
         raise Problem("malformed-form", "the form's Content-Type has no boundary")
@@ -101,12 +125,23 @@ def _from_form(
         raise Problem("malformed-form", f"the form has more than {MAX_FORM_PARTS} parts") from None
     except ValueError:
         raise Problem("malformed-form", "the body is not multipart/form-data") from None
-    fields = _validated({**_texts(request.args), **_texts(texts)})
     # For a file that was not chosen, browsers send a part without name and content.
     uploads = [data for upload in files.getlist("image") if (data := _content(upload)) is not None]
-    named = [text for name in ("url", "b64") for text in texts.getlist(name) if text]
-    count = len(uploads) + (len(named) or bool(fields.url or fields.b64))
-    if count == 0 and "image" in texts:
+    return Form(
+        validated({**_texts(request.args), **_texts(texts)}),
+        uploads,
+        [text for name in ("url", "b64") for text in texts.getlist(name) if text],
+        "image" in texts,
+    )
+
+
+def _from_form(
+    request: Request, body: bytes, settings: Settings
+) -> tuple[PredictRequest, bytes | None]:
+    form = read_form(request, body, settings)
+    fields = form.fields
+    count = len(form.images) + (len(form.named) or bool(fields.url or fields.b64))
+    if count == 0 and form.has_text_image:
         raise Problem(
             "no-picture",
             "`image` has no file name, so it is not a file: send it as one (curl: -F image=@a.jpg)",
@@ -116,12 +151,13 @@ def _from_form(
             "two-pictures" if count else "no-picture",
             f"send exactly one of `image` (a file), `url` and `b64`, not {count or 'none'}",
         )
-    return fields, uploads[0] if uploads else _named_picture(fields, settings)
+    return fields, form.images[0] if form.images else named_image(fields, settings)
 
 
 def _texts(fields: MultiDict[str, str]) -> dict[str, str]:
     """The first value of each field, but all of those that may be repeated."""
-    texts = fields.to_dict()
+    # A form's part may have no name at all.
+    texts = {name or "": text for name, text in fields.to_dict().items()}
     for name in REPEATABLE & texts.keys():
         texts[name] = ",".join(fields.getlist(name))
     return texts
@@ -137,8 +173,13 @@ def _in_memory(*_: object, **__: object) -> IO[bytes]:
     return io.BytesIO()
 
 
-def _named_picture(fields: PredictRequest, settings: Settings) -> bytes | None:
-    """Return the picture that a field contains, or None where it is elsewhere."""
+def named_image(fields: PredictRequest, settings: Settings) -> bytes | None:
+    """Return the picture that a field contains, or None where it is elsewhere.
+
+    Raises:
+        Problem: there is none, or there are two.
+        AgeGenderError: it is not valid base64, or too large.
+    """
     if fields.url and fields.b64:
         raise Problem("two-pictures", "both `url` and `b64` are given: send exactly one of them")
     if fields.url:
@@ -150,7 +191,12 @@ def _named_picture(fields: PredictRequest, settings: Settings) -> bytes | None:
     raise Problem("no-picture", "there is no picture: send `url` or `b64`")
 
 
-def _validated_json(body: bytes) -> PredictRequest:
+def validated_json(model: type[Model], body: bytes) -> Model:
+    """Parse and validate a body.
+
+    Raises:
+        Problem: 400 or 422.
+    """
     if not body.strip():
         raise Problem("no-picture", "the body is empty: send JSON with `url` or `b64`")
     if (hint := not_json.hint(body)) is not None:
@@ -162,7 +208,7 @@ def _validated_json(body: bytes) -> PredictRequest:
             "colons and quotes are accepted",
         )
     try:
-        return PredictRequest.model_validate_json(body.removeprefix(codecs.BOM_UTF8))
+        return model.model_validate_json(body.removeprefix(codecs.BOM_UTF8))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         if first["type"] == "json_invalid":
@@ -170,7 +216,12 @@ def _validated_json(body: bytes) -> PredictRequest:
         raise _invalid(error) from None
 
 
-def _validated(fields: Mapping[str, Any]) -> PredictRequest:
+def validated(fields: Mapping[str, Any]) -> PredictRequest:
+    """Validate fields.
+
+    Raises:
+        Problem: 422.
+    """
     try:
         # Browsers also send the fields of a form that were left empty.
         given = {name: value for name, value in fields.items() if value != ""}

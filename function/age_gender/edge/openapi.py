@@ -1,5 +1,6 @@
 """The service's OpenAPI 3.1 description, generated from the pydantic models of its bodies."""
 
+import json
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +12,7 @@ from age_gender.edge.inputs import RAW_TYPE
 from age_gender.edge.not_json import MIME_TYPES
 from age_gender.edge.problems import STATUSES, ProblemBody
 from age_gender.edge.responses import HealthBody, ModelSpecBody
+from age_gender.edge.several import MAX_IMAGES, PredictSeveralResponse
 from age_gender.schema import PredictRequest, PredictResponse
 
 UP = "Whether the service is up; loads no model."
@@ -48,21 +50,66 @@ def description() -> dict[str, Any]:
         },
         "components": {
             "schemas": components,
-            "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},
+            "securitySchemes": {
+                "basic": {"type": "http", "scheme": "basic"},
+                "bearer": {"type": "http", "scheme": "bearer", "description": "With AUTH=keys."},
+            },
         },
     }
 
 
 def _components() -> dict[str, Any]:
     _, schemas = models_json_schema(
-        [(PredictRequest, "validation"), (PredictResponse, "serialization")],
+        [
+            (PredictRequest, "validation"),
+            (PredictResponse, "serialization"),
+            (PredictSeveralResponse, "serialization"),
+        ],
         ref_template=_REFERENCES,
     )
     components: dict[str, Any] = schemas["$defs"]
     for name, model in _BODIES.items():
         schema = model.model_json_schema(mode="serialization", ref_template=_REFERENCES)
         components |= {**schema.pop("$defs", {}), name: schema}
-    return components
+    components["PredictSeveralRequest"] = _several(components["PredictRequest"]["properties"])
+    # Inside of other bodies pydantic calls it by its class; generators make one class of each name.
+    del components[ProblemBody.__name__]
+    named, meant = (_REFERENCES.format(model=m) for m in (ProblemBody.__name__, "Problem"))
+    renamed: dict[str, Any] = json.loads(json.dumps(components).replace(f'"{named}"', f'"{meant}"'))
+    return renamed
+
+
+def _several(properties: dict[str, Any]) -> dict[str, Any]:
+    images = {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": MAX_IMAGES,
+        "items": {"$ref": _REFERENCES.format(model="PredictRequest")},
+        "description": "The pictures, each with `url` or `b64`; its other fields override those "
+        "beside `images`.",
+    }
+    options = {name: value for name, value in properties.items() if name not in ("url", "b64")}
+    return {
+        "title": "PredictSeveralRequest",
+        "description": "Body of `POST /predict` for several pictures.",
+        "type": "object",
+        "required": ["images"],
+        "properties": {"images": images, **options},
+        "examples": [
+            {
+                "images": [
+                    {"url": "https://example.com/people.jpg"},
+                    {"url": "https://example.com/more.jpg", "confidence": 0.7},
+                ],
+                "face_detector": "accurate",
+                "return_image": False,
+            }
+        ],
+    }
+
+
+def _either(*models: str) -> dict[str, Any]:
+    return {"anyOf": [{"$ref": _REFERENCES.format(model=model)} for model in models]}
 
 
 def _predict(properties: dict[str, Any]) -> dict[str, Any]:
@@ -70,17 +117,19 @@ def _predict(properties: dict[str, Any]) -> dict[str, Any]:
     file = {
         "type": "string",
         "format": "binary",
-        "description": "The picture as a file, in place of `url` and `b64`.",
+        "description": "The picture as a file, in place of `url` and `b64`. Repeated, up to "
+        f"{MAX_IMAGES} times, it asks for several pictures in one call.",
     }
     form = {"title": "PredictForm", "type": "object", "properties": {"image": file, **properties}}
     return {
         "summary": "Find the faces in a picture and estimate their age and gender.",
         "description": "Send the picture as `url` or `b64` in JSON, as `image` in a form, or as "
-        "the body itself with the options in the query. With `Accept: image/jpeg` the answer is "
-        "the drawn or blurred picture itself, which is not described below: clients that are "
-        "generated would have to tell two kinds of answers apart.",
+        "the body itself with the options in the query; or up to "
+        f"{MAX_IMAGES} pictures as `images` in JSON, or as repeated `image`. With `Accept: "
+        "image/jpeg` the answer is the drawn or blurred picture itself, which is not described "
+        "below: clients that are generated would have to tell it from JSON.",
         "operationId": "predict",
-        "security": [{"basic": []}],
+        "security": [{"basic": []}, {"bearer": []}],
         "parameters": [
             {"name": name, "in": "query", "required": False, "schema": schema}
             for name, schema in options.items()
@@ -88,9 +137,7 @@ def _predict(properties: dict[str, Any]) -> dict[str, Any]:
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {
-                    "schema": {"$ref": _REFERENCES.format(model="PredictRequest")}
-                },
+                "application/json": {"schema": _either("PredictRequest", "PredictSeveralRequest")},
                 "multipart/form-data": {"schema": form},
                 **dict.fromkeys((RAW_TYPE, *MIME_TYPES.values()), _BINARY),
             },
@@ -100,7 +147,7 @@ def _predict(properties: dict[str, Any]) -> dict[str, Any]:
                 "description": "The faces; an empty list when there are none.",
                 "content": {
                     "application/json": {
-                        "schema": {"$ref": _REFERENCES.format(model="PredictResponse")}
+                        "schema": _either("PredictResponse", "PredictSeveralResponse")
                     }
                 },
             },

@@ -1,19 +1,16 @@
 """Errors as ``application/problem+json`` (RFC 9457), and the table from codes to statuses."""
 
 import json
-import logging
 import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from age_gender.errors import AgeGenderError
-
-log = logging.getLogger(__name__)
 
 STATUSES = {
     "malformed-json": (400, "Malformed JSON"),
@@ -43,9 +40,6 @@ STATUSES = {
     "model-unavailable": (503, "Model unavailable"),
     "fetch-timeout": (504, "The picture's server is too slow"),
 }
-
-CAPACITY_STATUSES = frozenset({429, 499, 503})
-"""Statuses of valid requests that the service could not answer; they are logged."""
 
 
 class FieldError(BaseModel):
@@ -92,6 +86,7 @@ class Problem(Exception):
         errors: with ``invalid-field``, each field that is wrong.
         headers: extra response headers.
         delay: seconds until the client should get it.
+        counted: whether the log counts it together with others, instead of in a line of its own.
     """
 
     code: str
@@ -99,6 +94,7 @@ class Problem(Exception):
     errors: list[FieldError] = field(default_factory=list)
     headers: Mapping[str, str] = field(default_factory=dict)
     delay: float = 0.0
+    counted: bool = False
 
     @classmethod
     def of(cls, error: AgeGenderError) -> Self:
@@ -111,8 +107,8 @@ class Problem(Exception):
         """HTTP status."""
         return STATUSES[self.code][0]
 
-    def response(self, request_id: str) -> Response:
-        """Build the HTTP response."""
+    def body(self, request_id: str) -> dict[str, Any]:
+        """Build the JSON object."""
         status, title = STATUSES[self.code]
         body = ProblemBody(
             type=f"urn:age-gender:problem:{self.code}",
@@ -123,25 +119,14 @@ class Problem(Exception):
             request_id=request_id,
             errors=self.errors,
         )
-        fields = body.model_dump(exclude=None if self.errors else {"errors"})
-        response = Response(json.dumps(fields), status, mimetype="application/problem+json")
+        return body.model_dump(exclude=None if self.errors else {"errors"})
+
+    def response(self, request_id: str) -> Response:
+        """Build the HTTP response."""
+        text = json.dumps(self.body(request_id))
+        response = Response(text, self.status, mimetype="application/problem+json")
         response.headers.extend(self.headers)
         return response
-
-
-def refusal(problem: Problem, request_id: str) -> Response:
-    """Build the whole response to a request that is refused, and log it where that is our lack."""
-    if problem.status in CAPACITY_STATUSES:
-        fields = {"code": problem.code, "detail": problem.detail, "request_id": request_id}
-        log.warning("refused", extra={"fields": fields})
-    return with_common_headers(problem.response(request_id), request_id)
-
-
-def with_common_headers(response: Response, request_id: str) -> Response:
-    """Add the headers of every response."""
-    response.headers["X-Request-Id"] = request_id
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
 
 
 def harmless_id(given: str) -> str:

@@ -6,6 +6,9 @@ from collections import Counter
 
 SECONDS = 10.0
 """Between two lines."""
+MAX_KINDS = 50
+"""Events that a line counts one by one."""
+OTHERS = "others"
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +32,9 @@ class Tally:
         self._next = 0.0
 
     def add(self, event: str) -> None:
-        """Count an event."""
-        self._counts[event] += 1
+        """Count an event; those beyond `MAX_KINDS` different ones together."""
+        is_known = event in self._counts or len(self._counts) < MAX_KINDS
+        self._counts[event if is_known else OTHERS] += 1
         self.flush()
 
     def flush(self) -> None:

@@ -20,7 +20,7 @@ def refuse(message: str) -> SourceError:
 def too_large(max_bytes: int) -> ImageTooLarge:
     """Build the error for a picture with more than ``max_bytes`` bytes."""
     return ImageTooLarge(
-        f"The picture is too large: at most {max_bytes} bytes are accepted. Send a smaller one."
+        f"The picture is too large: at most {max_bytes} bytes are accepted. Make it smaller."
     )
 
 
@@ -48,16 +48,21 @@ class BoundedBuffer(io.BytesIO):
     ``getvalue`` returns the content without a copy.
     """
 
-    def __init__(self, max_bytes: int, reserve: Callable[[int], None]):
+    def __init__(self, max_bytes: int, reserve: Callable[[int], None], expected: int = 0):
         """Hold nothing yet.
 
         Args:
             max_bytes: largest picture accepted.
             reserve: called with each number of bytes before they are kept; may raise.
+            expected: bytes that are announced, booked at once: of several pictures that have to
+                wait for bytes, none keeps a part of what another needs.
         """
         super().__init__()
         self._max_bytes = max_bytes
         self._reserve = reserve
+        self._booked = expected
+        if expected:
+            reserve(expected)
 
     def write(self, data: Any) -> int:
         """Append ``data``.
@@ -67,5 +72,8 @@ class BoundedBuffer(io.BytesIO):
         """
         if self.tell() + len(data) > self._max_bytes:
             raise too_large(self._max_bytes)
-        self._reserve(len(data))
+        missing = self.tell() + len(data) - self._booked
+        if missing > 0:
+            self._reserve(missing)
+            self._booked += missing
         return super().write(data)

@@ -20,7 +20,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from ipaddress import (
@@ -31,7 +32,7 @@ from ipaddress import (
     IPv6Network,
     ip_address,
 )
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import requests
@@ -41,6 +42,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
 from age_gender.errors import Busy, ImageTooLarge, SourceError, SourceTimeout
+from age_gender.fetch.addresses import domain_of, is_address, network_of
 from age_gender.fetch.checks import refuse
 
 ALLOWED_PORTS = frozenset({80, 443, 8080, 8443})
@@ -102,8 +104,12 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _NO_SUCH_HOST = frozenset({socket.EAI_NONAME, socket.EAI_NODATA, socket.EAI_ADDRFAMILY})
 
 _lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
+_making_context = threading.Lock()
 
 _AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
+
+MAX_WAIT_SECONDS = 8.0
+"""Of waiting for a place, which do not count against a fetch's deadline."""
 
 _INSIDE_SUFFIXES = (".localhost", ".internal", ".local", ".lan", ".home.arpa")
 
@@ -118,6 +124,7 @@ class Deadline:
     def __init__(self, seconds: float):
         self._seconds = seconds
         self._end = time.monotonic() + seconds
+        self._spare = MAX_WAIT_SECONDS
 
     def remaining(self, at_most: float = math.inf) -> float:
         """Return the seconds left, at most ``at_most`` and more than 0.
@@ -130,12 +137,75 @@ class Deadline:
             raise self.error()
         return min(left, at_most)
 
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Leave out the time in the block, up to `MAX_WAIT_SECONDS` in all."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            waited = min(time.monotonic() - start, self._spare)
+            self._spare -= waited
+            self._end += waited
+
     def error(self) -> SourceTimeout:
         """Build the error for a server that was too slow."""
         return SourceTimeout(
             f"The picture's server is too slow: it must deliver the picture within "
             f"{self._seconds:g} s. Use a faster server or send the picture itself."
         )
+
+
+class Places(Protocol):
+    """Bounds what is fetched at a time, from all and from one server."""
+
+    def look_up(self, domain: str) -> AbstractContextManager[None]:
+        """Wait for a place to look up a name in a domain."""
+
+    def connect(self, network: str) -> AbstractContextManager[None]:
+        """Wait for a place for a connection to an address, or to a bucket."""
+
+
+class FreePlaces:
+    """No bounds: for a single fetch."""
+
+    def look_up(self, _: str) -> AbstractContextManager[None]:
+        """See `Places`."""
+        return nullcontext()
+
+    def connect(self, _: str) -> AbstractContextManager[None]:
+        """See `Places`."""
+        return nullcontext()
+
+
+class Turn:
+    """The places of one fetch: one at a time, since each redirect gives up the last."""
+
+    def __init__(self, places: Places, deadline: "Deadline"):
+        """Hold none yet."""
+        self._places = places
+        self._deadline = deadline
+        self._held = ExitStack()
+
+    @contextmanager
+    def look_up(self, host: str) -> Iterator[None]:
+        """Hold a place for a look-up; raises what `Places` does."""
+        with ExitStack() as stack:
+            self.release()
+            if not is_address(host):
+                with self._deadline.suspended():
+                    stack.enter_context(self._places.look_up(domain_of(host)))
+            yield
+
+    def connect(self, address: str) -> None:
+        """Hold a place for a connection, until `release`; raises what `Places` does."""
+        self.release()
+        with self._deadline.suspended():
+            self._held.enter_context(self._places.connect(network_of(address)))
+
+    def release(self) -> None:
+        """Give up the place."""
+        self._held.close()
 
 
 @dataclass(frozen=True)
@@ -145,11 +215,13 @@ class FetchGuard:
     Attributes:
         deadline: for the whole fetch: look-ups, connections, handshakes, redirects and bodies.
         max_wire_bytes: maximum bytes read from one connection, with headers and framing.
+        turn: the places that it holds.
         allow_private: allow any address and port. All other checks stay.
     """
 
     deadline: Deadline
     max_wire_bytes: int
+    turn: Turn
     allow_private: bool = False
 
 
@@ -288,8 +360,14 @@ class _GuardedHTTPSConnection(_GuardedHTTPConnection, HTTPSConnection):
     pass
 
 
-@lru_cache(maxsize=1)
 def _tls_context() -> ssl.SSLContext:
+    # One thread makes it, and the others wait: it holds the interpreter's lock for long.
+    with _making_context:
+        return _cached_context()
+
+
+@lru_cache(maxsize=1)
+def _cached_context() -> ssl.SSLContext:
     # Cached: reading the certificate authorities takes longer than many a fetch.
     return ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
 
@@ -298,21 +376,26 @@ def _open_connection(host: str, port: int, guard: FetchGuard) -> socket.socket:
     if not guard.allow_private and port not in ALLOWED_PORTS:
         ports = ", ".join(str(allowed) for allowed in sorted(ALLOWED_PORTS))
         raise refuse(f"The URL's port must be one of {ports}.")
-    addresses = _look_up(host.strip("[]"), port, guard.deadline)
+    name = host.strip("[]")
+    with guard.turn.look_up(name):
+        addresses = _look_up(name, port, guard.deadline)
     # One forbidden address is enough to refuse: honest names do not mix both kinds, while an
     # attacker's may, so that we fall back from the one to the other.
     if not guard.allow_private and not all(_is_public(info) for info in addresses):
         raise _no_public_address(host)
-    return _connect(addresses[:MAX_ADDRESSES], guard.deadline)
+    return _connect(addresses[:MAX_ADDRESSES], guard)
 
 
 def _is_public(info: _AddressInfo) -> bool:
     return is_public_address(ip_address(info[4][0]))
 
 
-def _connect(addresses: Sequence[_AddressInfo], deadline: Deadline) -> socket.socket:
+def _connect(addresses: Sequence[_AddressInfo], guard: FetchGuard) -> socket.socket:
     failure: OSError | None = None
+    deadline = guard.deadline
     for family, kind, protocol, _, address in addresses:
+        # By address, and not by name: one server can have any number of names.
+        guard.turn.connect(address[0])
         try:
             sock = socket.socket(family, kind, protocol)
         except OSError as error:  # a kernel without IPv6
@@ -392,11 +475,7 @@ def _no_public_address(host: str) -> SourceError:
 def _is_inside(host: str) -> bool:
     """Whether a host is recognisably internal: an address, or a name used in private networks."""
     name = host.strip("[].").lower()
-    try:
-        ip_address(name)
-    except ValueError:
-        return "." not in name or name.endswith(_INSIDE_SUFFIXES)
-    return True
+    return is_address(name) or "." not in name or name.endswith(_INSIDE_SUFFIXES)
 
 
 def _check_host(host: str, *, bracketed: bool) -> None:

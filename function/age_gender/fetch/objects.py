@@ -43,6 +43,11 @@ def from_bucket(url: str, settings: Settings, reserve: Callable[[int], None]) ->
         return buffer.getvalue()
 
 
+def bucket_of(url: str) -> str:
+    """Return ``gs://`` and the bucket of a ``gs`` URL."""
+    return f"gs://{url.partition('://')[2].partition('/')[0]}"
+
+
 class _TimedBuffer(BoundedBuffer):
     """Collects a download and ends it at the deadline.
 

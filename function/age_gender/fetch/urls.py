@@ -5,7 +5,7 @@ Knows neither picture formats nor the HTTP framework that serves us.
 
 import http
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -15,8 +15,16 @@ from age_gender import __version__
 from age_gender.errors import ImageError, SourceError
 from age_gender.fetch.base64 import from_base64
 from age_gender.fetch.checks import BoundedBuffer, check_not_compressed, refuse, too_large
-from age_gender.fetch.net_guard import Deadline, FetchGuard, GuardedAdapter, prepare_get
-from age_gender.fetch.objects import from_bucket
+from age_gender.fetch.net_guard import (
+    Deadline,
+    FetchGuard,
+    FreePlaces,
+    GuardedAdapter,
+    Places,
+    Turn,
+    prepare_get,
+)
+from age_gender.fetch.objects import bucket_of, from_bucket
 from age_gender.settings import Settings
 
 _HEADERS = {
@@ -36,19 +44,11 @@ _FREE_CHUNKS = 1000
 to be `_MIN_CHUNK_BYTES`."""
 
 
-def host_of(url: str) -> str:
-    """Name the server that a URL leads to, as far as it shows without a look-up.
-
-    Of a ``gs`` URL, the bucket.
-    """
-    try:
-        return (urlsplit(url.strip()).hostname or "").rstrip(".")
-    except ValueError:  # refused when it is fetched
-        return ""
-
-
 def from_url(
-    url: str, settings: Settings, reserve: Callable[[int], None] = lambda _: None
+    url: str,
+    settings: Settings,
+    reserve: Callable[[int], None] = lambda _: None,
+    places: Places | None = None,
 ) -> bytes:
     """Fetch the picture from an ``http``, ``https``, ``gs`` or ``data`` URL.
 
@@ -61,6 +61,7 @@ def from_url(
         url: the URL.
         settings: the service's.
         reserve: called with each number of bytes before they are kept; may raise to stop.
+        places: bounds fetches from all servers and from each; without any by default.
 
     Raises:
         SourceError: with code ``url-not-allowed`` (scheme, host, port, bucket or redirect are
@@ -69,27 +70,37 @@ def from_url(
         SourceTimeout: not done after ``settings.url_timeout`` seconds.
         ImageTooLarge: more than ``settings.max_picture_bytes`` bytes.
         ImageError: a web page instead of a picture, or (``bad-base64``) a broken ``data`` URL.
-        Busy: no thread is left to look up the host.
+        Busy: no thread is left to look up the host, or see ``places``.
     """
+    places = places or FreePlaces()
     url = url.strip()
     scheme = url.partition(":")[0].lower()
     if scheme == "data":
         return from_base64(url, settings.max_picture_bytes)
     if scheme == "gs":
-        return from_bucket(url, settings, reserve)
+        with places.connect(bucket_of(url)):
+            return from_bucket(url, settings, reserve)
     if scheme in ("http", "https"):
-        return _from_web(url, settings, reserve)
+        return _from_web(url, settings, reserve, places)
     raise refuse("The URL must start with https://, http://, gs:// or data:.")
 
 
-def _from_web(url: str, settings: Settings, reserve: Callable[[int], None]) -> bytes:
+def _from_web(
+    url: str, settings: Settings, reserve: Callable[[int], None], places: Places
+) -> bytes:
+    deadline = Deadline(settings.url_timeout)
+    turn = Turn(places, deadline)
     guard = FetchGuard(
-        deadline=Deadline(settings.url_timeout),
+        deadline=deadline,
+        turn=turn,
         # Twice the picture: no honest server needs that much for framing.
         max_wire_bytes=2 * settings.max_picture_bytes + _HEADER_BYTES,
         allow_private=settings.allow_private_urls,
     )
-    with closing(GuardedAdapter(guard)) as adapter, _translated_errors(guard.deadline):
+    with ExitStack() as stack:
+        stack.callback(turn.release)  # last
+        adapter = stack.enter_context(closing(GuardedAdapter(guard)))
+        stack.enter_context(_translated_errors(deadline))
         for _ in range(settings.url_max_redirects + 1):
             request = prepare_get(url, _HEADERS)
             seconds = guard.deadline.remaining()
@@ -143,7 +154,7 @@ def _read_picture(
     response: requests.Response, max_bytes: int, reserve: Callable[[int], None]
 ) -> bytes:
     _check_headers(response, max_bytes)
-    buffer = BoundedBuffer(max_bytes, reserve)
+    buffer = BoundedBuffer(max_bytes, reserve, response.raw.length_remaining or 0)
     for count, chunk in enumerate(_body(response)):
         if count > _FREE_CHUNKS + buffer.tell() // _MIN_CHUNK_BYTES:
             raise SourceError(

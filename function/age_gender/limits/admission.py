@@ -29,6 +29,11 @@ class Shutdown:
             self._begun = time.monotonic()
 
     @property
+    def is_begun(self) -> bool:
+        """Whether the process was asked to stop."""
+        return self._begun is not None
+
+    @property
     def seconds(self) -> float:
         """Seconds since the request; negative infinity before it."""
         return -math.inf if self._begun is None else time.monotonic() - self._begun

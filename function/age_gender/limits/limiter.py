@@ -16,7 +16,10 @@ timeout."""
 FETCHES = 16
 """Pictures fetched from elsewhere at a time."""
 FETCHES_PER_HOST = 4
-"""Of these from one host."""
+"""Of these from one address."""
+LOOK_UPS = 16
+"""Names of picture servers looked up at a time."""
+LOOK_UPS_PER_DOMAIN = 4
 
 
 class LimiterSettings(Protocol):
@@ -34,6 +37,8 @@ class LimiterSettings(Protocol):
     def max_held_bytes(self) -> int: ...  # noqa: D102
     @property
     def max_body_bytes(self) -> int: ...  # noqa: D102
+    @property
+    def max_picture_bytes(self) -> int: ...  # noqa: D102
 
 
 class PredictionLimiter:
@@ -42,7 +47,7 @@ class PredictionLimiter:
     A picture holds a place for intake while it is unpacked, one for fetching while it comes from
     another server, and one for prediction while the pipeline runs. They are apart so that slow
     servers of pictures keep neither the CPUs nor the queue from pictures that are here. For the
-    same reason, pictures from other servers hold at most half of the bytes.
+    same reason, pictures from other servers hold at most half of the bytes, or one picture.
 
     Attributes:
         max_pixels: largest picture there is memory for.
@@ -57,6 +62,7 @@ class PredictionLimiter:
         timeout: float,
         max_pixels: int,
         max_bytes: int,
+        max_fetched_bytes: int | None = None,
         shutdown: Shutdown | None = None,
     ):
         """Take on nothing yet.
@@ -68,12 +74,17 @@ class PredictionLimiter:
             timeout: seconds after which a waiting caller is refused.
             max_pixels: maximum pixels of all predictions in flight.
             max_bytes: maximum bytes of all bodies, pictures and answers held.
+            max_fetched_bytes: of these, for pictures from other servers; half by default.
             shutdown: when the process was asked to stop.
         """
         self.max_pixels = max_pixels
+        self._shutdown = shutdown or Shutdown()
         self._bytes = Budget(max_bytes)
-        self._fetched_bytes = Budget(max_bytes // 2, self._bytes)
+        self._fetched_bytes = Budget(max_fetched_bytes or max_bytes // 2, self._bytes)
         self._fetches = Gate(FETCHES, queue, timeout, share=FETCHES_PER_HOST, shutdown=shutdown)
+        self._look_ups = Gate(
+            LOOK_UPS, queue, timeout, share=LOOK_UPS_PER_DOMAIN, shutdown=shutdown
+        )
         self._intake = Gate(intake, queue, timeout, capacity=max_bytes, shutdown=shutdown)
         self._predictions = Gate(
             in_flight,
@@ -107,15 +118,23 @@ class PredictionLimiter:
             shutdown: see `__init__`.
         """
         memory = memory_limit()
+        held = holdable_bytes(settings.max_held_bytes, settings.max_body_bytes, memory)
         return cls(
             in_flight=in_flight or settings.max_in_flight or usable_cpus() + 1,
             intake=intake,
             queue=settings.max_queue if queue is None else queue,
             timeout=settings.queue_timeout if timeout is None else timeout,
             max_pixels=pixel_capacity(settings.max_pixels, memory),
-            max_bytes=holdable_bytes(settings.max_held_bytes, settings.max_body_bytes, memory),
+            max_bytes=held,
+            # Half, but at least one picture: a larger share than that could never be had.
+            max_fetched_bytes=min(held, max(held // 2, settings.max_picture_bytes)),
             shutdown=shutdown,
         )
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the process is to stop so soon that nothing should be begun."""
+        return self._shutdown.seconds >= SHUTDOWN_SECONDS
 
     def reserve(self) -> AbstractContextManager[Reservation]:
         """Open a reservation for bytes whose number only shows while they arrive."""
@@ -125,13 +144,30 @@ class PredictionLimiter:
         """Open a reservation for the bytes of a picture that another server sends."""
         return self._fetched_bytes.reserve()
 
+    def look_up(
+        self, domain: str, wanted: Callable[[], bool] = lambda: True
+    ) -> AbstractContextManager[None]:
+        """Wait for a place to look up the name of a picture server.
+
+        Apart from fetches, so that a slow name server holds up none of these.
+
+        Args:
+            domain: which it is in; each has a bounded share of the places.
+            wanted: whether the result is still wanted.
+
+        Raises:
+            Busy: see `Gate.enter`.
+            ClientGone: the result is not wanted any more.
+        """
+        return self._look_ups.enter(wanted=wanted, share=domain)
+
     def fetch(
         self, host: str, wanted: Callable[[], bool] = lambda: True
     ) -> AbstractContextManager[None]:
         """Wait for a place to fetch a picture.
 
         Args:
-            host: where it comes from; each has a bounded share of the places.
+            host: address that it comes from; each has a bounded share of the places.
             wanted: whether the result is still wanted.
 
         Raises:

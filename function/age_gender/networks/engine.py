@@ -20,6 +20,7 @@ from age_gender.errors import ModelUnavailable
 from age_gender.limits.admission import Gate
 from age_gender.limits.capacity import NETWORK_PIXELS
 from age_gender.limits.cpus import CpuShares
+from age_gender.networks.gpu import NO_GPU
 
 log = logging.getLogger(__name__)
 
@@ -230,7 +231,15 @@ class TensorFlowEngine:
 
     batch = 16
 
-    def __init__(self, path: Path, threads: int, *, gpu: bool, gpu_fraction: float):
+    def __init__(
+        self,
+        path: Path,
+        threads: int,
+        *,
+        gpu: bool,
+        gpu_fraction: float,
+        gpu_required: bool = False,
+    ):
         """Import TensorFlow and load the model.
 
         Args:
@@ -238,13 +247,17 @@ class TensorFlowEngine:
             threads: CPU threads per run.
             gpu: whether to use a GPU, if there is one.
             gpu_fraction: maximum fraction of the GPU's memory, 0-1.
+            gpu_required: whether to fail if TensorFlow finds no GPU.
 
         Raises:
-            ModelUnavailable: the folder is missing or damaged, or TensorFlow is not installed.
+            ModelUnavailable: the folder is missing or damaged, TensorFlow is not installed, or
+                there is no GPU though it is required.
         """
         if not (path / "saved_model.pb").is_file():
             raise ModelUnavailable(f"SavedModel {path.name}/ is missing: run `make models`")
         tf = _import_tensorflow(threads, gpu=gpu, gpu_fraction=gpu_fraction)
+        if gpu_required and not tf.config.list_physical_devices("GPU"):
+            raise ModelUnavailable(NO_GPU)
         try:
             self._model = tf.saved_model.load(str(path))
             self._run = self._model.signatures["serving_default"]

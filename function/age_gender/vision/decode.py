@@ -77,7 +77,7 @@ class EncodedImage:
         if max(header.width, header.height) > MAX_SIDE:
             raise ImageTooLarge(
                 f"the picture is {header.width} x {header.height} pixels; "
-                f"at most {MAX_SIDE:,} pixels a side are accepted: send a smaller one"
+                f"at most {MAX_SIDE:,} pixels a side are accepted: make it smaller"
             )
         if header.format == "BMP":
             bmp.check_pixels(data, header.pixels)
@@ -233,7 +233,7 @@ class EncodedImage:
 
     def _damaged(self) -> ImageError:
         return ImageError(
-            f"the {self.header.format} file is damaged or incomplete: send the original again, or "
+            f"the {self.header.format} file is damaged or incomplete: use the original file, or "
             "save it again with an image program"
         )
 

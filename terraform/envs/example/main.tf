@@ -1,11 +1,9 @@
 # Everything, for one project. Start from terraform.tfvars.example.
 
 provider "google" {
-  project = var.project_id
-  region  = var.region
-  default_labels = {
-    app = "age-gender"
-  }
+  project        = var.project_id
+  region         = var.region
+  default_labels = local.labels
 }
 
 # Only for Google's service agents, which the main provider does not support.
@@ -15,6 +13,8 @@ provider "google-beta" {
 }
 
 locals {
+  labels = merge({ app = "age-gender" }, var.labels)
+
   services = concat(
     [
       "artifactregistry.googleapis.com",
@@ -27,174 +27,158 @@ locals {
       "secretmanager.googleapis.com",
       "storage.googleapis.com",
     ],
-    var.bucket_trigger ? ["eventarc.googleapis.com", "pubsub.googleapis.com"] : [],
+    var.bucket_trigger ? ["pubsub.googleapis.com"] : [],
     var.bigquery_dataset == null ? [] : ["bigquery.googleapis.com"],
-    var.gke_gpu ? ["compute.googleapis.com", "container.googleapis.com"] : [],
+    var.kms_key == null ? [] : ["cloudkms.googleapis.com"],
+    local.network || var.gke_gpu || var.domain != null ? ["compute.googleapis.com"] : [],
+    var.gke_gpu ? ["binaryauthorization.googleapis.com", "container.googleapis.com"] : [],
+    length(var.iap_members) > 0 ? ["iap.googleapis.com"] : [],
+    var.monitoring ? ["logging.googleapis.com", "monitoring.googleapis.com"] : [],
+    var.billing_account == null ? [] : ["billingbudgets.googleapis.com"],
+  )
+  agents = concat(
+    var.bucket_trigger ? ["pubsub.googleapis.com"] : [],
+    var.kms_key == null ? [] : ["artifactregistry.googleapis.com", "secretmanager.googleapis.com"],
+    length(var.iap_members) > 0 ? ["iap.googleapis.com"] : [],
   )
 
-  tag = var.release
-  # Spelled out, because role members must be known before anything is created.
+  network = var.vpc_egress || var.gke_gpu
+
+  # Spelled out, because members of roles must be known before anything is created: a role whose
+  # member is not known yet is deleted and granted again.
   build_account = "serviceAccount:age-gender-build@${var.project_id}.iam.gserviceaccount.com"
 
-  submit = join(" ", [
-    "gcloud builds submit . --config=cloudbuild.yaml --project=${var.project_id} --region=${var.region}",
-    "--service-account=${google_service_account.build.name}",
-    "--gcs-source-staging-dir=gs://${google_storage_bucket.sources.name}/source",
-  ])
+  # A GPU on Cloud Run needs this much around it.
+  cpu           = var.gpu ? 4 : 2
+  memory_gib    = var.gpu ? 16 : 1
+  max_instances = coalesce(var.max_instances, var.gpu ? 1 : 4)
+  trigger_cpu   = var.bucket_trigger ? 2 * var.annotate_max_instances + var.backfill_shards : 0
+  trigger_gib   = var.bucket_trigger ? var.annotate_max_instances + var.backfill_shards : 0
 
-  # Use the given image, or build this checkout.
+  # Use the given images, or build this checkout.
   build     = var.image == null
-  image     = local.build ? "${module.registry.url}/service:${local.tag}" : var.image
-  build_gpu = var.gke_gpu && var.gpu_image == null
-  gpu_image = local.build_gpu ? "${module.registry.url}/service-gpu:${local.tag}" : var.gpu_image
+  needs_gpu = var.gpu || var.gke_gpu
+  build_gpu = local.needs_gpu && var.gpu_image == null
+  image     = local.build ? terraform_data.image["cpu"].output : var.image
+  gpu_image = local.build_gpu ? terraform_data.image["gpu"].output : var.gpu_image
 }
 
-resource "google_project_service" "apis" {
-  for_each           = toset(local.services)
-  project            = var.project_id
-  service            = each.value
-  disable_on_destroy = false
+# The others take the project's ID from here, and so come after its APIs; see the module.
+module "project" {
+  source     = "../../modules/project"
+  project_id = var.project_id
+  services   = local.services
+  agents     = local.agents
+  kms_key    = var.kms_key
 }
 
 module "registry" {
-  source     = "../../modules/artifact_registry"
-  project_id = var.project_id
+  source        = "../../modules/artifact_registry"
+  project_id    = module.project.project_id
+  region        = var.region
+  keep_releases = var.keep_releases
+  writers       = [local.build_account]
+  kms_key       = var.kms_key
+  labels        = local.labels
+  depends_on    = [google_service_account.build]
+}
+
+module "network" {
+  count      = local.network ? 1 : 0
+  source     = "../../modules/network"
+  project_id = module.project.project_id
   region     = var.region
-  writers    = [local.build_account]
-  depends_on = [google_project_service.apis, google_service_account.build]
 }
-
-
-# --- Cloud Build's identity: builds images and releases them (cloudbuild.yaml).
-
-resource "google_service_account" "build" {
-  project      = var.project_id
-  account_id   = "age-gender-build"
-  display_name = "Builds and releases age and gender estimation"
-  depends_on   = [google_project_service.apis]
-}
-
-resource "google_project_iam_member" "build" {
-  for_each = toset([
-    "roles/logging.logWriter",
-    "roles/ondemandscanning.admin",
-    "roles/run.developer",
-  ])
-  project = var.project_id
-  role    = each.value
-  member  = google_service_account.build.member
-}
-
-# A separate bucket for the sources that gcloud uploads: a build that could read all of the
-# project's buckets could read users' pictures.
-resource "google_storage_bucket" "sources" {
-  #checkov:skip=CKV_GCP_78: uploads for a single build, deleted after a month
-  project                     = var.project_id
-  name                        = "${var.project_id}-age-gender-build"
-  location                    = var.region
-  uniform_bucket_level_access = true
-  public_access_prevention    = "enforced"
-  force_destroy               = true
-
-  lifecycle_rule {
-    action {
-      type = "Delete"
-    }
-    condition {
-      age = 30
-    }
-  }
-
-  depends_on = [google_project_service.apis]
-}
-
-resource "google_storage_bucket_iam_member" "build_reads_sources" {
-  bucket = google_storage_bucket.sources.name
-  role   = "roles/storage.objectViewer"
-  member = google_service_account.build.member
-}
-
-# Deploying a revision requires the right to act as its identity.
-resource "google_service_account_iam_member" "build_deploys" {
-  for_each = merge(
-    { predict = module.predict.service_account },
-    var.bucket_trigger ? {
-      annotate = module.annotate[0].service_account
-      backfill = module.annotate[0].backfill_service_account
-    } : {},
-  )
-  service_account_id = "projects/${var.project_id}/serviceAccounts/${each.value}"
-  role               = "roles/iam.serviceAccountUser"
-  member             = google_service_account.build.member
-}
-
-# The smoke test of a release requests a prediction.
-resource "google_secret_manager_secret_iam_member" "build_tests" {
-  project   = var.project_id
-  secret_id = module.predict.password_secret
-  role      = "roles/secretmanager.secretAccessor"
-  member    = google_service_account.build.member
-}
-
-# The first images, so that one apply is enough. Releases replace them.
-resource "terraform_data" "image" {
-  for_each         = toset(concat(local.build ? ["cpu"] : [], local.build_gpu ? ["gpu"] : []))
-  triggers_replace = local.tag
-
-  provisioner "local-exec" {
-    working_dir = "${path.module}/../../.."
-    command = join(" ", [
-      local.submit,
-      "--substitutions=_REGION=${var.region},_REPOSITORY=${module.registry.name},_TARGET=${each.key},_TAG=${local.tag},_TEST=false,_DEPLOY=false",
-    ])
-  }
-
-  depends_on = [
-    google_project_iam_member.build,
-    google_storage_bucket_iam_member.build_reads_sources,
-    module.registry,
-  ]
-}
-
 
 module "predict" {
-  source          = "../../modules/cloud_run"
-  project_id      = var.project_id
-  region          = var.region
-  image           = local.image
-  min_instances   = var.min_instances
-  max_instances   = var.max_instances
-  public          = var.public
-  invokers        = concat(var.invokers, [local.build_account])
-  password        = var.password
-  password_secret = var.password_secret
-  picture_buckets = var.picture_buckets
-  depends_on      = [google_project_service.apis, terraform_data.image]
+  source              = "../../modules/cloud_run"
+  project_id          = module.project.project_id
+  region              = var.region
+  image               = var.gpu ? local.gpu_image : local.image
+  cpu                 = local.cpu
+  memory              = "${local.memory_gib}Gi"
+  gpu                 = var.gpu
+  min_instances       = var.min_instances
+  max_instances       = local.max_instances
+  cpu_quota           = var.cpu_quota
+  memory_quota_gib    = var.memory_quota_gib
+  public              = var.public
+  invokers            = concat(var.invokers, [local.build_account])
+  invoker_agents      = length(var.iap_members) > 0 ? { proxy = module.project.agents.iap } : {}
+  ingress             = var.domain == null ? "INGRESS_TRAFFIC_ALL" : "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"
+  password            = var.password
+  password_version    = var.password_version
+  password_secret     = var.password_secret
+  secret_locations    = var.secret_locations
+  picture_buckets     = var.picture_buckets
+  kms_key             = var.kms_key
+  egress              = var.vpc_egress ? module.network[0].egress : null
+  deletion_protection = var.deletion_protection
+  labels              = local.labels
 }
 
 module "annotate" {
-  count            = var.bucket_trigger ? 1 : 0
-  source           = "../../modules/bucket_trigger"
-  project_id       = var.project_id
-  region           = var.region
-  image            = local.image
-  input_bucket     = coalesce(var.input_bucket, "${var.project_id}-pictures")
-  output_bucket    = coalesce(var.output_bucket, "${var.project_id}-results")
-  annotated_image  = var.annotated_image
-  bigquery_dataset = var.bigquery_dataset
-  depends_on       = [google_project_service.apis, terraform_data.image]
+  count                   = var.bucket_trigger ? 1 : 0
+  source                  = "../../modules/bucket_trigger"
+  project_id              = module.project.project_id
+  region                  = var.region
+  image                   = local.image
+  storage_agent           = module.project.agents.storage
+  pubsub_agent            = module.project.agents.pubsub
+  input_bucket            = coalesce(var.input_bucket, "${var.project_id}-pictures")
+  output_bucket           = coalesce(var.output_bucket, "${var.project_id}-results")
+  bucket_location         = var.bucket_location
+  input_days              = var.input_days
+  input_soft_delete_days  = var.soft_delete_days
+  output_soft_delete_days = var.soft_delete_days
+  annotated_image         = var.annotated_image
+  max_instances           = var.annotate_max_instances
+  backfill_shards         = var.backfill_shards
+  bigquery_dataset        = var.bigquery_dataset
+  kms_key                 = var.kms_key
+  egress                  = var.vpc_egress ? module.network[0].egress : null
+  force_destroy           = var.force_destroy
+  deletion_protection     = var.deletion_protection
+  labels                  = local.labels
 }
 
 module "gpu" {
   count               = var.gke_gpu ? 1 : 0
   source              = "../../modules/gke_gpu"
-  project_id          = var.project_id
+  project_id          = module.project.project_id
   region              = var.region
   image               = local.gpu_image
   repository          = module.registry.name
   repository_location = var.region
+  network             = module.network[0].network
+  subnetwork          = module.network[0].subnetwork
+  gpu_quota           = var.gpu_quota
+  max_replicas        = min(3, var.gpu_quota)
   password_secret     = module.predict.password_secret
   picture_buckets     = var.picture_buckets
-  deletion_protection = false
-  depends_on          = [google_project_service.apis, terraform_data.image]
+  deletion_protection = var.deletion_protection
+  labels              = local.labels
+}
+
+module "load_balancer" {
+  count               = var.domain == null ? 0 : 1
+  source              = "../../modules/load_balancer"
+  project_id          = module.project.project_id
+  region              = var.region
+  service             = module.predict.name
+  domain              = var.domain
+  requests_per_minute = var.requests_per_minute
+  allowed_ranges      = var.allowed_ranges
+  iap_members         = var.iap_members
+  labels              = local.labels
+}
+
+moved {
+  from = google_project_service.apis
+  to   = module.project.google_project_service.apis
+}
+
+moved {
+  from = module.annotate[0].google_project_service_identity.pubsub
+  to   = module.project.google_project_service_identity.agents["pubsub.googleapis.com"]
 }

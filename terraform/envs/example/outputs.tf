@@ -1,11 +1,20 @@
+locals {
+  url = var.domain == null ? module.predict.url : module.load_balancer[0].url
+}
+
 output "url" {
   description = "Address of the service."
-  value       = module.predict.url
+  value       = local.url
 }
 
 output "curl" {
   description = "Command that sends photo.jpg."
-  value       = module.predict.curl
+  value       = replace(module.predict.curl, module.predict.url, local.url)
+}
+
+output "dns_record" {
+  description = "DNS record to make, with domain."
+  value       = one([for balancer in module.load_balancer : "${var.domain}. A ${balancer.address}"])
 }
 
 output "buckets" {
@@ -23,6 +32,21 @@ output "backfill" {
   value       = one(module.annotate[*].backfill_command)
 }
 
+output "replay" {
+  description = "Command that has dead letters delivered again; end it with replay_end."
+  value       = one(module.annotate[*].replay_command)
+}
+
+output "replay_end" {
+  description = "Command that ends replay, when no dead letters are left."
+  value       = one(module.annotate[*].replay_end_command)
+}
+
+output "dashboard" {
+  description = "Address of the dashboard, with monitoring."
+  value       = one(module.monitoring[*].dashboard)
+}
+
 output "registry" {
   description = "Prefix of image names."
   value       = module.registry.url
@@ -34,12 +58,21 @@ output "build_service_account" {
 }
 
 output "release" {
-  description = "Command that tests, builds and releases this checkout; run it in the repository's root."
-  value = join("", [
-    local.submit,
-    " --substitutions=_REGION=${var.region},_REPOSITORY=${module.registry.name},_SERVICE=${module.predict.name}",
-    ",_USERNAME=${module.predict.username},_PASSWORD_SECRET=${module.predict.password_secret}",
-    var.bucket_trigger ? ",_ANNOTATE_SERVICE=${module.annotate[0].service},_BACKFILL_JOB=${module.annotate[0].job}" : "",
+  description = "Commands that test, build and release this checkout; run them in the repository's root."
+  value = join(" && ", concat(
+    [local.test],
+    [
+      for target, substitutions in local.released :
+      "${local.submit.build} --substitutions=${local.registry_substitutions},_TARGET=${target},_REVISION=$(git rev-parse HEAD)${substitutions}${local.mirror_substitution}"
+    ],
+  ))
+}
+
+output "promote" {
+  description = "Commands that test what terraform apply has configured, with the images there are, and move the traffic to it; run them in the repository's root."
+  value = join(" && ", [
+    for target, substitutions in local.released :
+    "${local.submit.build} --substitutions=${local.registry_substitutions},_TARGET=${target},_BUILD=false${substitutions}" if substitutions != ",_SERVICE="
   ])
 }
 
@@ -51,4 +84,14 @@ output "gpu_manifests" {
 output "gpu_apply" {
   description = "Commands that deploy to the GPU cluster; first write the output gpu_manifests to the file $MANIFESTS."
   value       = one(module.gpu[*].apply_command)
+}
+
+output "gpu_quota" {
+  description = "Command that lists the region's quotas, for gpu_quota."
+  value       = "gcloud compute regions describe ${var.region} --project=${var.project_id} --flatten=quotas --format='table(quotas.metric,quotas.limit,quotas.usage)'"
+}
+
+output "gpu_delete" {
+  description = "Commands to run before terraform destroy, with gke_gpu."
+  value       = one(module.gpu[*].delete_command)
 }

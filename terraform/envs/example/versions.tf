@@ -1,5 +1,5 @@
 terraform {
-  required_version = ">= 1.9"
+  required_version = ">= 1.11"
 
   required_providers {
     google = {
@@ -12,13 +12,7 @@ terraform {
     }
     random = {
       source  = "hashicorp/random"
-      version = "~> 3.6"
+      version = "~> 3.7"
     }
   }
-
-  # The state contains a generated password. Beyond a trial, keep it in a private bucket:
-  # backend "gcs" {
-  #   bucket = "my-terraform-state"
-  #   prefix = "age-gender"
-  # }
 }

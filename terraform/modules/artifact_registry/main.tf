@@ -6,6 +6,7 @@ resource "google_artifact_registry_repository" "images" {
   description            = "Images of the age and gender estimation service"
   format                 = "DOCKER"
   cleanup_policy_dry_run = false
+  kms_key_name           = var.kms_key
   labels                 = var.labels
 
   docker_config {
@@ -21,7 +22,9 @@ resource "google_artifact_registry_repository" "images" {
     id     = "keep-newest"
     action = "KEEP"
     most_recent_versions {
-      keep_count = var.keep_versions
+      # What counts are manifests: of a release the index, the image and its attestations. (The build
+      # cache has a name of its own and its own count.)
+      keep_count = 3 * var.keep_releases
     }
   }
 

@@ -28,7 +28,7 @@ variable "name" {
 
 variable "immutable_tags" {
   type        = bool
-  description = "Whether tags are immutable. cloudbuild.yaml moves the tag buildcache and needs false."
+  description = "Whether tags are immutable. cloudbuild.yaml replaces the build cache and needs false."
   default     = false
 }
 
@@ -38,13 +38,13 @@ variable "vulnerability_scanning" {
   default     = true
 }
 
-variable "keep_versions" {
+variable "keep_releases" {
   type        = number
-  description = "Number of newest images per name to keep, for roll-backs."
+  description = "Number of newest releases per name to keep, for roll-backs."
   default     = 10
   validation {
-    condition     = var.keep_versions >= 2 && var.keep_versions <= 1000 && floor(var.keep_versions) == var.keep_versions
-    error_message = "keep_versions must be a whole number from 2 (current and previous image) to 1000."
+    condition     = var.keep_releases >= 2 && var.keep_releases <= 300 && floor(var.keep_releases) == var.keep_releases
+    error_message = "keep_releases must be a whole number from 2 (current and previous image) to 300."
   }
 }
 
@@ -65,6 +65,16 @@ variable "writers" {
   validation {
     condition     = alltrue([for w in var.writers : can(regex("^(user|group|serviceAccount|principal|principalSet):", w))])
     error_message = "each of writers must be an IAM member such as serviceAccount:build@….iam.gserviceaccount.com."
+  }
+}
+
+variable "kms_key" {
+  type        = string
+  description = "Cloud KMS key, in region, that encrypts the images; the agent of Artifact Registry must be allowed to use it, see the module project. null: Google's own. Changing it replaces the repository."
+  default     = null
+  validation {
+    condition     = var.kms_key == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
+    error_message = "kms_key must look like projects/…/locations/…/keyRings/…/cryptoKeys/…."
   }
 }
 

@@ -1,11 +1,11 @@
-# Annotates the uploads of one bucket into another: Eventarc delivers each upload to a private
-# service, repeated failures go to a dead-letter topic, and a job processes existing pictures.
+# Annotates the uploads of one bucket into another: the bucket notifies a topic, its subscription
+# delivers each upload to a private service, repeated failures go to a dead-letter topic, and a job
+# processes existing pictures.
 
 locals {
   input_bucket  = var.create_input_bucket ? google_storage_bucket.input[0].name : var.input_bucket
   output_bucket = var.create_output_bucket ? google_storage_bucket.output[0].name : var.output_bucket
-  # Eventarc triggers must be in the bucket's location.
-  location = coalesce(var.bucket_location, var.region)
+  location      = coalesce(var.bucket_location, var.region)
 
   concurrency = coalesce(var.concurrency, 4 * var.cpu)
 
@@ -30,37 +30,10 @@ locals {
     THREADS                 = tostring(local.concurrency + 4)
     ANNOTATE_IN_FLIGHT      = tostring(local.concurrency)
     MAX_QUEUE               = tostring(local.concurrency)
-    # If an event waits longer, Pub/Sub redelivers it.
-    QUEUE_TIMEOUT = tostring(floor(var.timeout_seconds / 2))
+    # Both together less than Pub/Sub waits; after that it redelivers.
+    QUEUE_TIMEOUT          = tostring(floor(var.timeout_seconds / 2))
+    ANNOTATE_RETRY_SECONDS = tostring(floor(var.timeout_seconds / 4))
   })
-}
-
-
-# --- Google's service agents. They do not exist until a project first uses a service, and roles
-# need an existing identity, so create them. Existing ones are left alone.
-
-data "google_storage_project_service_account" "agent" {
-  project = var.project_id
-}
-
-resource "google_project_service_identity" "pubsub" {
-  provider = google-beta
-  project  = var.project_id
-  service  = "pubsub.googleapis.com"
-}
-
-resource "google_project_service_identity" "eventarc" {
-  provider = google-beta
-  project  = var.project_id
-  service  = "eventarc.googleapis.com"
-}
-
-# Eventarc reads the bucket's metadata and creates the topic and subscription.
-resource "google_project_iam_member" "eventarc_works" {
-  #checkov:skip=CKV_GCP_49: the role Google assigns to this service agent
-  project = var.project_id
-  role    = "roles/eventarc.serviceAgent"
-  member  = google_project_service_identity.eventarc.member
 }
 
 
@@ -76,6 +49,18 @@ resource "google_storage_bucket" "input" {
   public_access_prevention    = "enforced"
   force_destroy               = var.force_destroy
   labels                      = var.labels
+
+  # For so long, deleted objects can be restored, and are not erased.
+  soft_delete_policy {
+    retention_duration_seconds = var.input_soft_delete_days * 86400
+  }
+
+  dynamic "encryption" {
+    for_each = var.kms_key == null ? [] : [var.kms_key]
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
 
   versioning {
     enabled = var.input_versioning
@@ -117,6 +102,18 @@ resource "google_storage_bucket" "output" {
   public_access_prevention    = "enforced"
   force_destroy               = var.force_destroy
   labels                      = var.labels
+
+  # For so long, deleted objects can be restored, and are not erased.
+  soft_delete_policy {
+    retention_duration_seconds = var.output_soft_delete_days * 86400
+  }
+
+  dynamic "encryption" {
+    for_each = var.kms_key == null ? [] : [var.kms_key]
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
 
   versioning {
     enabled = var.output_versioning
@@ -168,19 +165,36 @@ resource "google_cloud_run_v2_service" "annotate" {
   location            = var.region
   name                = var.name
   description         = "Annotates the pictures uploaded to ${var.input_bucket}"
-  ingress             = "INGRESS_TRAFFIC_INTERNAL_ONLY" # Eventarc counts as internal
+  ingress             = "INGRESS_TRAFFIC_INTERNAL_ONLY" # Pub/Sub counts as internal
   deletion_protection = var.deletion_protection
   labels              = var.labels
+
+  # As Cloud Run itself sets it: left out, each plan would take it away.
+  scaling {
+    min_instance_count = 0
+  }
 
   template {
     service_account                  = google_service_account.annotate.email
     timeout                          = "${var.timeout_seconds}s"
     max_instance_request_concurrency = local.concurrency
     execution_environment            = "EXECUTION_ENVIRONMENT_GEN2"
+    encryption_key                   = var.kms_key
 
     scaling {
-      min_instance_count = 0
       max_instance_count = var.max_instances
+    }
+
+    dynamic "vpc_access" {
+      for_each = var.egress == null ? [] : [var.egress]
+      content {
+        egress = "ALL_TRAFFIC"
+        network_interfaces {
+          network    = vpc_access.value.network
+          subnetwork = vpc_access.value.subnetwork
+          tags       = vpc_access.value.tags
+        }
+      }
     }
 
     containers {
@@ -242,18 +256,13 @@ resource "google_cloud_run_v2_service" "annotate" {
 }
 
 
-# --- The trigger. Its identity may only call this service.
+# --- The trigger: the bucket notifies a topic, whose subscription calls the service.
 
+# The subscription's identity, which may only call this service.
 resource "google_service_account" "trigger" {
   project      = var.project_id
   account_id   = "${var.name}-evt"
-  display_name = "Eventarc trigger of ${var.name}"
-}
-
-resource "google_project_iam_member" "trigger_receives" {
-  project = var.project_id
-  role    = "roles/eventarc.eventReceiver"
-  member  = google_service_account.trigger.member
+  display_name = "Trigger of ${var.name}"
 }
 
 resource "google_cloud_run_v2_service_iam_member" "trigger_invokes" {
@@ -264,41 +273,72 @@ resource "google_cloud_run_v2_service_iam_member" "trigger_invokes" {
   member   = google_service_account.trigger.member
 }
 
-# Cloud Storage publishes uploads to Pub/Sub through its own service agent.
-resource "google_project_iam_member" "storage_publishes" {
-  project = var.project_id
-  role    = "roles/pubsub.publisher"
-  member  = data.google_storage_project_service_account.agent.member
+# Pub/Sub signs its calls as that identity, and does nothing else as it.
+resource "google_service_account_iam_member" "trigger_signed" {
+  service_account_id = google_service_account.trigger.name
+  role               = "roles/iam.serviceAccountOpenIdTokenCreator"
+  member             = var.pubsub_agent
 }
 
-resource "google_eventarc_trigger" "uploads" {
-  project         = var.project_id
-  location        = lower(local.location)
-  name            = "${var.name}-uploads"
-  service_account = google_service_account.trigger.email
-  labels          = var.labels
+resource "google_pubsub_topic" "uploads" {
+  project      = var.project_id
+  name         = "${var.name}-uploads"
+  kms_key_name = var.kms_key
+  labels       = var.labels
+}
 
-  matching_criteria {
-    attribute = "type"
-    value     = "google.cloud.storage.object.v1.finalized"
-  }
-  matching_criteria {
-    attribute = "bucket"
-    value     = local.input_bucket
-  }
+resource "google_pubsub_topic_iam_member" "uploads_published" {
+  project = var.project_id
+  topic   = google_pubsub_topic.uploads.name
+  role    = "roles/pubsub.publisher"
+  member  = var.storage_agent
+}
 
-  destination {
-    cloud_run_service {
-      service = google_cloud_run_v2_service.annotate.name
-      region  = var.region
+resource "google_storage_notification" "uploads" {
+  bucket             = local.input_bucket
+  topic              = google_pubsub_topic.uploads.id
+  payload_format     = "JSON_API_V1"
+  event_types        = ["OBJECT_FINALIZE"]
+  object_name_prefix = var.input_prefix == "" ? null : var.input_prefix
+
+  # Cloud Storage tests whether it may publish.
+  depends_on = [google_pubsub_topic_iam_member.uploads_published]
+}
+
+resource "google_pubsub_subscription" "uploads" {
+  project                    = var.project_id
+  name                       = "${var.name}-uploads"
+  topic                      = google_pubsub_topic.uploads.id
+  ack_deadline_seconds       = var.timeout_seconds
+  message_retention_duration = "604800s" # uploads wait for up to a week
+  labels                     = var.labels
+
+  push_config {
+    push_endpoint = google_cloud_run_v2_service.annotate.uri
+    oidc_token {
+      service_account_email = google_service_account.trigger.email
+      audience              = google_cloud_run_v2_service.annotate.uri
     }
+  }
+
+  retry_policy {
+    minimum_backoff = "10s"
+    maximum_backoff = "600s"
+  }
+
+  dead_letter_policy {
+    dead_letter_topic     = google_pubsub_topic.dead_letters.id
+    max_delivery_attempts = var.max_delivery_attempts
+  }
+
+  expiration_policy {
+    ttl = "" # stays, even without uploads for a month
   }
 
   depends_on = [
     google_cloud_run_v2_service_iam_member.trigger_invokes,
-    google_project_iam_member.eventarc_works,
-    google_project_iam_member.storage_publishes,
-    google_project_iam_member.trigger_receives,
+    google_pubsub_topic_iam_member.dead_letters_published,
+    google_service_account_iam_member.trigger_signed,
   ]
 }
 
@@ -310,6 +350,7 @@ resource "google_pubsub_topic" "dead_letters" {
   project                    = var.project_id
   name                       = "${var.name}-dead-letters"
   message_retention_duration = "2678400s" # 31 days, the most there is
+  kms_key_name               = var.kms_key
   labels                     = var.labels
 }
 
@@ -317,7 +358,7 @@ resource "google_pubsub_subscription" "dead_letters" {
   project                    = var.project_id
   name                       = "${var.name}-dead-letters"
   topic                      = google_pubsub_topic.dead_letters.id
-  message_retention_duration = "604800s"
+  message_retention_duration = "2678400s"
   ack_deadline_seconds       = 60
   labels                     = var.labels
 
@@ -330,44 +371,15 @@ resource "google_pubsub_topic_iam_member" "dead_letters_published" {
   project = var.project_id
   topic   = google_pubsub_topic.dead_letters.name
   role    = "roles/pubsub.publisher"
-  member  = google_project_service_identity.pubsub.member
+  member  = var.pubsub_agent
 }
 
-# To move a message, Pub/Sub must acknowledge it on the trigger's subscription.
+# To move a message, Pub/Sub must acknowledge it on the subscription.
 resource "google_pubsub_subscription_iam_member" "dead_letters_moved" {
   project      = var.project_id
-  subscription = local.subscription
+  subscription = google_pubsub_subscription.uploads.name
   role         = "roles/pubsub.subscriber"
-  member       = google_project_service_identity.pubsub.member
-}
-
-locals {
-  # Eventarc creates the trigger's subscription: its name is known only afterwards, and the
-  # provider cannot change it. (In tests there is none.)
-  subscription = try(google_eventarc_trigger.uploads.transport[0].pubsub[0].subscription, "made-by-eventarc")
-  retry_command = join(" ", [
-    "gcloud pubsub subscriptions update",
-    local.subscription,
-    "--project=${var.project_id}",
-    "--dead-letter-topic=${google_pubsub_topic.dead_letters.name}",
-    "--max-delivery-attempts=${var.max_delivery_attempts}",
-    "--min-retry-delay=10s --max-retry-delay=600s",
-    "--ack-deadline=${min(var.timeout_seconds, 600)}",
-  ])
-}
-
-resource "terraform_data" "retry_policy" {
-  count            = var.set_retry_policy ? 1 : 0
-  triggers_replace = local.retry_command
-
-  provisioner "local-exec" {
-    command = local.retry_command
-  }
-
-  depends_on = [
-    google_pubsub_subscription_iam_member.dead_letters_moved,
-    google_pubsub_topic_iam_member.dead_letters_published,
-  ]
+  member       = var.pubsub_agent
 }
 
 
@@ -408,6 +420,19 @@ resource "google_cloud_run_v2_job" "backfill" {
       max_retries           = 3
       timeout               = "86400s"
       execution_environment = "EXECUTION_ENVIRONMENT_GEN2"
+      encryption_key        = var.kms_key
+
+      dynamic "vpc_access" {
+        for_each = var.egress == null ? [] : [var.egress]
+        content {
+          egress = "ALL_TRAFFIC"
+          network_interfaces {
+            network    = vpc_access.value.network
+            subnetwork = vpc_access.value.subnetwork
+            tags       = vpc_access.value.tags
+          }
+        }
+      }
 
       containers {
         image   = var.image

@@ -28,14 +28,39 @@ output "backfill_command" {
   value       = "gcloud run jobs execute ${google_cloud_run_v2_job.backfill.name} --region=${var.region} --project=${var.project_id} --wait"
 }
 
-output "retry_command" {
-  description = "Command that sets the subscription's retry policy and dead-letter topic; terraform apply runs it if set_retry_policy is true."
-  value       = local.retry_command
+output "upload_topic" {
+  description = "Topic that uploads are announced to; events published here are processed again."
+  value       = google_pubsub_topic.uploads.name
+}
+
+output "subscription" {
+  description = "Subscription that delivers uploads to the service."
+  value       = google_pubsub_subscription.uploads.name
+}
+
+output "dead_letter_topic" {
+  description = "Topic of the events that failed too often."
+  value       = google_pubsub_topic.dead_letters.name
 }
 
 output "dead_letter_subscription" {
   description = "Subscription with the events that failed too often."
   value       = google_pubsub_subscription.dead_letters.name
+}
+
+# Pulling and publishing again would lose what fails in between; Pub/Sub itself loses none.
+output "replay_command" {
+  description = "Command that has the dead letters delivered to the service again, until each is done; end it with replay_end_command."
+  value = join(" ", [
+    "gcloud pubsub subscriptions modify-push-config ${google_pubsub_subscription.dead_letters.name}",
+    "--project=${var.project_id} --push-endpoint=${google_cloud_run_v2_service.annotate.uri}",
+    "--push-auth-service-account=${google_service_account.trigger.email}",
+  ])
+}
+
+output "replay_end_command" {
+  description = "Command that keeps dead letters waiting again, after replay_command."
+  value       = "gcloud pubsub subscriptions modify-push-config ${google_pubsub_subscription.dead_letters.name} --project=${var.project_id} --push-endpoint="
 }
 
 output "bigquery_table" {

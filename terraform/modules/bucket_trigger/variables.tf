@@ -18,11 +18,11 @@ variable "region" {
 
 variable "bucket_location" {
   type        = string
-  description = "Location of the buckets and the trigger: a region, EU, US or ASIA; that of an existing input bucket. null: region."
+  description = "Location of the buckets: a region, EU, US or ASIA, or a pair of regions such as EUR4. null: region."
   default     = null
   validation {
-    condition     = var.bucket_location == null || can(regex("^([a-z]+-[a-z]+[0-9]+|(?i:EU|US|ASIA))$", var.bucket_location))
-    error_message = "bucket_location must look like europe-west1, or be EU, US or ASIA."
+    condition     = var.bucket_location == null || can(regex("^([a-z]+-[a-z]+[0-9]+|(?i:EU|US|ASIA|ASIA1|EUR[4578]|NAM4))$", var.bucket_location))
+    error_message = "bucket_location must look like europe-west1, or be EU, US, ASIA, ASIA1, EUR4, EUR5, EUR7, EUR8 or NAM4."
   }
 }
 
@@ -64,6 +64,24 @@ variable "output_bucket" {
   validation {
     condition     = var.output_bucket != var.input_bucket
     error_message = "output_bucket must differ from input_bucket: results would trigger events."
+  }
+}
+
+variable "storage_agent" {
+  type        = string
+  description = "IAM member that is the project's agent of Cloud Storage, which announces uploads: agents.storage of the module project."
+  validation {
+    condition     = startswith(var.storage_agent, "serviceAccount:")
+    error_message = "storage_agent must be an IAM member serviceAccount:…."
+  }
+}
+
+variable "pubsub_agent" {
+  type        = string
+  description = "IAM member that is the project's agent of Pub/Sub, which delivers events: agents.pubsub of the module project."
+  validation {
+    condition     = startswith(var.pubsub_agent, "serviceAccount:")
+    error_message = "pubsub_agent must be an IAM member serviceAccount:…."
   }
 }
 
@@ -123,7 +141,7 @@ variable "output_versioning" {
 
 variable "input_days" {
   type        = number
-  description = "Days after which pictures are deleted; null: never."
+  description = "Days after which pictures are deleted, and input_soft_delete_days later erased; null: never."
   default     = null
   validation {
     condition     = var.input_days == null || try(var.input_days >= 1 && floor(var.input_days) == var.input_days, false)
@@ -133,11 +151,31 @@ variable "input_days" {
 
 variable "output_days" {
   type        = number
-  description = "Days after which results are deleted; null: never."
+  description = "Days after which results are deleted, and output_soft_delete_days later erased; null: never."
   default     = null
   validation {
     condition     = var.output_days == null || try(var.output_days >= 1 && floor(var.output_days) == var.output_days, false)
     error_message = "output_days must be a whole number of at least 1, or null."
+  }
+}
+
+variable "input_soft_delete_days" {
+  type        = number
+  description = "Days for which deleted pictures can be restored; only then are they erased. 0: deleting erases at once."
+  default     = 7
+  validation {
+    condition     = var.input_soft_delete_days == 0 || (var.input_soft_delete_days >= 7 && var.input_soft_delete_days <= 90)
+    error_message = "input_soft_delete_days must be 0 or from 7 to 90."
+  }
+}
+
+variable "output_soft_delete_days" {
+  type        = number
+  description = "Days for which deleted results can be restored; only then are they erased. 0: deleting erases at once."
+  default     = 7
+  validation {
+    condition     = var.output_soft_delete_days == 0 || (var.output_soft_delete_days >= 7 && var.output_soft_delete_days <= 90)
+    error_message = "output_soft_delete_days must be 0 or from 7 to 90."
   }
 }
 
@@ -179,8 +217,8 @@ variable "concurrency" {
 
 variable "max_instances" {
   type        = number
-  description = "Maximum number of instances, which caps what a flood of uploads can cost. Further events wait in Pub/Sub."
-  default     = 10
+  description = "Maximum number of instances, which caps what a flood of uploads can cost. Further events wait in Pub/Sub. Google refuses more CPU and memory than the region's quota: 20 vCPU and 40 GiB in a new project."
+  default     = 2
   validation {
     condition     = var.max_instances >= 1 && var.max_instances <= 1000 && floor(var.max_instances) == var.max_instances
     error_message = "max_instances must be a whole number from 1 to 1000."
@@ -205,12 +243,6 @@ variable "max_delivery_attempts" {
     condition     = var.max_delivery_attempts >= 5 && var.max_delivery_attempts <= 100 && floor(var.max_delivery_attempts) == var.max_delivery_attempts
     error_message = "max_delivery_attempts must be a whole number from 5 to 100."
   }
-}
-
-variable "set_retry_policy" {
-  type        = bool
-  description = "Whether terraform apply calls gcloud to set the subscription's retry policy and dead-letter topic, which the provider cannot do. false: run the output retry_command yourself."
-  default     = true
 }
 
 variable "backfill_shards" {
@@ -240,6 +272,34 @@ variable "bigquery_dataset" {
   validation {
     condition     = var.bigquery_dataset == null || can(regex("^[A-Za-z0-9_]+$", var.bigquery_dataset))
     error_message = "bigquery_dataset must be letters, digits and underscores."
+  }
+}
+
+variable "kms_key" {
+  type        = string
+  description = "Cloud KMS key, in region, that encrypts buckets, messages and containers; the agents must be allowed to use it, see the module project. null: Google's own."
+  default     = null
+  validation {
+    condition     = var.kms_key == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
+    error_message = "kms_key must look like projects/…/locations/…/keyRings/…/cryptoKeys/…."
+  }
+  validation {
+    condition     = var.kms_key == null || try(split("/", var.kms_key)[3], "") == var.region && (var.bucket_location == null || var.bucket_location == var.region)
+    error_message = "kms_key must be in region, and the buckets, too."
+  }
+}
+
+variable "egress" {
+  type = object({
+    network    = string
+    subnetwork = string
+    tags       = optional(list(string), [])
+  })
+  description = "Network, subnetwork and network tags of all outgoing connections, as the output egress of the module network has them; null: straight to the internet."
+  default     = null
+  validation {
+    condition     = var.egress == null || try(var.egress.network != "" && var.egress.subnetwork != "", false)
+    error_message = "egress must name a network and a subnetwork."
   }
 }
 

@@ -8,10 +8,11 @@ locals {
   # return 429.
   max_queue = local.concurrency
 
-  generated   = var.password == null && var.password_secret == null
   own_secret  = var.password_secret == null
   secret_id   = local.own_secret ? google_secret_manager_secret.password[0].secret_id : var.password_secret
   secret_name = local.own_secret ? google_secret_manager_secret.password[0].id : "projects/${var.project_id}/secrets/${var.password_secret}"
+  # Keys of one's own are regional, and then so is the secret.
+  secret_locations = length(var.secret_locations) > 0 || var.kms_key == null ? var.secret_locations : [var.region]
   # A version number where we know it, so that a new password creates a new revision and all
   # instances change together. "latest" is read whenever an instance starts.
   secret_version = local.own_secret ? google_secret_manager_secret_version.password[0].version : "latest"
@@ -30,7 +31,8 @@ locals {
     # The service's default of 50 megapixels does not fit into less.
     local.memory_mib < 1024 ? { MAX_PIXELS = "12000000" } : {},
     length(var.picture_buckets) > 0 ? { GCS_BUCKETS = join(",", var.picture_buckets) } : {},
-    var.gpu ? { ENGINE = "tensorflow", GPU = "True", GPU_FRACTION = "0.9" } : {},
+    # Without its GPU the service must not start: it would be a slow CPU at the price of a GPU.
+    var.gpu ? { ENGINE = "tensorflow", GPU = "True", GPU_REQUIRED = "True", GPU_FRACTION = "0.9" } : {},
     var.settings,
   )
 }
@@ -42,8 +44,9 @@ resource "google_service_account" "service" {
   display_name = "Cloud Run service ${var.name}"
 }
 
-resource "random_password" "basic_auth" {
-  count  = local.generated ? 1 : 0
+# Neither the plan nor the state contains the password, generated or given: Terraform sends it to
+# Secret Manager and forgets it.
+ephemeral "random_password" "basic_auth" {
   length = 32
   # No special characters, so that no client or shell needs to quote it.
   special = false
@@ -56,14 +59,36 @@ resource "google_secret_manager_secret" "password" {
   labels    = var.labels
 
   replication {
-    auto {}
+    dynamic "auto" {
+      for_each = length(local.secret_locations) == 0 ? [1] : []
+      content {}
+    }
+
+    dynamic "user_managed" {
+      for_each = length(local.secret_locations) == 0 ? [] : [1]
+      content {
+        dynamic "replicas" {
+          for_each = local.secret_locations
+          content {
+            location = replicas.value
+            dynamic "customer_managed_encryption" {
+              for_each = var.kms_key == null ? [] : [var.kms_key]
+              content {
+                kms_key_name = customer_managed_encryption.value
+              }
+            }
+          }
+        }
+      }
+    }
   }
 }
 
 resource "google_secret_manager_secret_version" "password" {
-  count       = local.own_secret ? 1 : 0
-  secret      = google_secret_manager_secret.password[0].id
-  secret_data = local.generated ? random_password.basic_auth[0].result : var.password
+  count                  = local.own_secret ? 1 : 0
+  secret                 = google_secret_manager_secret.password[0].id
+  secret_data_wo         = coalesce(var.password, ephemeral.random_password.basic_auth.result)
+  secret_data_wo_version = var.password_version
 
   # Older revisions still need the password they were created with.
   deletion_policy = "ABANDON"
@@ -96,6 +121,15 @@ resource "google_cloud_run_v2_service" "predict" {
   deletion_protection = var.deletion_protection
   labels              = var.labels
 
+  # Public: Google lets everyone through to our own password. A role for allUsers would do the same,
+  # but organisations refuse it that share only within their own domain.
+  invoker_iam_disabled = var.public
+
+  # Of the service and not of its revisions: one that is only kept under a tag has no instances then.
+  scaling {
+    min_instance_count = var.min_instances
+  }
+
   template {
     service_account                  = google_service_account.service.email
     timeout                          = "${var.timeout_seconds}s"
@@ -104,9 +138,22 @@ resource "google_cloud_run_v2_service" "predict" {
     # Zonal redundancy doubles the price of a GPU; do without.
     gpu_zonal_redundancy_disabled = var.gpu ? true : null
 
+    encryption_key = var.kms_key
+
     scaling {
-      min_instance_count = var.min_instances
       max_instance_count = var.max_instances
+    }
+
+    dynamic "vpc_access" {
+      for_each = var.egress == null ? [] : [var.egress]
+      content {
+        egress = "ALL_TRAFFIC"
+        network_interfaces {
+          network    = vpc_access.value.network
+          subnetwork = vpc_access.value.subnetwork
+          tags       = vpc_access.value.tags
+        }
+      }
     }
 
     dynamic "node_selector" {
@@ -198,6 +245,10 @@ resource "google_cloud_run_v2_service" "predict" {
       error_message = "An L4 GPU on Cloud Run needs at least 4 CPUs and 16Gi of memory."
     }
     precondition {
+      condition     = var.max_instances * var.cpu <= var.cpu_quota && var.max_instances * local.memory_mib <= var.memory_quota_gib * 1024
+      error_message = "max_instances of this size need ${var.max_instances * var.cpu} vCPU and ${var.max_instances * local.memory_mib / 1024} GiB, and Google refuses more than the region's quota (${var.cpu_quota} vCPU, ${var.memory_quota_gib} GiB): lower max_instances, or have the quota raised and set cpu_quota and memory_quota_gib."
+    }
+    precondition {
       condition     = var.min_instances <= var.max_instances
       error_message = "min_instances must be at most max_instances."
     }
@@ -207,9 +258,9 @@ resource "google_cloud_run_v2_service" "predict" {
   depends_on = [google_secret_manager_secret_iam_member.service]
 }
 
-# Public: Google lets everyone through to our own password. Otherwise callers need both.
+# Callers of a private service need both an identity among these and the password.
 resource "google_cloud_run_v2_service_iam_member" "invokers" {
-  for_each = toset(var.public ? ["allUsers"] : var.invokers)
+  for_each = var.public ? {} : merge({ for member in var.invokers : member => member }, var.invoker_agents)
   project  = var.project_id
   location = var.region
   name     = google_cloud_run_v2_service.predict.name

@@ -78,10 +78,30 @@ variable "min_instances" {
 variable "max_instances" {
   type        = number
   description = "Maximum number of instances, which caps what a flood of requests can cost."
-  default     = 10
+  default     = 4
   validation {
     condition     = var.max_instances >= 1 && var.max_instances <= 1000 && floor(var.max_instances) == var.max_instances
     error_message = "max_instances must be a whole number from 1 to 1000."
+  }
+}
+
+variable "cpu_quota" {
+  type        = number
+  description = "vCPUs that Cloud Run may use in the region; new projects have 20."
+  default     = 20
+  validation {
+    condition     = var.cpu_quota >= 1
+    error_message = "cpu_quota must be at least 1."
+  }
+}
+
+variable "memory_quota_gib" {
+  type        = number
+  description = "GiB of memory that Cloud Run may use in the region; new projects have 40."
+  default     = 40
+  validation {
+    condition     = var.memory_quota_gib >= 1
+    error_message = "memory_quota_gib must be at least 1."
   }
 }
 
@@ -107,18 +127,29 @@ variable "username" {
 
 variable "password" {
   type        = string
-  description = "Password for Basic authentication; null: generated. Either way it is in Terraform's state: keep that private, or use password_secret."
+  description = "Password for Basic authentication; null: generated. Neither plan nor state contains it."
   default     = null
   sensitive   = true
+  ephemeral   = true
   validation {
     condition     = var.password == null || (length(coalesce(var.password, "-")) >= 12 && var.password != "kubes")
     error_message = "password must have at least 12 characters."
   }
 }
 
+variable "password_version" {
+  type        = number
+  description = "Increase it to replace the password by a newly generated one, or by password. Nothing else does."
+  default     = 1
+  validation {
+    condition     = var.password_version >= 1 && floor(var.password_version) == var.password_version
+    error_message = "password_version must be a whole number of at least 1."
+  }
+}
+
 variable "password_secret" {
   type        = string
-  description = "Existing Secret Manager secret whose latest version is the password. Terraform never sees it."
+  description = "Existing Secret Manager secret whose latest version is the password, instead of password."
   default     = null
   validation {
     condition     = var.password_secret == null || can(regex("^[A-Za-z0-9_-]{1,255}$", var.password_secret))
@@ -130,9 +161,19 @@ variable "password_secret" {
   }
 }
 
+variable "secret_locations" {
+  type        = list(string)
+  description = "Regions that store the password, where gcp.resourceLocations forbids the default, which is everywhere. Changing them replaces the secret, and with it a generated password."
+  default     = []
+  validation {
+    condition     = alltrue([for l in var.secret_locations : can(regex("^[a-z]+-[a-z]+[0-9]+$", l))])
+    error_message = "each of secret_locations must look like europe-west1."
+  }
+}
+
 variable "public" {
   type        = bool
-  description = "Whether everyone may try the password. false: only invokers, who also need the password."
+  description = "Whether everyone may try the password. false: only invokers, who also need the password. An organisation with run.managed.requireInvokerIam allows only false."
   default     = true
 }
 
@@ -143,6 +184,16 @@ variable "invokers" {
   validation {
     condition     = alltrue([for i in var.invokers : can(regex("^(user|group|serviceAccount|domain|principal|principalSet):", i))])
     error_message = "each of invokers must be an IAM member such as user:somebody@example.com; for allUsers set public."
+  }
+}
+
+variable "invoker_agents" {
+  type        = map(string)
+  description = "Further invokers, by any name, whose IAM members may be known only after an apply, such as Google's agent of Identity-Aware Proxy."
+  default     = {}
+  validation {
+    condition     = alltrue([for member in values(var.invoker_agents) : startswith(member, "serviceAccount:")])
+    error_message = "each of invoker_agents must be an IAM member serviceAccount:…."
   }
 }
 
@@ -169,6 +220,34 @@ variable "picture_buckets" {
   validation {
     condition     = alltrue([for b in var.picture_buckets : can(regex("^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", b))])
     error_message = "each of picture_buckets must be a bucket name."
+  }
+}
+
+variable "kms_key" {
+  type        = string
+  description = "Cloud KMS key, in region, that encrypts the password and the containers; the agents must be allowed to use it, see the module project. null: Google's own."
+  default     = null
+  validation {
+    condition     = var.kms_key == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
+    error_message = "kms_key must look like projects/…/locations/…/keyRings/…/cryptoKeys/…."
+  }
+  validation {
+    condition     = var.kms_key == null || try(split("/", var.kms_key)[3], "") == var.region && length(setsubtract(var.secret_locations, [var.region])) == 0
+    error_message = "kms_key must be in region, and so must secret_locations."
+  }
+}
+
+variable "egress" {
+  type = object({
+    network    = string
+    subnetwork = string
+    tags       = optional(list(string), [])
+  })
+  description = "Network, subnetwork and network tags of all outgoing connections, as the output egress of the module network has them; null: straight to the internet."
+  default     = null
+  validation {
+    condition     = var.egress == null || try(var.egress.network != "" && var.egress.subnetwork != "", false)
+    error_message = "egress must name a network and a subnetwork."
   }
 }
 

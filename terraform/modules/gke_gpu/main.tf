@@ -57,6 +57,23 @@ resource "google_container_cluster" "this" {
     }
   }
 
+  # Google creates a first pool of nodes before we can remove it, by default as an identity that many
+  # projects do not have any more.
+  dynamic "node_config" {
+    for_each = local.autopilot ? [] : [google_service_account.nodes.email]
+    content {
+      service_account = node_config.value
+      oauth_scopes    = ["https://www.googleapis.com/auth/cloud-platform"]
+      shielded_instance_config {
+        enable_secure_boot          = true
+        enable_integrity_monitoring = true
+      }
+      workload_metadata_config {
+        mode = "GKE_METADATA"
+      }
+    }
+  }
+
   # Its nodes share the identity of our own pools.
   dynamic "cluster_autoscaling" {
     for_each = local.autopilot ? [google_service_account.nodes.email] : []
@@ -98,6 +115,17 @@ resource "google_container_cluster" "this" {
   }
 
   ip_allocation_policy {}
+
+  lifecycle {
+    # Of the pool that is removed.
+    ignore_changes = [node_config]
+  }
+
+  # Nodes register and pull images as this identity.
+  depends_on = [
+    google_artifact_registry_repository_iam_member.nodes,
+    google_project_iam_member.nodes,
+  ]
 }
 
 # For system pods, which would otherwise keep a GPU machine alive.

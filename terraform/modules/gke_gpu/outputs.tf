@@ -17,3 +17,16 @@ output "apply_command" {
     "kubectl apply -f \"$MANIFESTS\"",
   ])
 }
+
+output "quota_command" {
+  description = "Command that lists the region's quotas; look for the GPU's."
+  value       = "gcloud compute regions describe ${var.region} --project=${var.project_id} --flatten=quotas --format='table(quotas.metric,quotas.limit,quotas.usage)'"
+}
+
+output "delete_command" {
+  description = "Commands to run before terraform destroy: the load balancer belongs to Kubernetes, and the network cannot be deleted with it."
+  value = join(" && ", [
+    "gcloud container clusters get-credentials ${google_container_cluster.this.name} --dns-endpoint --location=${var.region} --project=${var.project_id}",
+    "kubectl delete namespace ${var.namespace} --ignore-not-found --timeout=10m",
+  ])
+}

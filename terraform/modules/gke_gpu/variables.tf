@@ -164,6 +164,15 @@ variable "max_replicas" {
   }
 }
 
+variable "gpu_quota" {
+  type        = number
+  description = "GPUs of gpu_type that the project may use in region, as the output quota_command shows. New projects have 0 (also of GPUS_ALL_REGIONS), and pods would wait for ever."
+  validation {
+    condition     = var.gpu_quota >= var.max_replicas
+    error_message = "gpu_quota must be at least max_replicas: have the quota raised first, of the GPU in the region and of GPUS_ALL_REGIONS."
+  }
+}
+
 variable "load_balancer" {
   type        = string
   description = "internal: an address in the network. none: only in the cluster, behind your own TLS gateway. There is no public option, because the password would travel over plain HTTP."
@@ -176,8 +185,7 @@ variable "load_balancer" {
 
 variable "network" {
   type        = string
-  description = "VPC network of the cluster. Nodes have no public addresses, so fetching URLs needs Cloud NAT."
-  default     = "default"
+  description = "VPC network of the cluster, such as the module network makes. Nodes have no public addresses, so fetching URLs needs Cloud NAT."
   validation {
     condition     = can(regex("^(projects/[a-z0-9-]+/global/networks/)?[a-z]([a-z0-9-]{0,61}[a-z0-9])?$", var.network))
     error_message = "network must be a network's name or its path projects/…/global/networks/…."

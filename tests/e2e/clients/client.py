@@ -15,13 +15,16 @@ from age_gender_client.models import (
     PredictRequest,
     PredictRequestFaceDetector,
     PredictResponse,
+    PredictSeveralRequest,
+    PredictSeveralRequestFaceDetector,
+    PredictSeveralResponse,
     Problem,
 )
 from age_gender_client.types import File
 
 
 def main(url: str, picture: bytes) -> None:
-    """Send a picture in three ways, and print what came back as JSON."""
+    """Send a picture in three ways and twice in one call, and print what came back as JSON."""
     login = "Basic " + base64.b64encode(b"sugar:kubes").decode()
     client = Client(base_url=url, headers={"Authorization": login})
     request = PredictRequest(
@@ -49,10 +52,23 @@ def main(url: str, picture: bytes) -> None:
         assert isinstance(answer, PredictResponse), answer
         ages = [face.age for face in answer.details]
         rows.append({"faces": answer.faces, "ages": ages, "warnings": answer.warnings})
+    several = predict.sync(
+        client=client,
+        body=PredictSeveralRequest(
+            images=[PredictRequest(b64=request.b64), PredictRequest(b64="AAAA")],
+            face_detector=PredictSeveralRequestFaceDetector.ACCURATE,
+            return_image=False,
+        ),
+    )
+    assert isinstance(several, PredictSeveralResponse), several
     refused = predict.sync(client=client, body=PredictRequest(b64="AAAA", confidence=2))
     assert isinstance(refused, Problem)
     said = {
         "answers": rows,
+        "several": [
+            len(result.faces) if isinstance(result, PredictResponse) else result.error.code.value
+            for result in several.results
+        ],
         "refused": refused.code.value,
         "health": health.sync(client=client).status,
         "model": model.sync(client=client).name,

@@ -34,17 +34,35 @@ const fromForm = await client.POST("/predict", {
 });
 if (fromForm.error) throw new Error(fromForm.error.detail);
 
+const several = await client.POST("/predict", {
+  body: {
+    images: [{ b64: picture.toString("base64") }, { b64: "AAAA" }],
+    face_detector: "accurate",
+    return_image: false,
+  },
+});
+if (several.error) throw new Error(several.error.detail);
+const results = "results" in several.data ? several.data.results : [];
+
 const refused = await client.POST("/predict", { body: { b64: "AAAA", confidence: 2 } });
 const health = await client.GET("/health");
 const model = await client.GET("/model");
 
 console.log(
   JSON.stringify({
-    answers: [fromJson.data, raw.data, fromForm.data].map(({ faces, details, warnings }) => ({
-      faces,
-      ages: details.map((face) => face.age ?? null),
-      warnings,
-    })),
+    // One picture has an answer, several have results, and the types know it.
+    answers: [fromJson.data, raw.data, fromForm.data].flatMap((data) =>
+      "faces" in data
+        ? [{
+            faces: data.faces,
+            ages: data.details.map((face) => face.age ?? null),
+            warnings: data.warnings ?? [],
+          }]
+        : [],
+    ),
+    several: results.map((result) =>
+      "error" in result ? result.error.code : result.faces.length,
+    ),
     refused: refused.error?.code,
     health: health.data?.status,
     model: model.data?.name,

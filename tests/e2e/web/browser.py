@@ -30,10 +30,12 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def chromium(executable: str) -> Iterator[Browser]:
-    """A headless browser."""
+def chromium(executable: str, *arguments: str) -> Iterator[Browser]:
+    """A headless browser, with further arguments for its command line."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=[*ARGUMENTS, *arguments]
+        )
         try:
             yield browser
         finally:

@@ -1,19 +1,21 @@
 """The command ``predict``."""
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from age_gender.cli import options
 from age_gender.cli.console import fail, notes, require_models, usable_settings
-from age_gender.errors import ModelUnavailable
-from age_gender.vision.detectors.registry import DetectorName
+from age_gender.errors import AgeGenderError, ModelUnavailable
+from age_gender.vision.detectors.registry import DETECTORS
 
 if TYPE_CHECKING:
     from age_gender.cli.copies import Copies
     from age_gender.cli.reports import Report
+    from age_gender.cli.results_file import ResultsFile
+    from age_gender.settings import Settings
 
 SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 """Seconds in each unit of ``--every``."""
@@ -31,35 +33,27 @@ def predict(
     files: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Pictures, videos, folders of pictures, quoted patterns, or `-` for a picture on "
-            "standard input.",
+            help="Pictures, videos, folders of pictures, addresses (`https://`, `gs://`), quoted "
+            "patterns, or `-` for a picture on standard input.",
             show_default=False,
         ),
     ] = None,
     camera: Annotated[
         int | None, typer.Option(min=0, help="Use this camera instead; the first is 0.")
     ] = None,
-    detector: Annotated[
-        DetectorName,
-        typer.Option(help="`accurate` finds far more faces.", rich_help_panel="Faces"),
-    ] = "accurate",
-    confidence: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Minimum score of a face.", rich_help_panel="Faces"),
-    ] = 0.5,
+    model: options.Model = None,
+    detector: options.Detector = "accurate",
+    confidence: options.Confidence = 0.5,
     nms: Annotated[
         float,
         typer.Option(
             min=0,
             max=1,
             help="IoU above which two boxes count as one face.",
-            rich_help_panel="Faces",
+            rich_help_panel=options.FACES,
         ),
     ] = 0.5,
-    min_face: Annotated[
-        int | None,
-        typer.Option(min=1, help="Smallest face in pixels.", rich_help_panel="Faces"),
-    ] = None,
+    min_face: options.MinFace = None,
     over_age: Annotated[
         list[int] | None,
         typer.Option(
@@ -67,7 +61,7 @@ def predict(
             max=100,
             help="With --json: probability of being at least this old; repeatable. "
             "No proof of age.",
-            rich_help_panel="Faces",
+            rich_help_panel=options.FACES,
         ),
     ] = None,
     every: Annotated[
@@ -90,25 +84,45 @@ def predict(
     json_lines: Annotated[
         bool,
         typer.Option(
-            "--json", help="JSON Lines: one object per picture.", rich_help_panel="Results"
+            "--json", help="JSON Lines: one object per picture.", rich_help_panel=options.RESULTS
         ),
     ] = False,
     csv: Annotated[
-        bool, typer.Option("--csv", help="CSV: one row per face.", rich_help_panel="Results")
+        bool, typer.Option("--csv", help="CSV: one row per face.", rich_help_panel=options.RESULTS)
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File for the results, `.jsonl` or `.csv`. If it exists, what it has is kept, "
+            "and pictures that are in it are skipped, so a run that was stopped goes on.",
+            rich_help_panel=options.RESULTS,
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="With --output: begin the file anew.",
+            rich_help_panel=options.RESULTS,
+        ),
     ] = False,
     draw: Annotated[
         Path | None,
-        typer.Option(help="Folder for copies with boxes and labels.", rich_help_panel="Results"),
+        typer.Option(
+            help="Folder for copies with boxes and labels.", rich_help_panel=options.RESULTS
+        ),
     ] = None,
     blur: Annotated[
         Path | None,
-        typer.Option(help="Folder for copies with blurred faces.", rich_help_panel="Results"),
+        typer.Option(help="Folder for copies with blurred faces.", rich_help_panel=options.RESULTS),
     ] = None,
     sheet: Annotated[
         Path | None,
         typer.Option(
             help="Contact sheet with all faces and a histogram of ages, `.html` or `.png`.",
-            rich_help_panel="Results",
+            rich_help_panel=options.RESULTS,
         ),
     ] = None,
 ) -> None:
@@ -119,13 +133,14 @@ def predict(
 
     Examples:
     * `age-gender predict photo.jpg --draw out/`
-    * `age-gender predict holiday/ '*.png' --json > faces.jsonl`
+    * `age-gender predict https://example.com/photo.jpg`
+    * `age-gender predict holiday/ -o faces.csv`, which goes on where it was stopped
+    * `age-gender predict holiday/ '*.png' --json | jq .faces`
     * `age-gender predict holiday/ --sheet faces.html --blur public/`
     * `age-gender predict party.mp4 --every 5s --csv > party.csv`
     * `age-gender predict --camera 0 --every 2s`
-    * `curl -s https://example.com/photo.jpg | age-gender predict -`
 
-    Pictures are recognised by content, not by name; other files in folders are named.
+    Addresses are fetched as the service does: from public hosts only, within its limits.
 
     Exit codes: **0** every picture was read; **1** some files were not, or models or settings are
     wrong (see standard error); **2** wrong usage; **130**, **143** stopped by Ctrl-C or a signal;
@@ -135,7 +150,9 @@ def predict(
         raise typer.BadParameter("give either pictures or --camera")
     if json_lines and csv:
         raise typer.BadParameter("give either --json or --csv")
-    settings = usable_settings()
+    if overwrite and output is None:
+        raise typer.BadParameter("--overwrite is for --output")
+    settings = usable_settings(model)
     require_models(settings)
     # Only now, as these imports load the native libraries.
     from age_gender.cli import inputs, session, streams
@@ -145,10 +162,13 @@ def predict(
 
     if sheet and sheet.suffix.lower() not in session.SHEETS:
         raise typer.BadParameter("--sheet has to end with .html or .png")
-    if sheet and any(os.path.realpath(file) == os.path.realpath(sheet) for file in files or []):
-        raise typer.BadParameter(f"--sheet would replace {sheet}, which is an input")
-    collected = inputs.collect(files or [], [sheet] if sheet else [])
+    written = {"--sheet": sheet, "--output": output}
+    for option, file in written.items():
+        options.refuse_input(option, file, files or [])
+    collected = inputs.collect(files or [], [file for file in written.values() if file])
     names = [file.name for file in collected.files]
+    kind = {"json_lines": json_lines, "csv": csv, "anew": overwrite}
+    results = _opened(output, settings, detector, names, **kind)
     run_options = session.RunOptions(
         pipeline=Options(
             confidence=confidence,
@@ -160,26 +180,63 @@ def predict(
             draw=False,
             blur=blur is not None,
         ),
-        report=_report(json_lines=json_lines, csv=csv, live=camera is not None),
+        report=_report(results, json_lines=json_lines, csv=csv, live=camera is not None),
         drawn=_copies(draw, inputs.COPY_SUFFIXES[0], names),
         blurred=_copies(blur, inputs.COPY_SUFFIXES[1], names),
-        sheet=_writable(sheet),
+        sheet=options.writable(sheet),
         every=every,
         max_frames=frames,
+        done=frozenset(results.done if results else ()),
     )
     interrupts = streams.Interrupts()
     run = session.Session(Runtime(settings), run_options, interrupts, notes)
     try:
         with interrupts.caught():
-            status = run_all(run, collected, camera, streaming=json_lines or csv)
+            streaming = (json_lines or csv) and results is None
+            status = run_all(run, collected, camera, streaming=streaming)
     except ModelUnavailable as error:
         fail(str(error))
+    finally:
+        if results is not None:
+            results.close()
     raise typer.Exit(status)
 
 
-def _report(*, json_lines: bool, csv: bool, live: bool) -> "Report":
+def _opened(
+    path: Path | None,
+    settings: "Settings",
+    detector: str,
+    inputs: list[str],
+    *,
+    json_lines: bool,
+    csv: bool,
+    anew: bool,
+) -> "ResultsFile | None":
+    """Open the file of ``--output``, if there is one; its suffix or an option says what it is."""
+    if path is None:
+        return None
+    from age_gender.cli.results_file import CSV_SUFFIXES, JSON_SUFFIXES, ResultsFile
+    from age_gender.vision.model_spec import load_spec
+
+    suffix = path.suffix.lower()
+    if not (json_lines or csv or suffix in JSON_SUFFIXES | CSV_SUFFIXES):
+        raise typer.BadParameter("--output has to end with .jsonl or .csv, or add --json or --csv")
+    try:
+        spec = load_spec(settings.models_dir, settings.attribute_model)
+        models = (DETECTORS[detector].label, spec.label)
+        as_csv = csv or (suffix in CSV_SUFFIXES and not json_lines)
+        return ResultsFile.opened(path, models, inputs, as_csv=as_csv, overwrite=anew)
+    except AgeGenderError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _report(results: "ResultsFile | None", *, json_lines: bool, csv: bool, live: bool) -> "Report":
     from age_gender.cli import reports
 
+    if results is not None:
+        if results.as_csv:
+            return reports.Csv(results.write, has_header=not results.is_new)
+        return reports.JsonLines(results.write)
     if json_lines:
         return reports.JsonLines()
     if csv:
@@ -196,16 +253,3 @@ def _copies(folder: Path | None, suffix: str, inputs: list[str]) -> "Copies | No
         return Copies(folder, suffix, inputs)
     except OSError as error:
         raise typer.BadParameter(f"{folder}: {error.strerror}") from None
-
-
-def _writable(file: Path | None) -> Path | None:
-    """Check that a file can be written before the work begins."""
-    if file is None:
-        return None
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise typer.BadParameter(f"{file.parent}: {error.strerror}") from None
-    if file.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
-        raise typer.BadParameter(f"{file} cannot be written")
-    return file

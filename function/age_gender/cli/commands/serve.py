@@ -11,8 +11,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from age_gender.cli import options
 from age_gender.cli.console import CHECKOUT, fail, notes, require_models, usable_settings
 from age_gender.settings import FUNCTION_DIR
+from age_gender.vision.detectors.registry import DetectorName
 
 SOURCE = (FUNCTION_DIR if CHECKOUT else FUNCTION_DIR / "age_gender" / "function") / "main.py"
 """What functions-framework loads."""
@@ -25,13 +27,26 @@ def serve(
     reload: Annotated[
         bool, typer.Option("--reload", help="Restart when a file in function/ changes.")
     ] = False,
+    model: options.Model = None,
+    detector: Annotated[
+        DetectorName | None,
+        typer.Option(
+            help="Detector of requests that name none. [default: DEFAULT_FACE_DETECTOR, which is "
+            "fast]",
+            show_default=False,
+            rich_help_panel=options.FACES,
+        ),
+    ] = None,
 ) -> None:
     """Serve over HTTP, with functions-framework as in production.
 
     Example: `age-gender serve --port 8081`
     """
-    settings = usable_settings()
+    settings = usable_settings(model)
     require_models(settings)
+    # The server reads its settings itself.
+    chosen = {"ATTRIBUTE_MODEL": model, "DEFAULT_FACE_DETECTOR": detector}
+    os.environ.update({name: value for name, value in chosen.items() if value is not None})
     port = port or settings.port
     notes.print(f"[bold]Serving[/] on http://127.0.0.1:{port} (Ctrl-C to stop)")
     if settings.auth == "basic":

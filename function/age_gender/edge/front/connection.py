@@ -1,59 +1,27 @@
-"""One connection: reads requests one after the other, and sends each answer before the next."""
+"""One connection: what it waits for, and what happens then (docs/adr/0008).
+
+It reads requests one after the other (`reading`), and sends each answer before the next
+(`outgoing`), within `deadlines`.
+"""
 
 import enum
-import io
 import socket
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Protocol
 
-from gunicorn.asgi import parser as http
-
-from age_gender.edge.front import messages
-from age_gender.edge.front.incoming import IncomingBody, too_large
+from age_gender.edge.front import deadlines, messages, reading
+from age_gender.edge.front.deadlines import Linger
 from age_gender.edge.front.messages import Answer
-from age_gender.edge.front.policy import CONNECTED, RECEIVE_SECONDS, RESERVATION, Environ, Policy
-from age_gender.edge.problems import Problem, harmless_id, refusal, with_common_headers
+from age_gender.edge.front.outgoing import OutgoingAnswer
+from age_gender.edge.front.policy import CONNECTED, Environ, Policy
+from age_gender.edge.problems import Problem
 
 RECEIVE_BYTES = 64 * 1024
-SEND_BYTES = 256 * 1024
 SOCKET_BYTES = 256 * 1024
 """Of the kernel's buffers for each connection and direction, which are memory, too."""
 
-IDLE_SECONDS = 30.0
-"""Between two requests."""
-HEADER_SECONDS = 10.0
-"""Time for a request's first line and headers."""
-BODY_SECONDS = 30.0
-"""Time for a body at any pace."""
-GRACE_SECONDS = 5.0
-"""Time before a client's pace counts."""
-MIN_PACE = 16 * 1024
-"""Bytes a second; slower than any connection worth sending a picture over."""
-PRESSED_PACE = 64 * 1024
-"""Bytes a second of a body that others do not have to wait for."""
-STALL_SECONDS = 10.0
-"""Time for a client that takes nothing of its answer, and before its pace counts."""
-PRESSED_STALL_SECONDS = 2.0
-"""Time without taking anything, after which others do not have to wait."""
-SEND_SECONDS = 60.0
-"""Time for taking an answer at any pace."""
-
-
-@dataclass(frozen=True)
-class Linger:
-    """What a client may still send after a refusal, so that it reads the refusal first."""
-
-    max_bytes: int
-    seconds: float
-
-
-BRIEF = Linger(256 * 1024, 0.5)
-LONG = Linger(32 << 20, 3.0)
-"""For clients with valid credentials."""
-SENT_AFTER_AUTHENTICATION = frozenset({"body-too-large", "unsupported-media-type", "busy"})
+_NOT_HTTP = frozenset({"malformed-request", "uri-too-long", "headers-too-large"})
 
 
 class Phase(enum.Enum):
@@ -98,7 +66,6 @@ class Connection:
     Attributes:
         phase: see `Phase`.
         since: when that began.
-        body: what has arrived of the body, while there is one.
         waiting_since: when it began to wait for bytes to be released, if it waits.
     """
 
@@ -117,30 +84,15 @@ class Connection:
         self.socket = connection
         self.phase = Phase.IDLE
         self.since = server.now
-        self.body: IncomingBody | None = None
         self.waiting_since: float | None = None
-        self._client = client
-        self._address = address
         self._server = server
-        self._parser = http.PythonProtocol(
-            on_headers_complete=self._on_head,
-            on_body=self._on_body,
-            limit_request_line=messages.MAX_FIRST_LINE_BYTES,
-            limit_request_fields=messages.MAX_FIELDS,
-        )
-        self._environ: Environ = {}
-        self._refused: Problem | None = None
-        self._heavy = False
-        self._head_bytes = 0
+        self._reader = reading.RequestReader(client, address, server.policy, self._on_body_begins)
+        self._out: OutgoingAnswer | None = None
+        self._delayed: tuple[float, Answer] | None = None
         self._served = False
         self._backlog = False
-        self._due = 0.0
-        self._answer: Answer | None = None
-        self._out: deque[memoryview] = deque()
-        self._sent = 0
-        self._progress = 0.0
         self._keep_alive = True
-        self._linger = BRIEF
+        self._linger: Linger = deadlines.BRIEF
         self._discarded = 0
 
     # ---- what the loop asks
@@ -162,15 +114,17 @@ class Connection:
     @property
     def held(self) -> int:
         """Bytes of a body that has not arrived completely."""
-        return self.body.received if self.body and self.phase is Phase.BODY else 0
+        body = self._reader.body
+        return body.received if body and self.phase is Phase.BODY else 0
 
     @property
     def is_slow(self) -> bool:
         """Whether others need not wait for this client."""
-        if self.phase is Phase.BODY and self.body:
-            return self.waiting_since is None and self.body.pace < PRESSED_PACE
-        if self.phase is Phase.SENDING:
-            return self._server.now - self._progress > PRESSED_STALL_SECONDS
+        if self.phase is Phase.BODY and self._reader.body:
+            is_slow = self._reader.body.pace < deadlines.PRESSED_PACE
+            return self.waiting_since is None and is_slow
+        if self.phase is Phase.SENDING and self._out:
+            return self._server.now - self._out.progress > deadlines.PRESSED_STALL_SECONDS
         return False
 
     def is_connected(self) -> bool:
@@ -192,7 +146,8 @@ class Connection:
         """Receive what there is."""
         if not self.is_reading:  # changed since the event
             return
-        if self.phase is Phase.BODY and self.body and not self.body.reserve_next(RECEIVE_BYTES):
+        body = self._reader.body if self.phase is Phase.BODY else None
+        if body and not body.reserve_next(RECEIVE_BYTES):
             self.waiting_since = self._server.now
             self._server.update(self, self.phase)
             return
@@ -213,7 +168,7 @@ class Connection:
         elif data:
             self._feed(data)
         elif self.phase is Phase.BODY:
-            self.refuse(Problem("incomplete-body", "the body is incomplete: send it again"))
+            self.refuse(reading.incomplete())
         elif self.phase is Phase.HEAD:
             self.refuse(messages.malformed("it is incomplete"))
         else:
@@ -221,76 +176,58 @@ class Connection:
 
     def on_writable(self) -> None:
         """Send what the client takes."""
-        if self.phase is not Phase.SENDING:  # changed since the event
+        if self.phase is not Phase.SENDING or not self._out:  # changed since the event
             return
         try:
-            while self._out:
-                sent = self.socket.send(self._out[0][:SEND_BYTES])
-                self._sent += sent
-                self._progress = self._server.now
-                self._out[0] = self._out[0][sent:]
-                if not self._out[0]:
-                    self._out.popleft()
-        except BlockingIOError:
-            return
+            is_done = self._out.send(self.socket, self._server.now)
         except OSError:
             self.close()
             return
-        self._on_sent()
+        if is_done:
+            self._on_sent()
 
     def on_answer(self, answer: Answer) -> None:
         """Send what the application answers."""
         if self.phase is not Phase.WORKING:
             answer.close()
             return
-        if self.body:
-            self.body.reservation.resize(answer.size)
+        if self._reader.body:
+            self._reader.body.reservation.resize(answer.size)
         self._send(answer)
 
     def resume(self) -> bool:
         """Go on receiving a body if its next bytes can be reserved; return whether they can."""
         if self.waiting_since is None:
             return True
-        if self.body is None or not self.body.reserve_next(RECEIVE_BYTES):
+        body = self._reader.body
+        if body is None or not body.reserve_next(RECEIVE_BYTES):
             return False
-        self.since += self._server.now - self.waiting_since
-        self.body.restart_sample(self._server.now)
+        waited = self._server.now - self.waiting_since
+        self.since += waited
+        self._reader.exclude(waited)
+        body.restart_sample(self._server.now)
         self.waiting_since = None
         self._server.update(self, self.phase)
         return True
 
     def enforce_limits(self) -> None:
         """End what takes too long."""
-        age = self._server.now - self.since
+        now, age = self._server.now, self._server.now - self.since
         if self.phase is Phase.IDLE:
-            if age > (IDLE_SECONDS if self._served else HEADER_SECONDS):
+            if deadlines.is_idle_too_long(age, served=self._served):
                 self.close()
         elif self.phase is Phase.HEAD:
-            if age > HEADER_SECONDS:
-                self._server.count("headers too slow")
-                self.refuse(
-                    Problem(
-                        "headers-timeout",
-                        f"the headers arrived too slowly: send them within {HEADER_SECONDS:g} s",
-                    )
-                )
-        elif self.phase is Phase.BODY and self.body and self.waiting_since is None:
-            self.body.sample(self._server.now)
-            if age > min(BODY_SECONDS, GRACE_SECONDS + self.body.received / MIN_PACE):
-                self._server.count("body too slow")
-                self.refuse(
-                    Problem(
-                        "body-timeout",
-                        f"the body arrived too slowly: send at least {MIN_PACE:,} bytes a second, "
-                        f"and all of it within {BODY_SECONDS:g} s",
-                    )
-                )
-        elif self.phase is Phase.DELAYED:
-            if self._server.now >= self._due and self._answer:
-                self._send(self._answer)
-        elif self.phase is Phase.SENDING:
-            stalled = self._server.now - self._progress > STALL_SECONDS
-            if stalled or age > min(SEND_SECONDS, STALL_SECONDS + self._sent / MIN_PACE):
+            self._refuse_if(deadlines.head_problem(age), "headers too slow")
+        elif self.phase is Phase.BODY and self._reader.body and self.waiting_since is None:
+            body = self._reader.body
+            body.sample(now)
+            self._refuse_if(deadlines.body_problem(age, body.received), "body too slow")
+        elif self.phase is Phase.DELAYED and self._delayed:
+            due, answer = self._delayed
+            if now >= due:
+                self._send(answer)
+        elif self.phase is Phase.SENDING and self._out:
+            if deadlines.is_taken_too_slowly(age, now - self._out.progress, self._out.sent):
                 self._server.count("answer not taken")
                 self.close()
         elif self.phase is Phase.LINGERING and age > self._linger.seconds:
@@ -301,20 +238,16 @@ class Connection:
         self._release()
         self.waiting_since = None
         self._keep_alive = keep_alive
-        self._linger = LONG if problem.code in SENT_AFTER_AUTHENTICATION else BRIEF
-        request_id = harmless_id(self._environ.get("HTTP_X_REQUEST_ID", ""))
+        self._linger = deadlines.linger_after(problem)
         delayed = problem.delay > 0
         if delayed and not self._server.may_delay():
             self._server.count("too many wrong passwords at a time")
             delayed, self._keep_alive = False, False
             detail = "too many wrong passwords at a time: try again later"
-            problem = Problem("busy", detail, headers={"Retry-After": "5"})
-            response = with_common_headers(problem.response(request_id), request_id)
-        else:
-            response = refusal(problem, request_id)
-        answer = Answer(response.status, list(response.headers), [response.get_data()])
+            problem = Problem("busy", detail, headers={"Retry-After": "5"}, counted=True)
+        answer = Answer.of(self._server.policy.refuse(self._reader.environ, problem))
         if delayed:
-            self._answer, self._due = answer, self._server.now + problem.delay
+            self._delayed = (self._server.now + problem.delay, answer)
             self._enter(Phase.DELAYED)
         else:
             self._send(answer)
@@ -326,107 +259,49 @@ class Connection:
             self._enter(Phase.CLOSED)
             self.socket.close()
 
-    # ---- from bytes to a request
+    # ---- from a request to its answer
 
     def _feed(self, data: bytes) -> None:
         if self.phase is Phase.IDLE:
-            self._environ = {}
-            self._refused = None
-            self._head_bytes = 0
+            self._reader.begin(self._server.now)
             self._enter(Phase.HEAD)
         try:
-            if self.phase is Phase.HEAD:
-                self._head_bytes += len(data)
-            self._parser.feed(data)
-            complete: bool = self._parser.is_complete
-            too_large_head = self._head_bytes > messages.MAX_HEAD_BYTES
-            if self.phase is Phase.HEAD and too_large_head and not complete:
-                raise messages.head_too_large()
-        except http.ParseError as error:
-            if self.phase is Phase.HEAD:
-                self._server.count("malformed")
-                self.refuse(messages.error_of(error))
-            else:
-                self.refuse(Problem("incomplete-body", "the body is incomplete: send it again"))
+            complete = self._reader.feed(data, self._server.now)
         except Problem as problem:
+            if problem.code in _NOT_HTTP:
+                self._server.count("malformed")
             self.refuse(problem)
         else:
             if complete:
                 self._on_request()
 
-    def _on_head(self) -> bool:
-        """Decide on a request by its headers.
-
-        Returns:
-            False, which has the parser go on to the body.
-
-        Raises:
-            Problem: the request is refused and the connection closed, with its body unread.
-        """
-        self._environ = messages.environ_of(self._parser, self._client, self._address)
-        announced: int | None = self._parser.content_length
-        has_body = self._parser.is_chunked or bool(announced)
-        try:
-            admission = self._server.policy.admit(self._environ)
-        except Problem as problem:
-            if has_body:
-                raise
-            self._refused = problem
-            return False
-        self._heavy = admission.heavy
-        if not has_body:
-            return False
-        if announced is not None and announced > admission.max_bytes:
-            raise too_large(admission.max_bytes)
-        self.body = IncomingBody(
-            admission.max_bytes, announced, self._server.policy.reserve, self._server.now
-        )
+    def _on_body_begins(self) -> None:
         self._enter(Phase.BODY)
-        if self._environ.get("HTTP_EXPECT", "").lower() == "100-continue":
-            self._send_continue()
-        return False
-
-    def _send_continue(self) -> None:
-        line = b"HTTP/1.1 100 Continue\r\n\r\n"
-        with suppress(OSError):  # a client that takes nothing waits until its body times out
-            if self._parser.http_version >= (1, 1):
-                self.socket.send(line)
-
-    def _on_body(self, piece: bytes) -> None:
-        if self.body:
-            self.body.add(piece)
+        if self._reader.expects_continue:
+            with suppress(OSError):  # a client that takes nothing waits until its body times out
+                self.socket.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _on_request(self) -> None:
-        keep_alive = self._parser.should_keep_alive and self._parser.method != b"CONNECT"
-        if self._refused:
-            self.refuse(self._refused, keep_alive=keep_alive)
+        keep_alive = self._reader.keep_alive
+        if self._reader.refused:
+            self.refuse(self._reader.refused, keep_alive=keep_alive)
             return
-        environ = self._environ
+        environ = self._reader.finish()
         environ[CONNECTED] = self.is_connected
-        if self.body:
-            environ["wsgi.input"] = self.body.finish()
-            environ[RECEIVE_SECONDS] = self._server.now - self.since
-            environ[RESERVATION] = self.body.reservation
-        else:
-            environ["wsgi.input"] = io.BytesIO()
         self._keep_alive = keep_alive
-        self._linger = BRIEF
+        self._linger = deadlines.BRIEF
         self._enter(Phase.WORKING)
-        self._server.work(self, environ, heavy=self._heavy)
-
-    # ---- from an answer to bytes
+        self._server.work(self, environ, heavy=self._reader.heavy)
 
     def _send(self, answer: Answer) -> None:
-        self._answer = answer
+        self._delayed = None
         self._keep_alive = self._keep_alive and not self._server.draining
-        pieces = [answer.head(keep_alive=self._keep_alive)]
-        if self._environ.get("REQUEST_METHOD") != "HEAD":
-            pieces += answer.body
-        if sum(map(len, pieces)) <= RECEIVE_BYTES:
-            pieces = [b"".join(pieces)]
-        self._out = deque(memoryview(piece) for piece in pieces)
-        self._sent = 0
-        self._progress = self._server.now
+        self._out = OutgoingAnswer(
+            answer,
+            self._server.now,
+            keep_alive=self._keep_alive,
+            with_body=self._reader.environ.get("REQUEST_METHOD") != "HEAD",
+        )
         self._enter(Phase.SENDING)
         self.on_writable()
 
@@ -439,8 +314,7 @@ class Connection:
                 self.socket.shutdown(socket.SHUT_WR)
             self._enter(Phase.LINGERING)
             return
-        rest = self._parser.remaining()
-        self._parser.reset()
+        rest = self._reader.rest()
         self._enter(Phase.IDLE)
         if rest:  # the next request; others have their turn first
             self._backlog = True
@@ -453,14 +327,18 @@ class Connection:
             self._feed(rest)
             self._server.update(self, self.phase)
 
+    def _refuse_if(self, problem: Problem | None, event: str) -> None:
+        if problem:
+            self._server.count(event)
+            self.refuse(problem)
+
     def _release(self) -> None:
-        if self._answer:
-            self._answer.close()
-            self._answer = None
-        if self.body and self.phase is not Phase.WORKING:
-            self.body.release()
-            self.body = None
-        self._out.clear()
+        if self._out:
+            self._out.release()
+            self._out = None
+        self._delayed = None
+        if self.phase is not Phase.WORKING:
+            self._reader.release()
 
     def _enter(self, phase: Phase) -> None:
         before, self.phase = self.phase, phase

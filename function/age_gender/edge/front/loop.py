@@ -20,7 +20,7 @@ from age_gender.edge.front import messages
 from age_gender.edge.front.connection import Connection, Phase
 from age_gender.edge.front.messages import Answer, WsgiApplication
 from age_gender.edge.front.policy import Environ, Policy
-from age_gender.edge.problems import Problem, harmless_id, refusal
+from age_gender.edge.problems import Problem
 from age_gender.edge.tally import Tally
 
 MAX_CONNECTIONS = 1000
@@ -297,12 +297,8 @@ class Loop:
     def _call(self, connection: Connection, environ: Environ) -> None:
         try:
             answer = messages.run(self._application, environ)
-        except Exception:
-            request_id = harmless_id("")
-            log.exception("unexpected error", extra={"fields": {"request_id": request_id}})
-            detail = f"an unexpected error occurred; it is logged with request id {request_id}"
-            response = refusal(Problem("internal", detail), request_id)
-            answer = Answer(response.status, list(response.headers), [response.get_data()])
+        except Exception as error:
+            answer = Answer.of(self.policy.fail(environ, error))
         self._answers.put((connection, answer))
         self.wake()
 

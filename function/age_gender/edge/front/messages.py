@@ -4,8 +4,9 @@ import logging
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
+from flask import Response
 from gunicorn import util
 from gunicorn.asgi import parser as http
 
@@ -42,6 +43,11 @@ class Answer:
     body: list[bytes]
     close: Callable[[], object] = lambda: None
 
+    @classmethod
+    def of(cls, response: Response) -> Self:
+        """Convert a whole response that holds nothing."""
+        return cls(response.status, list(response.headers), [response.get_data()])
+
     @property
     def size(self) -> int:
         """Bytes of the body."""
@@ -50,7 +56,8 @@ class Answer:
     def head(self, *, keep_alive: bool) -> bytes:
         """Build the status line and headers."""
         headers = [*self.headers]
-        if not any(name.lower() == "content-length" for name, _ in headers):
+        has_length = any(name.lower() == "content-length" for name, _ in headers)
+        if not has_length and not self.status.startswith("204"):  # RFC 9110, 8.6
             headers.append(("Content-Length", str(self.size)))
         headers += [
             ("Date", util.http_date()),

@@ -5,6 +5,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from flask import Response
+
+from age_gender.edge.completion import Completion
+from age_gender.edge.problems import Problem
 from age_gender.limits.admission import Budget, Reservation
 
 Environ = dict[str, Any]
@@ -39,11 +43,15 @@ class Policy:
         admit: called in the server's thread with the environment of a request whose headers are
             complete and whose body is not; returns at once, or raises `Problem` to refuse it.
         reserve: opens a reservation in the budget that all bodies share.
+        refuse: builds and logs the answer to a request that does not reach the application.
+        fail: likewise, to one at which the application failed.
         tick: called several times a second in the server's thread; returns at once.
     """
 
     admit: Callable[[Environ], Admission]
     reserve: Callable[[], AbstractContextManager[Reservation]]
+    refuse: Callable[[Environ, Problem], Response] = Completion().refuse
+    fail: Callable[[Environ, Exception], Response] = Completion().fail
     tick: Callable[[], None] = lambda: None
 
 

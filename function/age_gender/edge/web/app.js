@@ -2,123 +2,43 @@
 
 import { Account } from "./account.js";
 import { setUpCamera } from "./camera.js";
-import { byId, debounced, make, plural, save, tellProblem } from "./dom.js";
+import { Copies } from "./copies.js";
+import { byId, save, showPart } from "./dom.js";
+import { decoded, turnedCopy } from "./drawing.js";
+import { above, peopleCsv, peopleJson, picturesCsv, picturesJson } from "./exports.js";
 import { Faces } from "./faces.js";
+import { Gallery } from "./gallery.js";
+import { showHints } from "./hints.js";
+import { setUpIntake } from "./intake.js";
+import { Live } from "./live.js";
+import { showModel } from "./model.js";
 import { Queue } from "./queue.js";
 import { MOST_BYTES, ServiceError, pictureOf, predict } from "./service.js";
+import { LEAST_CONFIDENCE, Settings, radio } from "./settings.js";
 import { curl, python } from "./snippets.js";
+import { Strip } from "./strip.js";
+import { duration, plural } from "./words.js";
 
 /** @typedef {import("./queue.js").Item} Item */
+/** @typedef {import("./service.js").Answer} Answer */
+/** @typedef {"one" | "all" | "live"} View */
 
-/**
- * Faces are asked for from here up and filtered in the page, so that the threshold acts at once.
- * Greedy suppression of overlapping boxes never lets a lesser box displace a better one, so the
- * faces left are those that the service would have returned for the higher threshold.
- */
-const LEAST_CONFIDENCE = 0.2;
-const THUMBNAIL_HEIGHT = 132;
-/** Pixels around a thumbnail for the mark of the selected one. */
-const THUMBNAIL_MARGIN = 4;
+/** Enough for the gallery, pixels. */
+const THUMBNAIL_HEIGHT = 300;
 
 const picture = /** @type {HTMLImageElement} */ (byId("picture"));
 const frame = byId("frame");
-const threshold = /** @type {HTMLInputElement} */ (byId("threshold"));
-const minFace = /** @type {HTMLInputElement} */ (byId("min-face"));
-const boxes = /** @type {HTMLInputElement} */ (byId("boxes"));
-const blur = /** @type {HTMLInputElement} */ (byId("blur"));
-const download = /** @type {HTMLButtonElement} */ (byId("download"));
-const address = /** @type {HTMLInputElement} */ (byId("address"));
 
 const account = new Account();
+const settings = new Settings();
 const faces = new Faces(byId("overlay"), byId("faces"));
-const queue = new Queue(analyse, () => `${detector()} ${smallest()}`);
-/** @type {Map<Item, HTMLElement>} */
-const thumbs = new Map();
-/**
- * Why the blurred or drawn copy of a picture could not be made.
- *
- * @type {{item: Item, error: ServiceError} | null}
- */
-let copyFailure = null;
-/**
- * The blurred copy that is on its way.
- *
- * @type {{item: Item, key: string} | null}
- */
-let blurring = null;
-/**
- * The picture whose thumbnail was brought into view last; where people scroll from there is theirs.
- *
- * @type {Item | null}
- */
-let revealed = null;
-
-// Settings
-
-/** @param {string} name */
-function chosen(name) {
-  const input = document.querySelector(`input[name="${name}"]:checked`);
-  return /** @type {HTMLInputElement} */ (input).value;
-}
-
-function detector() {
-  return chosen("detector");
-}
-
-function smallest() {
-  return minFace.validity.valid ? minFace.value : "";
-}
-
-function searchFields() {
-  const side = smallest();
-  return { face_detector: detector(), ...(side ? { min_face: Number(side) } : {}) };
-}
-
-// Pictures in
-
-/** @param {Iterable<File>} files */
-function addFiles(files) {
-  queue.add([...files].map((file) => ({ file, name: file.name || "picture" })));
-}
-
-/** @param {string} text */
-function addAddress(text) {
-  const url = parseAddress(text);
-  if (!url) {
-    tellProblem(
-      byId("address-problem"),
-      "Give a full address, such as https://example.com/people.jpg",
-      address,
-    );
-    return;
-  }
-  tellProblem(byId("address-problem"), "", address);
-  address.value = "";
-  const name = decodeURIComponent(url.pathname.split("/").at(-1) ?? "");
-  queue.add([{ url: url.href, name: name || url.hostname }]);
-}
-
-/** @param {string} text */
-function parseAddress(text) {
-  const given = text.trim();
-  const withScheme = /^[\w-]+(\.[\w-]+)+(:\d+)?\//.test(given) ? `https://${given}` : given;
-  try {
-    const url = new URL(withScheme);
-    decodeURIComponent(url.pathname);
-    return ["http:", "https:", "gs:"].includes(url.protocol) ? url : null;
-  } catch {
-    return null;
-  }
-}
-
-async function addSample() {
-  const response = await fetch(new URL("assets/sample.jpg", document.baseURI)).catch(() => null);
-  if (!response?.ok) {
-    say("The sample could not be loaded.");
-    return;
-  }
-  queue.add([{ file: await response.blob(), name: "astronaut.jpg" }]);
-}
+const queue = new Queue(analyse, () => settings.key);
+const copies = new Copies(queue, settings, blurredCopy);
+const strip = new Strip(queue, () => settings.threshold);
+const gallery = new Gallery(queue, () => settings.threshold, open);
+const live = new Live(predictFrame);
+/** @type {View} */
+let view = "one";
 
 // Requests to the service
 
@@ -133,7 +53,7 @@ async function analyse(item, signal) {
   const answer = await predict(
     item.source,
     {
-      ...searchFields(),
+      ...settings.fields,
       confidence: LEAST_CONFIDENCE,
       draw: false,
       // The browser has no copy of pictures by address, and cannot show some formats.
@@ -146,22 +66,36 @@ async function analyse(item, signal) {
   return answer;
 }
 
-/**
- * The picture as the service gives it back.
- *
- * @param {Item} item
- * @param {{draw: boolean, blur: boolean}} how
- */
-async function copyOf(item, how) {
+/** @param {Item} item */
+async function blurredCopy(item) {
   const fields = {
-    ...searchFields(),
-    ...how,
-    confidence: Number(threshold.value),
-    get_attributes: how.draw,
+    ...settings.fields,
+    confidence: settings.threshold,
+    draw: false,
+    blur: true,
+    get_attributes: false,
   };
-  return pictureOf(
-    await predict(item.source, fields, requestOptions(item, new AbortController().signal)),
-  );
+  const options = requestOptions(item, new AbortController().signal);
+  return pictureOf(await predict(item.source, fields, options));
+}
+
+/**
+ * @param {Blob} file
+ * @param {AbortSignal} signal
+ */
+async function predictFrame(file, signal) {
+  for (;;) {
+    try {
+      return await predict(
+        { file, name: "frame.jpg" },
+        { ...settings.fields, confidence: settings.threshold, return_image: false },
+        { authorization: account.authorization, signal, onWait: () => {} },
+      );
+    } catch (error) {
+      const refused = error instanceof ServiceError && error.status === 401;
+      if (!refused || !(await account.asked())) throw error;
+    }
+  }
 }
 
 /**
@@ -199,20 +133,78 @@ async function usePreview(item, blob) {
   }
 }
 
+/** @param {Item} item */
+async function turn(item) {
+  const blob = await turnedCopy(await decoded(item.preview));
+  const stem = item.source.name.replace(/(-turned)?\.\w+$/, "");
+  if (blob) queue.replace(item, { file: blob, name: `${stem}-turned.jpg` });
+}
+
 // Showing
+
+/** @param {View} wanted */
+function show(wanted) {
+  view = wanted;
+  if (view !== "live" && live.isCamera && live.running) live.stop();
+  render();
+}
+
+/** @param {Item} item */
+function open(item) {
+  view = "one";
+  queue.select(item);
+  byId("picture-name").focus({ preventScroll: true });
+  byId("workspace").scrollIntoView({ block: "nearest" });
+}
 
 function render() {
   const item = queue.selected;
-  document.body.classList.toggle("has-pictures", item !== null);
-  byId("workspace").hidden = item === null;
-  byId("code").hidden = item === null;
-  renderQueue();
+  const views = availableViews();
+  if (!views.includes(view)) view = views[0] ?? "one";
+  document.body.classList.toggle("has-pictures", views.length > 0);
+  byId("workspace").hidden = views.length === 0;
+  document.body.dataset.view = view;
+  for (const part of document.querySelectorAll("[data-in]")) {
+    const { in: places = "" } = /** @type {HTMLElement} */ (part).dataset;
+    part.classList.toggle("elsewhere", !places.split(" ").includes(view));
+  }
+  renderViews(views);
   renderProgress();
   if (item) renderItem(item);
-  else say("");
+  strip.render();
+  if (view === "all") gallery.render();
+  if (view !== "one" || !item) say(viewWords());
+  byId("code").hidden = view !== "one" || !item || queue.failure(item) !== null;
 }
 
-/** @param {import("./service.js").Answer["model"]} model */
+/** @returns {View[]} */
+function availableViews() {
+  return [
+    ...(queue.items.length > 0 ? /** @type {const} */ (["one"]) : []),
+    ...(queue.items.length > 1 ? /** @type {const} */ (["all"]) : []),
+    ...(live.name ? /** @type {const} */ (["live"]) : []),
+  ];
+}
+
+/** @param {View[]} views */
+function renderViews(views) {
+  byId("views").hidden = views.length < 2;
+  for (const input of document.querySelectorAll('input[name="view"]')) {
+    const radioButton = /** @type {HTMLInputElement} */ (input);
+    const offered = views.includes(/** @type {View} */ (radioButton.value));
+    /** @type {HTMLElement} */ (radioButton.parentElement).hidden = !offered;
+    radioButton.checked = radioButton.value === view;
+  }
+  byId("view-live").textContent = live.isCamera ? "Camera" : "Video";
+}
+
+function viewWords() {
+  if (view === "all") return `${plural(queue.settled, "picture")} of ${queue.items.length} done.`;
+  if (!live.name || live.running) return "";
+  return `${plural(live.people.length, "person", "people")} seen.`;
+}
+
+/** @param {Answer["model"]} model */
 function modelName({ attributes, detector, licence }) {
   return (attributes ?? detector) + (licence ? ` (${licence})` : "");
 }
@@ -220,12 +212,12 @@ function modelName({ attributes, detector, licence }) {
 /** @param {Item} item */
 function renderItem(item) {
   const answer = queue.answer(item);
-  const failure = queue.failure(item) ?? (copyFailure?.item === item ? copyFailure.error : null);
+  const failure = queue.failure(item) ?? copies.failure(item);
   byId("picture-name").textContent = item.source.name;
   byId("picture-name").title = item.source.name;
   faces.show(answer);
-  const shown = faces.filter(Number(threshold.value));
-  renderPicture(item);
+  const shown = faces.filter(settings.threshold);
+  const url = renderPicture(item);
   renderProblem(failure);
   frame.classList.toggle("working", !answer && !failure);
   const facts = answer
@@ -238,111 +230,46 @@ function renderItem(item) {
     : [];
   byId("picture-facts").textContent = facts.join(" · ");
   const total = answer?.details.length ?? 0;
-  byId("faces-panel").hidden = total === 0;
+  byId("faces-panel").hidden = shown === 0;
   byId("faces-count").textContent = shown === total ? `${total}` : `${shown} of ${total}`;
-  download.disabled = !answer;
+  showHints(answer, shown, settings, item.preview ? () => turn(item) : null);
+  /** @type {HTMLButtonElement} */ (byId("download")).disabled = !answer || !url;
   const about = queue.items.length > 1 ? `${item.source.name}: ` : "";
   if (answer) say(about + countWords(shown, total));
-  else if (failure) say(""); // the panel is an alert, which is read aloud itself
+  else if (failure)
+    say(""); // the panel is an alert, which is read aloud itself
   else say(item.job?.note || `Looking for faces in ${item.source.name}…`);
   renderSnippet();
 }
 
 /** @param {Item} item */
 function renderPicture(item) {
-  const answer = queue.answer(item);
-  const key = copyKey();
-  const ready = !blur.checked || item.blurred?.key === key;
-  if (!ready && answer && copyFailure?.item !== item) requestBlurred();
-  frame.classList.toggle("veiled", !ready);
+  const url = copies.urlOf(item);
+  frame.classList.toggle("veiled", url === "" && settings.blur);
   byId("stage").hidden = !item.preview && queue.failure(item) !== null;
-  const url = blur.checked && ready && item.blurred ? item.blurred.url : item.preview;
-  picture.hidden = !url;
-  picture.alt = `The picture ${item.source.name}${blur.checked ? ", faces blurred" : ""}`;
-  if (url && picture.src !== url) picture.src = url;
-  else if (url && picture.complete) faces.drawChips(picture);
+  const shown = url || item.preview;
+  picture.hidden = !shown;
+  picture.alt = `The picture ${item.source.name}${settings.blur ? ", faces blurred" : ""}`;
+  if (shown && picture.src !== shown) picture.src = shown;
+  else if (shown && picture.complete) faces.drawChips(picture);
+  return url;
 }
 
 /** @param {ServiceError | null} failure */
 function renderProblem(failure) {
   const panel = byId("problem");
-  panel.hidden = failure === null;
+  const signIn = failure?.status === 401;
+  // The dialogue says it already.
+  const shown = failure !== null && !(signIn && account.asking);
+  showPart(panel, shown, byId("picture-name"));
   if (!failure) return;
+  panel.classList.toggle("calm", signIn);
   byId("problem-title").textContent = failure.title;
   byId("problem-detail").textContent = failure.message;
   byId("problem-request").textContent = `Request ${failure.requestId}`;
-  byId("problem-request").hidden = !failure.requestId;
-  byId("problem-sign-in").hidden = failure.status !== 401;
-  byId("problem-retry").hidden = [401, 413, 415].includes(failure.status);
-}
-
-function renderQueue() {
-  for (const [item, element] of thumbs) {
-    if (queue.items.includes(item)) continue;
-    element.remove();
-    thumbs.delete(item);
-  }
-  for (const item of queue.items) {
-    if (!thumbs.has(item)) {
-      const thumb = makeThumb(item);
-      thumbs.set(item, thumb);
-      byId("queue-list").append(thumb);
-    }
-    renderThumb(item);
-  }
-  byId("queue").hidden = queue.items.length < 2;
-  if (queue.selected && queue.selected !== revealed) revealThumb(queue.selected);
-  revealed = queue.selected;
-}
-
-/** @param {Item} item */
-function makeThumb(item) {
-  const button = make(
-    "button",
-    { type: "button", className: "thumb", title: item.source.name },
-    make("span", { className: "thumb-picture" }),
-    make("span", { className: "thumb-status" }),
-  );
-  button.addEventListener("click", () => queue.select(item));
-  return make("li", {}, button);
-}
-
-/** @param {Item} item */
-function renderThumb(item) {
-  const button = /** @type {HTMLElement} */ (thumbs.get(item)?.firstElementChild);
-  const [place, words] = /** @type {Iterable<HTMLElement>} */ (button.children);
-  const failed = queue.failure(item) !== null;
-  if (item.thumbnail && place.firstChild !== item.thumbnail) place.replaceChildren(item.thumbnail);
-  if (!item.thumbnail) place.textContent = failed ? "!" : "…";
-  words.textContent = stateWords(item);
-  button.classList.toggle("failed", failed);
-  button.setAttribute("aria-label", `${item.source.name}: ${stateWords(item)}`);
-  button.setAttribute("aria-current", String(item === queue.selected));
-}
-
-/**
- * Bring the selected picture's thumbnail into view, without moving the page.
- *
- * @param {Item} item
- */
-function revealThumb(item) {
-  const list = byId("queue-list");
-  const place = /** @type {HTMLElement} */ (thumbs.get(item));
-  const start = place.offsetLeft - THUMBNAIL_MARGIN;
-  const end = place.offsetLeft + place.offsetWidth + THUMBNAIL_MARGIN;
-  if (start < list.scrollLeft) list.scrollLeft = start;
-  else if (end > list.scrollLeft + list.clientWidth) list.scrollLeft = end - list.clientWidth;
-}
-
-/** @param {Item} item */
-function stateWords(item) {
-  const answer = queue.answer(item);
-  if (answer) {
-    const minimum = Number(threshold.value);
-    return plural(answer.details.filter((face) => face.confidence >= minimum).length, "face");
-  }
-  if (queue.failure(item)) return "failed";
-  return item.job ? "working…" : "waiting";
+  byId("problem-request").hidden = !failure.requestId || signIn;
+  byId("problem-sign-in").hidden = !signIn;
+  byId("problem-retry").hidden = !failure.passing;
 }
 
 function renderProgress() {
@@ -358,17 +285,24 @@ function renderProgress() {
 function renderSnippet() {
   const item = queue.selected;
   if (!item) return;
-  const fields = { ...searchFields(), confidence: Number(threshold.value) };
-  const write = chosen("language") === "python" ? python : curl;
-  byId("snippet").textContent = write({
+  const fields = { ...settings.fields, confidence: settings.threshold };
+  const request = {
     endpoint: new URL("predict", document.baseURI).href,
     username: account.username,
     source: item.source,
-    fields: blur.checked
-      ? { ...fields, blur: true, draw: boxes.checked }
+    fields: settings.blur
+      ? { ...fields, blur: true, draw: settings.boxes }
       : { ...fields, return_image: false },
-    saveAs: blur.checked ? copyName(item) : "",
-  });
+    saveAs: settings.blur ? copies.nameOf(item) : "",
+  };
+  const answer = queue.answer(item);
+  const texts = {
+    curl: () => curl(request),
+    python: () => python(request),
+    answer: () => (answer ? JSON.stringify(above(answer, settings.threshold), null, 2) : "…"),
+  };
+  const language = /** @type {keyof typeof texts} */ (radio("language"));
+  byId("snippet").textContent = texts[language]();
 }
 
 /**
@@ -376,19 +310,9 @@ function renderSnippet() {
  * @param {number} total
  */
 function countWords(shown, total) {
-  if (total === 0) {
-    return detector() === "fast"
-      ? "No face found. The accurate detector also finds smaller and turned faces."
-      : "No face found.";
-  }
+  if (total === 0) return "No face found.";
   if (shown === total) return `${plural(total, "face")} found.`;
   return `${shown} of ${plural(total, "face")} shown, the others are below this confidence.`;
-}
-
-/** @param {number} milliseconds */
-function duration(milliseconds) {
-  if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;
-  return `${(milliseconds / 1000).toFixed(1)} s`;
 }
 
 /** @param {string} text */
@@ -397,77 +321,60 @@ function say(text) {
   if (byId("status").textContent !== text) byId("status").textContent = text;
 }
 
-// Copies of the picture
+// Results to take away
 
-function copyKey() {
-  return `${detector()} ${smallest()} ${threshold.value}`;
+/** @param {"csv" | "json"} kind */
+function saveResults(kind) {
+  const { name, blob } = view === "live" ? peopleResults(kind) : pictureResults(kind);
+  save(blob, `${name}.${kind}`);
 }
 
-const requestBlurred = debounced(async () => {
-  const item = queue.selected;
-  const key = copyKey();
-  if (!item || !blur.checked || item.blurred?.key === key) return;
-  if (blurring?.item === item && blurring.key === key) return;
-  blurring = { item, key };
-  const blob = await attempt(item, () => copyOf(item, { draw: false, blur: true }));
-  blurring = null;
-  if (blob && queue.items.includes(item)) {
-    if (item.blurred) URL.revokeObjectURL(item.blurred.url);
-    item.blurred = { key, url: URL.createObjectURL(blob) };
-  }
-  render();
-}, 250);
-
-async function downloadCopy() {
-  const item = queue.selected;
-  if (!item) return;
-  download.disabled = true;
-  download.textContent = "Preparing…";
-  const name = copyName(item);
-  const blob = await attempt(item, () => copyOf(item, { draw: boxes.checked, blur: blur.checked }));
-  nameDownload();
-  if (blob) save(blob, name);
-  render();
+/** @param {"csv" | "json"} kind */
+function pictureResults(kind) {
+  const items = view === "all" || !queue.selected ? queue.items : [queue.selected];
+  const results = items.map((item) => {
+    const answer = queue.answer(item);
+    const failure = queue.failure(item);
+    return {
+      name: item.source.name,
+      answer: answer && above(answer, settings.threshold),
+      error: failure ? `${failure.title}: ${failure.message}` : answer ? "" : "not yet answered",
+    };
+  });
+  const name = items.length === 1 ? items[0].source.name.replace(/\.\w+$/, "") : "faces";
+  return { name, blob: kind === "csv" ? picturesCsv(results) : picturesJson(results) };
 }
 
-/**
- * Run what may fail, and leave the failure for `render`.
- *
- * @param {Item} item
- * @param {() => Promise<Blob>} action
- */
-async function attempt(item, action) {
-  copyFailure = null;
-  try {
-    return await action();
-  } catch (error) {
-    if (!(error instanceof ServiceError)) throw error;
-    copyFailure = { item, error };
-    return null;
-  }
-}
-
-/** @param {Item} item */
-function copyName(item) {
-  const stem = item.source.name.replace(/\.\w+$/, "");
-  return `${stem}${boxes.checked ? "-faces" : ""}${blur.checked ? "-blurred" : ""}.jpg`;
-}
-
-function nameDownload() {
-  const how = `${blur.checked ? " blurred" : ""}${boxes.checked ? " with boxes" : ""}`;
-  download.textContent = `Download${how}`;
+/** @param {"csv" | "json"} kind */
+function peopleResults(kind) {
+  const write = kind === "csv" ? peopleCsv : peopleJson;
+  const name = live.isCamera ? "camera" : live.name.replace(/\.\w+$/, "");
+  return { name: `${name}-people`, blob: write(live.name, live.people, live.model) };
 }
 
 // Events
 
 queue.addEventListener("change", render);
 queue.addEventListener("locked", () => {
-  account.ask(account.authorization ? "The user name or the password is wrong." : "");
+  account.askAgain();
+  render();
+});
+account.addEventListener("closed", () => {
+  render();
+  // The dialogue gives the focus back, unless what had it is gone.
+  const focused = document.activeElement;
+  const lost = !focused || focused === document.body || !focused.checkVisibility();
+  if (lost) byId("picture-name").focus();
 });
 account.addEventListener("change", () => {
-  copyFailure = null;
+  copies.forget();
   if (account.authorization) queue.resume();
   else render();
+});
+copies.addEventListener("change", render);
+live.addEventListener("change", () => {
+  if (live.running) view = "live";
+  render();
 });
 
 picture.addEventListener("load", () => {
@@ -476,73 +383,41 @@ picture.addEventListener("load", () => {
   faces.drawChips(picture);
 });
 
-const files = /** @type {HTMLInputElement} */ (byId("files"));
-byId("choose").addEventListener("click", () => files.click());
-files.addEventListener("change", () => {
-  addFiles(files.files ?? []);
-  files.value = ""; // the same file may be chosen again
-});
-byId("sample").addEventListener("click", addSample);
-byId("by-address").addEventListener("submit", (event) => {
-  event.preventDefault();
-  addAddress(address.value);
-});
-setUpCamera((blob) => queue.add([{ file: blob, name: "camera.jpg" }]));
+setUpIntake(
+  (sources) => {
+    view = "one";
+    if (live.isCamera && live.running) live.stop();
+    queue.add(sources);
+  },
+  (video) => {
+    view = "live";
+    live.startFile(video);
+  },
+  say,
+);
+setUpCamera(
+  (blob) => {
+    view = "one";
+    queue.add([{ file: blob, name: "camera.jpg" }]);
+  },
+  (stream, mirrored) => live.startCamera(stream, mirrored),
+);
 
-document.addEventListener("paste", (event) => {
-  const pasted = event.clipboardData;
-  if (pasted?.files.length) {
-    event.preventDefault();
-    addFiles(pasted.files);
-  } else if (!(event.target instanceof HTMLInputElement)) {
-    const text = pasted?.getData("text/plain").trim() ?? "";
-    if (/^(https?|gs):\/\/\S+$/.test(text)) addAddress(text);
-  }
-});
-
-const veil = byId("drop-veil");
-document.addEventListener("dragover", (event) => {
-  const kinds = event.dataTransfer?.types ?? [];
-  if (!kinds.includes("Files") && !kinds.includes("text/uri-list")) return;
-  event.preventDefault();
-  veil.hidden = false;
-});
-document.addEventListener("dragleave", (event) => {
-  if (!event.relatedTarget) veil.hidden = true;
-});
-document.addEventListener("drop", (event) => {
-  veil.hidden = true;
-  const dropped = event.dataTransfer;
-  const link = dropped?.getData("text/uri-list").split(/\r?\n/)[0];
-  if (!dropped?.files.length && !link) return;
-  event.preventDefault();
-  if (dropped?.files.length) addFiles(dropped.files);
-  else if (link) addAddress(link);
-});
-
-for (const input of document.querySelectorAll('input[name="detector"]')) {
-  input.addEventListener("change", () => queue.run());
-}
-threshold.addEventListener("input", () => {
-  copyFailure = null;
-  byId("threshold-value").textContent = Number(threshold.value).toFixed(2);
-  render();
-});
-minFace.addEventListener("change", () => {
-  const problem = minFace.validity.valid ? "" : "Give a whole number from 1 to 100000.";
-  tellProblem(byId("min-face-problem"), problem, minFace);
-  queue.run();
-});
-for (const input of [boxes, blur]) {
-  input.addEventListener("change", () => {
-    copyFailure = null;
-    frame.classList.toggle("boxes-off", !boxes.checked);
-    byId("blur-hint").hidden = !blur.checked;
-    nameDownload();
+settings.addEventListener("search", () => queue.run());
+for (const name of ["threshold", "drawing"]) {
+  settings.addEventListener(name, () => {
+    copies.forget();
+    frame.classList.toggle("boxes-off", !settings.boxes);
+    byId("blur-hint").hidden = !settings.blur;
+    copies.nameButton();
     render();
   });
 }
-download.addEventListener("click", downloadCopy);
+for (const input of document.querySelectorAll('input[name="view"]')) {
+  input.addEventListener("change", () => show(/** @type {View} */ (radio("view"))));
+}
+byId("save-csv").addEventListener("click", () => saveResults("csv"));
+byId("save-json").addEventListener("click", () => saveResults("json"));
 byId("remove").addEventListener("click", () => {
   if (queue.selected) queue.remove(queue.selected);
   if (!queue.selected) byId("choose").focus();
@@ -552,7 +427,7 @@ byId("clear").addEventListener("click", () => {
   byId("choose").focus();
 });
 byId("problem-retry").addEventListener("click", () => {
-  copyFailure = null;
+  copies.forget();
   if (queue.selected) queue.retry(queue.selected);
 });
 byId("problem-sign-in").addEventListener("click", () => account.ask());
@@ -578,4 +453,4 @@ byId("copy").addEventListener("click", async () => {
 
 // On a narrow screen with one column, the faces matter more than the detector.
 /** @type {HTMLDetailsElement} */ (byId("finding")).open = matchMedia("(min-width: 861px)").matches;
-nameDownload();
+showModel();

@@ -1,6 +1,7 @@
-/** Takes a picture with the device's camera. */
+/** Opens the device's camera, for one picture or for live estimates. */
 
 import { byId, tellProblem } from "./dom.js";
+import { toJpeg } from "./drawing.js";
 
 /** @type {Record<string, string>} */
 const PROBLEMS = {
@@ -13,8 +14,9 @@ const PROBLEMS = {
  * Show the camera's button where there is a camera that the browser lets pages use.
  *
  * @param {(picture: Blob) => void} onPicture
+ * @param {(stream: MediaStream, mirrored: boolean) => void} onLive takes over the stream
  */
-export async function setUpCamera(onPicture) {
+export async function setUpCamera(onPicture, onLive) {
   // Browsers offer the camera only to pages from https or from this machine.
   const devices = (await navigator.mediaDevices?.enumerateDevices().catch(() => [])) ?? [];
   if (!devices.some((device) => device.kind === "videoinput")) return;
@@ -22,6 +24,7 @@ export async function setUpCamera(onPicture) {
   const dialog = /** @type {HTMLDialogElement} */ (byId("camera-dialog"));
   const video = /** @type {HTMLVideoElement} */ (byId("camera-view"));
   const shoot = /** @type {HTMLButtonElement} */ (byId("camera-shoot"));
+  const live = /** @type {HTMLButtonElement} */ (byId("camera-live"));
   const turn = byId("camera-turn");
   let facing = "user";
   /** @type {MediaStream | null} */
@@ -31,7 +34,7 @@ export async function setUpCamera(onPicture) {
     for (const track of stream?.getTracks() ?? []) track.stop();
     stream = null;
     video.srcObject = null;
-    shoot.disabled = true;
+    shoot.disabled = live.disabled = true;
   }
 
   async function start() {
@@ -46,7 +49,7 @@ export async function setUpCamera(onPicture) {
       // Mirrored, as people know themselves; the picture taken is not.
       video.classList.toggle("mirrored", facing === "user");
       await video.play();
-      shoot.disabled = false;
+      shoot.disabled = live.disabled = false;
       const all = await navigator.mediaDevices.enumerateDevices();
       turn.hidden = all.filter((device) => device.kind === "videoinput").length < 2;
     } catch (error) {
@@ -68,13 +71,19 @@ export async function setUpCamera(onPicture) {
     facing = facing === "user" ? "environment" : "user";
     start();
   });
+  live.addEventListener("click", () => {
+    const taken = stream;
+    stream = null; // so that closing the dialogue does not stop it
+    dialog.close();
+    if (taken) onLive(taken, facing === "user");
+  });
   shoot.addEventListener("click", () => {
     const canvas = document.createElement("canvas");
     canvas.width = video.videoWidth;
     canvas.height = video.videoHeight;
     canvas.getContext("2d")?.drawImage(video, 0, 0);
     dialog.close();
-    canvas.toBlob((blob) => blob && onPicture(blob), "image/jpeg", 0.92);
+    toJpeg(canvas).then((blob) => blob && onPicture(blob));
   });
   byId("camera").hidden = false;
 }

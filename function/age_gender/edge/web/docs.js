@@ -1,11 +1,14 @@
-/** Shows the service's OpenAPI document, so that the reference always matches it. */
+/** Shows the service's OpenAPI document, so that the reference always matches it, and sends requests. */
 
+import { Account } from "./account.js";
 import { byId, make } from "./dom.js";
+import { tryIt } from "./tryit.js";
 
 /** @typedef {Record<string, any>} Json one object of the document */
 
 const METHODS = ["get", "post", "put", "patch", "delete"];
 
+const account = new Account();
 /** @type {Json} */
 let api = {};
 
@@ -223,6 +226,7 @@ function operationPanel(path, method, operation) {
     ...(operation.description
       ? [make("p", { className: "hint" }, ...prose(operation.description))]
       : []),
+    tryIt({ method, path, operation, resolved }, account),
     ...(operation.requestBody
       ? body("Request", resolved(operation.requestBody).content ?? {}, shown, name)
       : []),

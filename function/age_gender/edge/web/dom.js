@@ -45,11 +45,16 @@ export function tellProblem(place, text, field) {
 }
 
 /**
- * @param {number} count
- * @param {string} noun
+ * Show or hide a part of the page; the focus moves on to another when what had it goes.
+ *
+ * @param {HTMLElement} part
+ * @param {boolean} shown
+ * @param {HTMLElement} next
  */
-export function plural(count, noun) {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+export function showPart(part, shown, next) {
+  const had = part.contains(document.activeElement);
+  part.hidden = !shown;
+  if (had && !shown) next.focus();
 }
 
 /**

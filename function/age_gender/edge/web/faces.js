@@ -1,28 +1,11 @@
 /** Shows the faces of one picture twice: as boxes over it, and as a list next to it. */
 
 import { make } from "./dom.js";
+import { cutOut, estimate, fitLabel, label, makeChip, placeOver } from "./marks.js";
+import { confidence, sentence } from "./words.js";
 
 /** @typedef {import("./service.js").Answer} Answer */
 /** @typedef {import("./service.js").Face} Face */
-
-const GENDERS = { F: "Female", M: "Male" };
-/** @type {Record<string, string>} */
-const REASONS = {
-  "not-a-face": "perhaps not a face",
-  turned: "turned away",
-  blurred: "blurred",
-  dark: "too dark",
-  overexposed: "overexposed",
-  small: "too small",
-  "cut-off": "partly outside the picture",
-  covered: "partly covered",
-  "age-uncertain": "age uncertain",
-  "gender-uncertain": "gender uncertain",
-};
-const SCALE_YEARS = 100;
-const CHIP_PIXELS = 112;
-/** Boxes narrower than this on the screen show their label only while they are looked at. */
-const LABEL_PIXELS = 34;
 
 export class Faces {
   #overlay;
@@ -86,16 +69,7 @@ export class Faces {
   drawChips(picture) {
     if (!this.#answer) return;
     const scale = picture.naturalWidth / this.#answer.image_size[0];
-    for (const { face, chip } of this.#entries) {
-      const [x1, y1, x2, y2] = face.box;
-      const side = Math.max(x2 - x1, y2 - y1) * 1.25;
-      const left = (x1 + x2 - side) / 2;
-      const top = (y1 + y2 - side) / 2;
-      const context = chip.getContext("2d");
-      context?.clearRect(0, 0, CHIP_PIXELS, CHIP_PIXELS);
-      const [x, y, size] = [left, top, side].map((pixels) => pixels * scale);
-      context?.drawImage(picture, x, y, size, size, 0, 0, CHIP_PIXELS, CHIP_PIXELS);
-    }
+    for (const { face, chip } of this.#entries) cutOut(chip, picture, face.box, scale);
   }
 
   /** Take the mark from the picked face. */
@@ -108,9 +82,7 @@ export class Faces {
    * @param {number} index
    */
   #entry(face, index) {
-    const chip = /** @type {HTMLCanvasElement} */ (
-      make("canvas", { width: CHIP_PIXELS, height: CHIP_PIXELS, "aria-hidden": "true" })
-    );
+    const chip = makeChip();
     const entry = { face, chip, box: this.#box(face, index), row: row(face, index, chip) };
     for (const element of [entry.box, entry.row]) {
       element.addEventListener("pointerenter", () => this.#heat(index, true));
@@ -135,9 +107,6 @@ export class Faces {
    * @param {number} index
    */
   #box(face, index) {
-    const [width, height] = /** @type {Answer} */ (this.#answer).image_size;
-    const [x1, y1, x2, y2] = face.box;
-    const tag = make("span", { className: "tag" }, ...label(face));
     const box = make(
       "button",
       {
@@ -147,14 +116,10 @@ export class Faces {
         "aria-label": `Face ${index + 1}: ${sentence(face)}`,
         "aria-pressed": "false",
       },
-      tag,
+      label(face, index + 1),
     );
     box.classList.toggle("doubtful", face.reliable === false);
-    // Per cent of the picture, so that the boxes scale with it by themselves.
-    box.style.left = `${(x1 / width) * 100}%`;
-    box.style.top = `${(y1 / height) * 100}%`;
-    box.style.width = `${((x2 - x1) / width) * 100}%`;
-    box.style.height = `${((y2 - y1) / height) * 100}%`;
+    placeOver(box, face.box, /** @type {Answer} */ (this.#answer).image_size);
     return box;
   }
 
@@ -164,14 +129,11 @@ export class Faces {
     if (!frame.width || !this.#answer) return;
     const scale = frame.width / this.#answer.image_size[0];
     for (const { face, box } of this.#entries) {
-      const [x1, y1, x2, y2] = face.box.map((pixels) => pixels * scale);
-      box.classList.toggle("small", x2 - x1 < LABEL_PIXELS);
-      const tag = /** @type {HTMLElement} */ (box.firstElementChild);
-      const roomAbove = y1 >= 28;
-      const roomBelow = frame.height - y2 >= 28;
-      tag.classList.toggle("below", !roomAbove && roomBelow);
-      tag.classList.toggle("inside", !roomAbove && !roomBelow);
-      tag.classList.toggle("from-right", (x1 + x2) / 2 > frame.width / 2);
+      fitLabel(
+        box,
+        face.box.map((pixels) => pixels * scale),
+        frame,
+      );
     }
   }
 
@@ -227,56 +189,13 @@ export class Faces {
 }
 
 /**
- * One face in words.
- *
- * @param {Face} face
- */
-export function sentence(face) {
-  if (face.age === undefined) return `detected with confidence ${face.confidence.toFixed(2)}`;
-  const words = [
-    `about ${Math.round(face.age)} years, probably ${range(face, " to ")}`,
-    `${gender(face).toLowerCase()}, ${percent(face)}`,
-  ];
-  if (face.reliable === false) words.push(["not reliable", ...reasons(face)].join(": "));
-  return words.join("; ");
-}
-
-/**
- * Why a face is not reliable: one text, or none for an answer without reasons.
- *
- * @param {Face} face
- */
-function reasons(face) {
-  const words = (face.reasons ?? []).map((reason) => REASONS[reason] ?? reason);
-  return words.length ? [words.join(", ")] : [];
-}
-
-/** @param {Face} face */
-function label(face) {
-  if (face.age === undefined) return [face.confidence.toFixed(2)];
-  const doubt = face.reliable === false ? "? " : "";
-  return [
-    `${doubt}${Math.round(face.age)} ${face.gender}`,
-    make("span", { className: "more" }, ` · ${range(face)} · ${percent(face)}`),
-  ];
-}
-
-/**
  * @param {Face} face
  * @param {number} index
  * @param {HTMLCanvasElement} chip
  */
 function row(face, index, chip) {
-  const [low, high] = face.age_interval ?? [0, 0];
-  const age = face.age ?? 0;
-  const band = make("i");
-  band.style.left = `${perScale(low)}%`;
-  band.style.width = `${perScale(high) - perScale(low)}%`;
-  const mark = make("b");
-  mark.style.left = `${perScale(age)}%`;
-  const facts = [`face ${index + 1}`, `confidence ${face.confidence.toFixed(2)}`];
-  if (face.quality) facts.push(`${Math.round(face.quality.size)} px`);
-  const button = make(
+  const size = face.quality ? `${Math.round(face.quality.size)} px` : "";
+  return make(
     "button",
     {
       type: "button",
@@ -285,45 +204,8 @@ function row(face, index, chip) {
       "aria-label": `Face ${index + 1}: ${sentence(face)}. Show in the picture`,
     },
     chip,
-    make(
-      "span",
-      { className: "face-top" },
-      make("span", { className: "face-age" }, String(Math.round(age))),
-      make("span", { className: "face-range" }, range(face)),
-      make("span", { className: "face-gender" }, `${gender(face)} ${percent(face)}`),
-    ),
-    make("span", { className: "face-scale" }, band, mark),
-    make("span", { className: "face-facts" }, facts.join(" · ")),
+    ...estimate(face, index + 1, [`confidence ${confidence(face)}`, size]),
   );
-  if (face.reliable === false) {
-    button.append(
-      make("span", { className: "doubt" }, ["Do not rely on it", ...reasons(face)].join(": ")),
-    );
-  }
-  return button;
-}
-
-/** @param {number} years */
-function perScale(years) {
-  return Math.min(Math.max((years / SCALE_YEARS) * 100, 0), 100);
-}
-
-/**
- * @param {Face} face
- * @param {string} [between]
- */
-function range(face, between = "–") {
-  return (face.age_interval ?? []).map((years) => Math.round(years)).join(between);
-}
-
-/** @param {Face} face */
-function gender(face) {
-  return GENDERS[face.gender ?? "F"];
-}
-
-/** @param {Face} face */
-function percent(face) {
-  return `${Math.round((face.gender_probability ?? 0) * 100)} %`;
 }
 
 /** @param {HTMLElement} element */

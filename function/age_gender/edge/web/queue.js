@@ -43,15 +43,7 @@ export class Queue extends EventTarget {
 
   /** @param {Source[]} sources the first of them is selected */
   add(sources) {
-    const added = sources.map((source) => ({
-      source,
-      preview: "",
-      thumbnail: null,
-      answers: new Map(),
-      failure: null,
-      job: null,
-      blurred: null,
-    }));
+    const added = sources.map((source) => ({ source, ...blank() }));
     this.items.push(...added);
     this.selected = added[0] ?? this.selected;
     this.run();
@@ -74,6 +66,19 @@ export class Queue extends EventTarget {
   /** @param {Item} item */
   select(item) {
     this.selected = item;
+    this.run();
+  }
+
+  /**
+   * Use another picture in place of an item's.
+   *
+   * @param {Item} item
+   * @param {Source} source
+   */
+  replace(item, source) {
+    item.job?.controller.abort();
+    for (const url of [item.preview, item.blurred?.url]) if (url) URL.revokeObjectURL(url);
+    Object.assign(item, { ...blank(), source });
     this.run();
   }
 
@@ -169,6 +174,22 @@ export class Queue extends EventTarget {
   #changed() {
     this.dispatchEvent(new Event("change"));
   }
+}
+
+/**
+ * Nothing is known of a picture at first.
+ *
+ * @returns {Omit<Item, "source">}
+ */
+function blank() {
+  return {
+    preview: "",
+    thumbnail: null,
+    answers: new Map(),
+    failure: null,
+    job: null,
+    blurred: null,
+  };
 }
 
 /**

@@ -14,10 +14,13 @@
  *
  * @typedef {object} Answer
  * @property {Face[]} details
+ * @property {number} [confidence] threshold
  * @property {[number, number]} image_size
  * @property {number} inference_time
  * @property {string[]} [warnings] what is wrong with the picture though it was read
  * @property {{detector: string, attributes: string | null, licence: string | null}} model
+ * @property {number} [smallest_face] that was looked for, pixels
+ * @property {(number | string)[][]} [faces] one row per face
  * @property {string} [image] base64 JPEG
  *
  * @typedef {{file: Blob, name: string} | {url: string, name: string}} Source
@@ -48,6 +51,14 @@ const TITLES = {
   504: "The picture's server is too slow",
 };
 
+/** @type {Record<string, string>} */
+const TITLES_BY_CODE = {
+  "url-not-allowed": "This address cannot be used",
+};
+
+/** The only errors that the same request may not meet again; 0 is a lost connection. */
+const PASSING = [0, 408, 424, 429];
+
 /** An error in words that a person can act on. */
 export class ServiceError extends Error {
   /**
@@ -61,6 +72,11 @@ export class ServiceError extends Error {
     this.status = status;
     this.requestId = requestId;
     this.retryAfter = retryAfter;
+  }
+
+  /** Whether trying the same again can help. */
+  get passing() {
+    return PASSING.includes(this.status) || this.status >= 500;
   }
 }
 
@@ -155,15 +171,32 @@ async function failure(response) {
   const seconds = Number(response.headers.get("Retry-After")) || 0;
   const detail = problem.detail ?? `It answered with status ${status}.`;
   return new ServiceError(
-    TITLES[status] ?? problem.title ?? "The service refused",
+    TITLES_BY_CODE[problem.code] ?? TITLES[status] ?? problem.title ?? "The service refused",
     // The service's own message is for programs.
-    status === 401 ? "This service needs a user name and a password." : sentence(detail),
+    status === 401 ? "This service needs a user name and a password." : advice(status, detail),
     {
       status,
       requestId: response.headers.get("X-Request-Id") ?? "",
       retryAfter: Math.min(seconds, LONGEST_WAIT_SECONDS),
     },
   );
+}
+
+/**
+ * What the service says, without what the title has said already.
+ *
+ * @param {number} status
+ * @param {string} detail
+ */
+function advice(status, detail) {
+  const [, kind, way] = /^(an? [^:]+) cannot be read: (.*)$/s.exec(detail) ?? [];
+  if (status !== 415 || !kind) return sentence(detail);
+  return `It is ${kind}. ${capitalised(sentence(way.replace(/^send /, "choose ")))}`;
+}
+
+/** @param {string} text */
+function capitalised(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /**
@@ -178,9 +211,9 @@ function sentence(text) {
 
 /**
  * @param {number} milliseconds
- * @param {AbortSignal} signal
+ * @param {AbortSignal} signal ends the wait with its reason
  */
-function sleep(milliseconds, signal) {
+export function sleep(milliseconds, signal) {
   return new Promise((resolve, reject) => {
     const stop = () => reject(signal.reason);
     signal.addEventListener("abort", stop, { once: true });

@@ -1,6 +1,8 @@
 /** The request that the page made, as code to copy. */
 
 /**
+ * @typedef {Record<string, string | number | boolean | number[]>} Fields
+ *
  * @typedef {object} Request
  * @property {string} endpoint
  * @property {string} username
@@ -15,16 +17,66 @@
  * @param {Request} request
  */
 export function curl({ endpoint, username, source, fields, saveAs }) {
-  const picture = "file" in source ? `image=@${quoteFileName(source.name)}` : `url=${source.url}`;
-  // --form-string takes a value as it is; with -F a leading @ or < would name a file.
-  const option = "file" in source ? "-F" : "--form-string";
-  const lines = [
-    `curl -u ${shell(username || "USER")} ${shell(endpoint)}`,
-    `${option} ${shell(picture)}`,
-    ...Object.entries(fields).map(([name, value]) => `-F ${name}=${value}`),
-  ];
+  const isFile = "file" in source;
+  const command = curlOf({
+    endpoint,
+    username: username || "USER",
+    way: "multipart/form-data",
+    file: isFile ? source.name : "",
+    fields: isFile ? fields : { url: source.url, ...fields },
+  });
   const pipe = saveAs ? ` \\\n  | jq -r .image | base64 --decode > ${shell(saveAs)}` : "";
-  return lines.join(" \\\n  ") + pipe;
+  return command + pipe;
+}
+
+/**
+ * Any request to the service as a command.
+ *
+ * @param {object} request
+ * @param {string} request.endpoint
+ * @param {string} request.username empty where none is needed
+ * @param {string} [request.way] type of the body; none for a request without one
+ * @param {string} request.file name; empty for none
+ * @param {Fields} request.fields
+ */
+export function curlOf({ endpoint, username, way, file, fields }) {
+  const user = username ? `-u ${shell(username)} ` : "";
+  const lines = [`curl ${user}${shell(endpoint)}`];
+  if (way === "application/json") {
+    const type = "-H 'Content-Type: application/json'";
+    const json = JSON.stringify(fields);
+    if (!file) return join([...lines, type, `-d ${shell(json)}`]);
+    // A picture as text is too long for a command; it goes in through a pipe.
+    const text = `base64 < ${shell(file)} | tr -d '\\n'`;
+    return `${text} | jq -R ${shell(`${json} + {b64: .}`)} \\\n  | ${join([...lines, type, "-d @-"])}`;
+  }
+  if (way === "multipart/form-data") lines.push(...formBody(file, fields));
+  else if (way) {
+    const body = shell(`@${file || "photo.jpg"}`);
+    lines.push("-H 'Content-Type: application/octet-stream'", `--data-binary ${body}`);
+  }
+  return join(lines);
+}
+
+/** @param {string[]} lines */
+function join(lines) {
+  return lines.join(" \\\n  ");
+}
+
+/**
+ * @param {string} file
+ * @param {Fields} fields
+ */
+function formBody(file, fields) {
+  return [
+    ...(file ? [`-F ${shell(`image=@${quoteFileName(file)}`)}`] : []),
+    // --form-string takes a value as it is; with -F a leading @ or < would name a file.
+    ...Object.entries(fields).map(([name, value]) =>
+      name === "url" || name === "b64"
+        ? `--form-string ${shell(`${name}=${value}`)}`
+        : `-F ${shell(`${name}=${value}`)}`,
+    ),
+  ];
 }
 
 /** @param {Request} request */

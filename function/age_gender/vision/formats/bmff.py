@@ -265,4 +265,4 @@ def _unsupported(codec: bytes) -> ImageError:
 
 
 def _damaged(why: str) -> ImageError:
-    return ImageError(f"the HEIC or AVIF file is damaged: {why}; send the original file again")
+    return ImageError(f"the HEIC or AVIF file is damaged: {why}; use the original file")

@@ -117,7 +117,7 @@ def _failure(file_format: str, status: int) -> ImageError | ImageTooLarge:
     if status == decoder.NOT_INSTALLED:
         return ImageError(
             f"{file_format} pictures cannot be read here, since a package is not installed: "
-            "send a JPEG"
+            "use a JPEG"
         )
     if status in _TOO_MUCH:
         return ImageTooLarge(f"the {file_format} file takes too much memory or time: {_MORE}")

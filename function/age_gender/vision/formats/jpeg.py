@@ -44,7 +44,7 @@ def read_frame(data: bytes) -> Frame:
         # Decoders stop at these, or skip them in ways of their own, so a frame could hide there.
         if marker < 0xC0 or marker in (0xD8, 0xD9, 0xDA):
             break
-    raise ImageError("the JPEG file is damaged: it has no frame header; send the original again")
+    raise ImageError("the JPEG file is damaged: it has no frame header; use the original file")
 
 
 def segments(data: bytes) -> Iterator[tuple[int, int, int]]:

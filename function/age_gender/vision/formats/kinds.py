@@ -55,16 +55,16 @@ class Kind(NamedTuple):
         return error(f"{self.name} cannot be read: {self.advice} (readable: {NAMES})")
 
 
-UNKNOWN = Kind("a file of unknown kind", is_image=False, advice="send a picture")
+UNKNOWN = Kind("a file of unknown kind", is_image=False, advice="use a picture")
 
 _PDF = Kind("a PDF", is_image=False, advice="export its page as JPEG or PNG")
-_VIDEO_ADVICE = "send one of its frames; the command line takes videos with their usual ending"
+_VIDEO_ADVICE = "use one of its frames; the command line takes videos with their usual ending"
 RAW = Kind("a RAW photo", advice="export it from your photo program as JPEG")
-_ARCHIVE = Kind("an archive or document", is_image=False, advice="send the pictures in it")
-_AUDIO = Kind("a sound", is_image=False, advice="send a picture")
+_ARCHIVE = Kind("an archive or document", is_image=False, advice="take out the pictures in it")
+_AUDIO = Kind("a sound", is_image=False, advice="use a picture")
 _SVG = Kind("an SVG", advice="export it as PNG")
-_HTML = Kind("a web page", is_image=False, advice="send the address of the picture itself")
-_TEXT = Kind("a text", is_image=False, advice="send a picture")
+_HTML = Kind("a web page", is_image=False, advice="use the address of the picture itself")
+_TEXT = Kind("a text", is_image=False, advice="use a picture")
 _JPEG_XL = Kind("a JPEG XL", advice="save it as JPEG, which loses nothing for most of them")
 _JPEG_2000 = Kind("a JPEG 2000")
 

@@ -112,7 +112,7 @@ def _check_parts(directory: exif.Directory, data: bytes, width: int, height: int
         if across > width + 4096 or down > height + 4096:
             raise ImageTooLarge(f"the TIFF file has tiles of {across} x {down} pixels")
     if place is None or across < 1 or down < 1:
-        raise ImageError("the TIFF file is damaged: its pixels are missing; send it again")
+        raise ImageError("the TIFF file is damaged: its pixels are missing; use the original file")
     parts = math.ceil(width / across) * math.ceil(height / min(down, 1 << 30))
     if max(parts, place.values) > MAX_PARTS:
         raise ImageTooLarge(

@@ -22,6 +22,10 @@ run "defaults" {
     error_message = "what one can roll back to is kept"
   }
   assert {
+    condition     = one(flatten([for p in google_artifact_registry_repository.images.cleanup_policies : [for m in p.most_recent_versions : m.keep_count]])) == 30
+    error_message = "ten releases are thirty manifests"
+  }
+  assert {
     condition     = length(google_artifact_registry_repository_iam_member.writers) == 0
     error_message = "nobody may push unless named"
   }
@@ -35,9 +39,14 @@ run "options" {
     immutable_tags         = true
     vulnerability_scanning = false
     delete_after_days      = 7
+    kms_key                = "projects/example-project/locations/europe-west1/keyRings/faces/cryptoKeys/faces"
     writers                = ["serviceAccount:build@example-project.iam.gserviceaccount.com"]
   }
 
+  assert {
+    condition     = google_artifact_registry_repository.images.kms_key_name == var.kms_key
+    error_message = "images can be encrypted with one's own key"
+  }
   assert {
     condition     = google_artifact_registry_repository.images.docker_config[0].immutable_tags
     error_message = "tags can be made immutable"
@@ -68,8 +77,8 @@ run "refuses_a_zone" {
 
 run "refuses_to_keep_nothing" {
   command = plan
-  variables { keep_versions = 0 }
-  expect_failures = [var.keep_versions]
+  variables { keep_releases = 0 }
+  expect_failures = [var.keep_releases]
 }
 
 run "refuses_writers_that_are_none" {

@@ -1,6 +1,5 @@
 # No account is needed: the providers' schemas are enough.
 mock_provider "google" {}
-mock_provider "google-beta" {}
 
 variables {
   project_id    = "example-project"
@@ -8,6 +7,8 @@ variables {
   image         = "europe-west1-docker.pkg.dev/example-project/age-gender/service@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
   input_bucket  = "example-pictures"
   output_bucket = "example-results"
+  storage_agent = "serviceAccount:storage-agent"
+  pubsub_agent  = "serviceAccount:pubsub-agent"
 }
 
 # Distinct identities; the mock would make all computed values alike.
@@ -24,16 +25,16 @@ override_resource {
   values = { member = "serviceAccount:backfill", email = "backfill@example", name = "accounts/backfill" }
 }
 override_resource {
-  target = google_project_service_identity.pubsub
-  values = { member = "serviceAccount:pubsub-agent" }
+  target = google_cloud_run_v2_service.annotate
+  values = { uri = "https://annotate.example" }
 }
 override_resource {
-  target = google_project_service_identity.eventarc
-  values = { member = "serviceAccount:eventarc-agent" }
+  target = google_pubsub_topic.uploads
+  values = { id = "projects/example-project/topics/uploads" }
 }
-override_data {
-  target = data.google_storage_project_service_account.agent
-  values = { member = "serviceAccount:storage-agent" }
+override_resource {
+  target = google_pubsub_topic.dead_letters
+  values = { id = "projects/example-project/topics/dead-letters" }
 }
 
 run "defaults" {
@@ -67,24 +68,40 @@ run "defaults" {
     error_message = "the probe asks for the port: a service for events answers no GET"
   }
   assert {
-    condition     = { for c in google_eventarc_trigger.uploads.matching_criteria : c.attribute => c.value } == { type = "google.cloud.storage.object.v1.finalized", bucket = "example-pictures" }
-    error_message = "finished uploads to the input bucket trigger"
+    condition     = google_storage_notification.uploads.event_types == toset(["OBJECT_FINALIZE"]) && google_storage_notification.uploads.bucket == "example-pictures" && google_storage_notification.uploads.payload_format == "JSON_API_V1"
+    error_message = "finished uploads to the input bucket are announced, with their description"
   }
   assert {
-    condition     = google_eventarc_trigger.uploads.location == "europe-west1"
-    error_message = "the trigger is where the bucket is"
+    condition     = google_storage_notification.uploads.object_name_prefix == null
+    error_message = "all uploads are"
+  }
+  assert {
+    condition     = google_pubsub_subscription.uploads.ack_deadline_seconds == 120 && google_pubsub_subscription.uploads.dead_letter_policy[0].max_delivery_attempts == 10 && google_pubsub_subscription.uploads.retry_policy[0].minimum_backoff == "10s"
+    error_message = "the subscription waits for the service, tries ten times, more and more slowly, then sets aside"
+  }
+  assert {
+    condition     = google_pubsub_subscription.uploads.expiration_policy[0].ttl == "" && google_pubsub_subscription.dead_letters.expiration_policy[0].ttl == ""
+    error_message = "subscriptions stay through a month without uploads"
+  }
+  assert {
+    condition     = google_storage_bucket.input[0].soft_delete_policy[0].retention_duration_seconds == 604800
+    error_message = "what is deleted can be restored for a week"
+  }
+  assert {
+    condition     = length(google_storage_bucket.input[0].encryption) == 0 && google_pubsub_topic.uploads.kms_key_name == null && length(google_cloud_run_v2_service.annotate.template[0].vpc_access) == 0
+    error_message = "no key and no network of one's own unless given"
   }
   assert {
     condition     = google_storage_bucket_iam_member.annotate_adds_output.role == "roles/storage.objectCreator"
     error_message = "the service adds results and cannot change any"
   }
   assert {
-    condition     = google_project_iam_member.storage_publishes.role == "roles/pubsub.publisher"
+    condition     = google_pubsub_topic_iam_member.uploads_published.role == "roles/pubsub.publisher"
     error_message = "storage may tell of uploads"
   }
   assert {
-    condition     = google_project_iam_member.trigger_receives.role == "roles/eventarc.eventReceiver" && google_cloud_run_v2_service_iam_member.trigger_invokes.role == "roles/run.invoker"
-    error_message = "the trigger may receive events and call the service"
+    condition     = google_service_account_iam_member.trigger_signed.role == "roles/iam.serviceAccountOpenIdTokenCreator" && google_cloud_run_v2_service_iam_member.trigger_invokes.role == "roles/run.invoker"
+    error_message = "the subscription may sign its calls and call the service"
   }
   assert {
     condition     = google_cloud_run_v2_job.backfill.template[0].task_count == 4 && google_cloud_run_v2_job.backfill.template[0].template[0].containers[0].command == tolist(["python", "-m", "age_gender.batch.backfill"])
@@ -95,24 +112,26 @@ run "defaults" {
     error_message = "a task judges one picture at a time, which fits into its memory whatever it is"
   }
   assert {
-    condition     = length(google_bigquery_table.pictures) == 0
-    error_message = "no table unless asked for"
+    condition     = google_cloud_run_v2_service.annotate.scaling[0].min_instance_count == 0
+    error_message = "idle costs nothing"
   }
   assert {
-    condition     = length(terraform_data.retry_policy) == 1
-    error_message = "the subscription gets its retry policy"
+    condition     = length(google_bigquery_table.pictures) == 0
+    error_message = "no table unless asked for"
   }
 }
 
 run "applied" {
-  variables { set_retry_policy = false }
-
   assert {
-    condition     = google_eventarc_trigger.uploads.service_account == "trigger@example"
-    error_message = "the trigger has its own identity"
+    condition     = google_pubsub_subscription.uploads.push_config[0].push_endpoint == "https://annotate.example" && google_pubsub_subscription.uploads.push_config[0].oidc_token[0].service_account_email == "trigger@example" && google_pubsub_subscription.uploads.push_config[0].oidc_token[0].audience == "https://annotate.example"
+    error_message = "the subscription calls the service as its own identity"
   }
   assert {
-    condition     = google_cloud_run_v2_service_iam_member.trigger_invokes.member == "serviceAccount:trigger" && google_project_iam_member.trigger_receives.member == "serviceAccount:trigger"
+    condition     = output.replay_command == "gcloud pubsub subscriptions modify-push-config age-gender-annotate-dead-letters --project=example-project --push-endpoint=https://annotate.example --push-auth-service-account=trigger@example" && endswith(output.replay_end_command, " --push-endpoint=")
+    error_message = "dead letters are delivered again as uploads are"
+  }
+  assert {
+    condition     = google_cloud_run_v2_service_iam_member.trigger_invokes.member == "serviceAccount:trigger"
     error_message = "it is the trigger's identity that may receive and call"
   }
   assert {
@@ -132,34 +151,35 @@ run "applied" {
     error_message = "it is the job's identity that may replace results"
   }
   assert {
-    condition     = google_project_iam_member.storage_publishes.member == "serviceAccount:storage-agent"
+    condition     = google_pubsub_topic_iam_member.uploads_published.member == "serviceAccount:storage-agent" && google_storage_notification.uploads.topic == "projects/example-project/topics/uploads"
     error_message = "Cloud Storage's own identity may tell of uploads"
   }
   assert {
-    condition     = google_project_iam_member.eventarc_works.member == "serviceAccount:eventarc-agent" && google_project_iam_member.eventarc_works.role == "roles/eventarc.serviceAgent"
-    error_message = "Eventarc's own identity may work, in a new project, too"
-  }
-  assert {
-    condition     = google_pubsub_topic_iam_member.dead_letters_published.member == "serviceAccount:pubsub-agent" && google_pubsub_subscription_iam_member.dead_letters_moved.member == "serviceAccount:pubsub-agent"
+    condition     = google_pubsub_topic_iam_member.dead_letters_published.member == "serviceAccount:pubsub-agent" && google_pubsub_subscription_iam_member.dead_letters_moved.member == "serviceAccount:pubsub-agent" && google_pubsub_subscription_iam_member.dead_letters_moved.subscription == google_pubsub_subscription.uploads.name
     error_message = "Pub/Sub's own identity may move dead letters"
   }
   assert {
-    condition     = strcontains(output.retry_command, "--dead-letter-topic=age-gender-annotate-dead-letters --max-delivery-attempts=10")
-    error_message = "ten attempts, then the dead-letter topic"
+    condition     = google_service_account_iam_member.trigger_signed.member == "serviceAccount:pubsub-agent" && google_service_account_iam_member.trigger_signed.service_account_id == "accounts/trigger"
+    error_message = "Pub/Sub's own identity may sign as the trigger"
+  }
+  assert {
+    condition     = google_pubsub_subscription.uploads.dead_letter_policy[0].dead_letter_topic == "projects/example-project/topics/dead-letters"
+    error_message = "what fails goes to the dead-letter topic"
   }
 }
 
 run "options" {
   command = plan
   variables {
-    name                = "faces-annotate"
-    input_prefix        = "uploads/"
-    force_destroy       = true
-    max_instances       = 3
-    timeout_seconds     = 600
-    backfill_shards     = 20
-    deletion_protection = true
-    labels              = { team = "faces" }
+    name                  = "faces-annotate"
+    input_prefix          = "uploads/"
+    force_destroy         = true
+    max_instances         = 3
+    timeout_seconds       = 600
+    max_delivery_attempts = 5
+    backfill_shards       = 20
+    deletion_protection   = true
+    labels                = { team = "faces" }
   }
   assert {
     condition     = alltrue([for b in [google_storage_bucket.input[0], google_storage_bucket.output[0]] : b.force_destroy && b.labels == tomap({ team = "faces" })])
@@ -176,9 +196,13 @@ run "options" {
   assert {
     condition = length([
       for e in google_cloud_run_v2_service.annotate.template[0].containers[0].env : e
-      if contains(["INPUT_PREFIX=uploads/", "QUEUE_TIMEOUT=300"], "${e.name}=${e.value}")
-    ]) == 2
+      if contains(["INPUT_PREFIX=uploads/", "QUEUE_TIMEOUT=300", "ANNOTATE_RETRY_SECONDS=150"], "${e.name}=${e.value}")
+    ]) == 3
     error_message = "the service knows the prefix, and gives events up before Pub/Sub does"
+  }
+  assert {
+    condition     = google_pubsub_subscription.uploads.ack_deadline_seconds == 600 && google_pubsub_subscription.uploads.dead_letter_policy[0].max_delivery_attempts == 5 && google_storage_notification.uploads.object_name_prefix == "uploads/"
+    error_message = "the subscription follows"
   }
   assert {
     condition     = google_cloud_run_v2_job.backfill.name == "faces-annotate-backfill" && google_cloud_run_v2_job.backfill.template[0].parallelism == 20
@@ -215,25 +239,27 @@ run "buckets_that_are_there" {
   variables {
     create_input_bucket  = false
     create_output_bucket = false
-    bucket_location      = "EU"
+    bucket_location      = "EUR4"
   }
   assert {
     condition     = length(google_storage_bucket.input) == 0 && length(google_storage_bucket.output) == 0
     error_message = "no bucket is made"
-  }
-  assert {
-    condition     = google_eventarc_trigger.uploads.location == "eu"
-    error_message = "the trigger is where the bucket is"
   }
 }
 
 run "kept_for_a_while" {
   command = plan
   variables {
-    input_versioning  = true
-    output_versioning = true
-    input_days        = 7
-    output_days       = 90
+    input_versioning        = true
+    output_versioning       = true
+    input_days              = 7
+    output_days             = 90
+    input_soft_delete_days  = 0
+    output_soft_delete_days = 30
+  }
+  assert {
+    condition     = google_storage_bucket.input[0].soft_delete_policy[0].retention_duration_seconds == 0 && google_storage_bucket.output[0].soft_delete_policy[0].retention_duration_seconds == 2592000
+    error_message = "deleting pictures erases them, and results stay for a month"
   }
   assert {
     condition     = google_storage_bucket.input[0].versioning[0].enabled && google_storage_bucket.output[0].versioning[0].enabled
@@ -264,6 +290,64 @@ run "with_a_table" {
     ]) == 3
     error_message = "the job has the same settings as the service"
   }
+}
+
+run "pair_of_regions" {
+  command = plan
+  variables { bucket_location = "EUR4" }
+  assert {
+    condition     = google_storage_bucket.input[0].location == "EUR4"
+    error_message = "buckets can be in two regions"
+  }
+}
+
+run "own_key_and_network" {
+  command = plan
+  variables {
+    kms_key = "projects/example-project/locations/europe-west1/keyRings/faces/cryptoKeys/faces"
+    egress  = { network = "faces", subnetwork = "faces" }
+  }
+  assert {
+    condition     = alltrue([for k in [google_storage_bucket.input[0].encryption[0].default_kms_key_name, google_storage_bucket.output[0].encryption[0].default_kms_key_name, google_pubsub_topic.uploads.kms_key_name, google_pubsub_topic.dead_letters.kms_key_name, google_cloud_run_v2_service.annotate.template[0].encryption_key, google_cloud_run_v2_job.backfill.template[0].template[0].encryption_key] : k == var.kms_key])
+    error_message = "the key encrypts all that holds pictures, names of pictures or the image"
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.annotate.template[0].vpc_access[0].egress == "ALL_TRAFFIC" && google_cloud_run_v2_job.backfill.template[0].template[0].vpc_access[0].network_interfaces[0].subnetwork == "faces"
+    error_message = "all connections go through the network"
+  }
+}
+
+run "refuses_a_key_elsewhere" {
+  command = plan
+  variables {
+    kms_key         = "projects/example-project/locations/europe-west1/keyRings/faces/cryptoKeys/faces"
+    bucket_location = "EU"
+  }
+  expect_failures = [var.kms_key]
+}
+
+run "refuses_a_network_without_a_subnetwork" {
+  command = plan
+  variables { egress = { network = "faces", subnetwork = "" } }
+  expect_failures = [var.egress]
+}
+
+run "refuses_a_soft_delete_that_cloud_storage_does_not_know" {
+  command = plan
+  variables {
+    input_soft_delete_days  = 3
+    output_soft_delete_days = 100
+  }
+  expect_failures = [var.input_soft_delete_days, var.output_soft_delete_days]
+}
+
+run "refuses_agents_without_their_kind" {
+  command = plan
+  variables {
+    storage_agent = "storage-agent@example.com"
+    pubsub_agent  = "pubsub-agent@example.com"
+  }
+  expect_failures = [var.storage_agent, var.pubsub_agent]
 }
 
 run "refuses_one_bucket_for_both" {

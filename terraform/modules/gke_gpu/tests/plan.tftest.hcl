@@ -6,6 +6,8 @@ variables {
   region              = "europe-west1"
   repository_location = "europe-west1"
   password_secret     = "age-gender-predict-basic-auth-password"
+  network             = "faces"
+  gpu_quota           = 5
   image               = "europe-west1-docker.pkg.dev/example-project/age-gender/service-gpu@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 }
 
@@ -76,9 +78,19 @@ run "autopilot" {
     condition     = yamldecode(local.manifests[6]).spec.podSelector.matchLabels == yamldecode(local.manifests[2]).spec.template.metadata.labels
     error_message = "the network policy is for these pods"
   }
+  assert {
+    condition     = contains(yamldecode(local.manifests[6]).spec.policyTypes, "Egress") && contains(yamldecode(local.manifests[6]).spec.egress[0].to[0].ipBlock.except, "10.0.0.0/8")
+    error_message = "pods reach the internet and nothing inside"
+  }
+  assert {
+    condition     = strcontains(output.delete_command, "kubectl delete namespace age-gender") && strcontains(output.quota_command, "regions describe europe-west1")
+    error_message = "commands list the quotas, and delete what would keep the network"
+  }
 }
 
 run "standard" {
+  # A cluster of its own: what later changes of the first pool are ignored.
+  state_key = "standard"
   variables {
     mode         = "standard"
     zones        = ["europe-west1-b", "europe-west1-c"]
@@ -96,6 +108,10 @@ run "standard" {
   assert {
     condition     = google_container_cluster.this.workload_identity_config[0].workload_pool == "example-project.svc.id.goog"
     error_message = "Workload Identity is on"
+  }
+  assert {
+    condition     = google_container_cluster.this.node_config[0].service_account == "nodes@example"
+    error_message = "the first pool, which is removed, does not need Google's default identity either"
   }
   assert {
     condition     = google_container_node_pool.gpu[0].node_config[0].service_account == "nodes@example"
@@ -176,6 +192,12 @@ run "refuses_settings_of_its_own" {
   command = plan
   variables { settings = { REQUIRE_STRONG_AUTH = "false" } }
   expect_failures = [var.settings]
+}
+
+run "refuses_more_pods_than_gpus" {
+  command = plan
+  variables { gpu_quota = 0 }
+  expect_failures = [var.gpu_quota]
 }
 
 run "refuses_an_unknown_mode" {

@@ -1,0 +1,1 @@
+"""From one instance to many: simulated autoscaling, capacity and cost; writes docs/scale.md."""
