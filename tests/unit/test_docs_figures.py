@@ -35,12 +35,6 @@ PARTS: list[tuple[Path, str, Callable[[dict[str, Any]], str], Path]] = [
         (ROOT / "docs" / "tuning.md", name, render, scenes_report.RESULTS)
         for name, render in scenes_report.PARTS.items()
     ),
-    *((SCALE, name, render, SIMULATED) for name, render in SCALE_PARTS.items()),
-    *(
-        (ROOT / "docs" / "security.md", name, module.section, module.RESULTS)
-        for name, module in (("attacks", attacks), ("bounds", bounds), ("containers", soak))
-    ),
-    (accuracy.PAGE, "peers", accuracy_table.comparison, accuracy.RESULTS),
 ]
 
 
