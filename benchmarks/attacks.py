@@ -8,22 +8,21 @@ another checkout is measured, too, each attack right before ours.
 import argparse
 import json
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import requests
 
 from benchmarks import machine
+from benchmarks.bystanders import Bystander, beside, percentiles
 from benchmarks.markers import write_section
 from benchmarks.report import table
 from testing import attacks, photos
-from testing.service import CREDENTIALS, ROOT, Service
+from testing.service import ROOT, Service
 
 RESULTS = ROOT / "benchmarks" / "attacks.json"
 PAGE = ROOT / "docs" / "security.md"
@@ -49,15 +48,7 @@ def measure(root: Path, attack: str, seconds: float) -> dict[str, Any]:
         def predict() -> bool:
             headers = {"Content-Type": "image/jpeg"}
             parameters = {"face_detector": "accurate", "return_image": "false"}
-            url = f"{it.url}/predict"
-            return requests.post(
-                url,
-                portrait,
-                params=parameters,
-                headers=headers,
-                auth=CREDENTIALS,
-                timeout=TIMEOUT,
-            ).ok
+            return it.post(data=portrait, params=parameters, headers=headers, timeout=TIMEOUT).ok
 
         def health() -> bool:
             return requests.get(f"{it.url}/health", timeout=TIMEOUT).ok
@@ -65,10 +56,14 @@ def measure(root: Path, attack: str, seconds: float) -> dict[str, Any]:
         with _attacked(attack, it.port, seconds):
             worker = psutil.Process(it.process.pid).children()[0]
             before = sum(worker.cpu_times()[:2])
-            found = _bystanders({"health": health, "predict": predict}, seconds - LEAD_SECONDS)
-            found["cpu_s"] = round(sum(worker.cpu_times()[:2]) - before, 1)
-            found["resident_mib"] = round(worker.memory_info().rss / 2**20)
-    return found
+            bystanders = {"health": Bystander(health), "predict": Bystander(predict)}
+            with beside([*bystanders.values()]):
+                time.sleep(seconds - LEAD_SECONDS)
+            return {
+                **{name: _seen(bystander) for name, bystander in bystanders.items()},
+                "cpu_s": round(sum(worker.cpu_times()[:2]) - before, 1),
+                "resident_mib": round(worker.memory_info().rss / 2**20),
+            }
 
 
 @contextmanager
@@ -81,36 +76,10 @@ def _attacked(attack: str, port: int, seconds: float) -> Iterator[None]:
         yield
 
 
-def _bystanders(clients: dict[str, Callable[[], bool]], seconds: float) -> dict[str, Any]:
-    """Have each send one request after the other; return percentiles in milliseconds."""
-    end = time.monotonic() + seconds
-    times: dict[str, list[float]] = {name: [] for name in clients}
-    failed = dict.fromkeys(clients, 0)
-
-    def send(name: str) -> None:
-        while time.monotonic() < end:
-            start = time.perf_counter()
-            try:
-                ok = clients[name]()
-            except requests.RequestException:
-                ok = False
-            failed[name] += not ok
-            times[name].append((time.perf_counter() - start) * 1000)
-            time.sleep(0.05)
-
-    threads = [threading.Thread(target=send, args=(name,)) for name in clients]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return {
-        name: {
-            "count": len(values),
-            "failed": failed[name],
-            **{f"p{p}_ms": round(float(np.percentile(values, p))) for p in (50, 99)},
-        }
-        for name, values in times.items()
-    }
+def _seen(it: Bystander) -> dict[str, int]:
+    """Summarise what one saw, with percentiles of all its requests."""
+    times = it.good + it.failed
+    return {"count": len(times), "failed": len(it.failed), **percentiles(times)}
 
 
 def section(results: dict[str, Any]) -> str:

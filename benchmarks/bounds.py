@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ import requests
 from PIL import Image
 
 from benchmarks import machine
+from benchmarks.bystanders import Bystander, beside
 from benchmarks.markers import write_section
 from benchmarks.report import table
 from testing import photos
@@ -108,26 +108,6 @@ CASES: dict[str, Callable[[str], list[Parts]]] = {
 """What is sent at once; each gets the address of a web server."""
 
 
-@dataclass
-class Bystander:
-    """Requests of somebody else meanwhile, one after the other; the longest is what counts."""
-
-    send: Callable[[], requests.Response]
-    longest: float = 0.0
-    failed: int = 0
-    ended: threading.Event = field(default_factory=threading.Event)
-
-    def run(self) -> None:
-        """Send until ended."""
-        while not self.ended.wait(0.05):
-            start = time.perf_counter()
-            try:
-                self.failed += not self.send().ok
-            except requests.RequestException:
-                self.failed += 1
-            self.longest = max(self.longest, time.perf_counter() - start)
-
-
 def measure(root: Path, name: str) -> dict[str, Any]:
     """Send a case to a new service of a checkout; return what it cost."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -142,10 +122,10 @@ def measure(root: Path, name: str) -> dict[str, Any]:
         before, logged = _cpu_seconds(worker), it.log.stat().st_size
         headers = {"Content-Type": "image/jpeg"}
         query = {"return_image": "false", "face_detector": "accurate"}
-        health = Bystander(partial(requests.get, f"{it.url}/health", timeout=60))
-        other = Bystander(partial(it.post, data=small, headers=headers, params=query))
+        health = Bystander(lambda: requests.get(f"{it.url}/health", timeout=60).ok)
+        other = Bystander(lambda: it.post(data=small, headers=headers, params=query).ok)
         start = time.perf_counter()
-        with _beside(health, other), ThreadPoolExecutor(len(parts)) as pool:
+        with beside([health, other]), ThreadPoolExecutor(len(parts)) as pool:
             statuses = Counter(pool.map(partial(_send, it), parts))
             seconds = time.perf_counter() - start
             time.sleep(SETTLE_SECONDS)
@@ -155,24 +135,14 @@ def measure(root: Path, name: str) -> dict[str, Any]:
             "cpu_s": round(_cpu_seconds(worker) - before, 1),
             "peak_mib": _peak_mib(worker),
             "log_mib": round((it.log.stat().st_size - logged) / MiB, 1),
-            "health_s": round(health.longest, 2),
-            "predict_s": round(other.longest, 2),
-            "failed": health.failed + other.failed,
+            "health_s": _longest(health),
+            "predict_s": _longest(other),
+            "failed": len(health.failed) + len(other.failed),
         }
 
 
-@contextmanager
-def _beside(*bystanders: Bystander) -> Iterator[None]:
-    threads = [threading.Thread(target=each.run) for each in bystanders]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        for each in bystanders:
-            each.ended.set()
-        for thread in threads:
-            thread.join()
+def _longest(it: Bystander) -> float:
+    return round(max([*it.good, *it.failed], default=0.0) / 1000, 2)
 
 
 def _send(it: Service, parts: Parts) -> int:

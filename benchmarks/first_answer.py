@@ -6,13 +6,13 @@ until it comes, and counts the lines that the README puts before that command. I
 ``benchmarks/first_answer.json`` and the section of docs/start.md; ``--report-only`` the latter.
 """
 
+import argparse
 import json
 import os
 import re
 import resource
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -26,9 +26,8 @@ import requests
 
 from benchmarks.markers import write_section
 from benchmarks.report import table
-from testing.service import CREDENTIALS, free_port
+from testing.service import CREDENTIALS, ROOT, free_port
 
-ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).with_name("first_answer.json")
 DOCUMENT = ROOT / "docs" / "start.md"
 SAMPLE = Path("function/age_gender/edge/web/sample.jpg")
@@ -174,9 +173,11 @@ def _first_face(port: int, sample: Path, start: float) -> dict[str, Any]:
     raise RuntimeError(f"no answer within {LIMIT_S} s")
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
     """Measure and report."""
-    if "--report-only" not in arguments:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--report-only", action="store_true", help="write the stored results")
+    if not parser.parse_args().report_only:
         RESULTS.write_text(json.dumps(measure(), indent=1) + "\n", encoding="utf-8")
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
     write_section(DOCUMENT, "first-answer", report(results))
@@ -184,4 +185,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

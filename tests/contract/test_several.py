@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from werkzeug.test import TestResponse
 
-from age_gender.edge import side_by_side
+from age_gender.edge import parallel
 from age_gender.edge.several import MAX_IMAGES, Entry
 from age_gender.limits.cpus import usable_cpus
 from tests.contract.conftest import Client, FakeRuntime, Serve, validate
@@ -175,7 +175,7 @@ class TestOverAll:
         assert sorted(map(str, codes(response))) == ["None", "None", "picture-too-large"]
 
     def test_time(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(side_by_side, "MAX_SECONDS", -1.0)
+        monkeypatch.setattr(parallel, "MAX_SECONDS", -1.0)
         response = client.post(json={"images": [{"b64": B64}, {"b64": B64}]})
         assert (response.status_code, response.get_json()["code"]) == (429, "busy")
 
@@ -192,11 +192,11 @@ class TestOverAll:
     ) -> None:
         """Each is held by no one after its turn, as the budget of bytes assumes."""
         runtime = FakeRuntime()
-        predict, answer = runtime.pipeline.run, side_by_side.SideBySide.run
+        predict, answer = runtime.pipeline.run, parallel.ParallelPredictions.run
         entries: list[weakref.ref[Entry]] = []
         alive: list[int] = []
 
-        def run(it: side_by_side.SideBySide, given: list[Entry], *more: Any) -> Any:
+        def run(it: parallel.ParallelPredictions, given: list[Entry], *more: Any) -> Any:
             entries.extend(map(weakref.ref, given))
             return answer(it, given, *more)
 
@@ -204,11 +204,11 @@ class TestOverAll:
             alive.append(sum(entry() is not None for entry in entries))
             return predict(source, options)
 
-        monkeypatch.setattr(side_by_side.SideBySide, "run", run)
+        monkeypatch.setattr(parallel.ParallelPredictions, "run", run)
         monkeypatch.setattr(runtime.pipeline, "run", watch)
         body = {"images": [{"b64": picture(70 + n)} for n in range(20)]}
         assert codes(serve(runtime).post(json=body)) == [None] * 20
-        assert alive[-1] <= side_by_side.LANES
+        assert alive[-1] <= parallel.MAX_PARALLEL
 
     def test_server_timing_and_log(self, client: Client, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.INFO, "age_gender.edge.completion"):

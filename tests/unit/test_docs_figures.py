@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from age_gender.vision.detectors.base import Detections
-from benchmarks import attacks, bounds, figures, soak, tuning, tuning_report
+from benchmarks import attacks, bounds, containers, figures, tuning, tuning_report
 from benchmarks.markers import replace_section
 from benchmarks.peers import accuracy, accuracy_table
 from benchmarks.scale.__main__ import DOCUMENT as SCALE
 from benchmarks.scale.__main__ import RESULTS as SIMULATED
 from benchmarks.scale.report import PARTS as SCALE_PARTS
+from benchmarks.scenes import report as scenes_report
 from tests.markdown import ROOT
 from tests.unit.fakes import FakeDetector
 
@@ -27,9 +28,13 @@ PARTS: list[tuple[Path, str, Callable[[dict[str, Any]], str], Path]] = [
     *((SCALE, name, render, SIMULATED) for name, render in SCALE_PARTS.items()),
     *(
         (ROOT / "docs" / "security.md", name, module.section, module.RESULTS)
-        for name, module in (("attacks", attacks), ("bounds", bounds), ("containers", soak))
+        for name, module in (("attacks", attacks), ("bounds", bounds), ("containers", containers))
     ),
     (accuracy.PAGE, "peers", accuracy_table.comparison, accuracy.RESULTS),
+    *(
+        (ROOT / "docs" / "tuning.md", name, render, scenes_report.RESULTS)
+        for name, render in scenes_report.PARTS.items()
+    ),
 ]
 
 
@@ -42,9 +47,8 @@ def test_a_document_quotes_the_results(
     text = document.read_text(encoding="utf-8")
     measured = render(json.loads(results.read_text(encoding="utf-8")))
     assert replace_section(text, name, measured) == text, (
-        f"run `python -m benchmarks.figures` `python -m benchmarks.tuning --report-only` "
-        f"or `python -m benchmarks.scale --report-only`: "
-        f"{document.name} and {results.name} differ"
+        "run `python -m benchmarks.figures`, or `benchmarks.tuning`, `benchmarks.scenes` or "
+        f"`benchmarks.scale` with `--report-only`: {document.name} and {results.name} differ"
     )
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from age_gender.edge.front.policy import Admission, Environ, Policy
+from age_gender.edge.completion import Environ
+from age_gender.edge.front.policy import Admission, Policy
 from age_gender.edge.front.reading import RequestReader
 from age_gender.edge.problems import STATUSES, Problem
 from age_gender.limits.admission import Budget

@@ -26,8 +26,8 @@ def asks_for_image(request: Request) -> bool:
 
 def max_image_bytes(*, as_image: bool) -> int:
     """Return how large a JPEG may be, so that the answer is not too large."""
-    room = MAX_BYTES - RESERVED_BYTES
-    return room if as_image else room // 4 * 3
+    available = MAX_BYTES - RESERVED_BYTES
+    return available if as_image else available // 4 * 3  # base64
 
 
 def prediction(
@@ -47,12 +47,17 @@ def prediction(
         if said := [*warnings, *result.warnings]:
             response.headers["X-Warnings"] = _bounded_json(said)
     else:
-        answer = response_body(result, warnings)
-        if result.jpeg is not None:
-            answer["image"] = base64.b64encode(result.jpeg).decode("ascii")
-        response = compress(json_response(answer), request)
+        response = compress(json_response(prediction_body(result, warnings)), request)
     response.vary.add("Accept")
     return response
+
+
+def prediction_body(result: Result, warnings: Sequence[str]) -> dict[str, Any]:
+    """Return what JSON says of a prediction, with the picture if there is one."""
+    answer = response_body(result, warnings)
+    if result.jpeg is not None:
+        answer["image"] = base64.b64encode(result.jpeg).decode("ascii")
+    return answer
 
 
 def json_response(value: dict[str, Any]) -> Response:

@@ -9,6 +9,7 @@ from flask import Request, Response
 
 from age_gender import __version__
 from age_gender.edge import answers, auth, body, completion, inputs
+from age_gender.edge.completion import Environ
 from age_gender.edge.compression import compress
 from age_gender.edge.cors import CrossOrigin
 from age_gender.edge.front.policy import (
@@ -16,15 +17,14 @@ from age_gender.edge.front.policy import (
     RECEIVE_SECONDS,
     RESERVATION,
     Admission,
-    Environ,
     Policy,
 )
 from age_gender.edge.ignored import check_ignored
+from age_gender.edge.parallel import ParallelPredictions
 from age_gender.edge.prediction import Predictions
 from age_gender.edge.problems import Problem
 from age_gender.edge.responses import HealthBody
 from age_gender.edge.several import Entry, read_entries
-from age_gender.edge.side_by_side import SideBySide
 from age_gender.errors import AgeGenderError
 from age_gender.limits.admission import Reservation, Shutdown
 from age_gender.limits.limiter import PredictionLimiter
@@ -83,7 +83,7 @@ class Edge:
         self._completion = completion.Completion(self._cross_origin)
         self._limiter = PredictionLimiter.from_settings(settings, intake=INTAKE, shutdown=shutdown)
         self._predictions = Predictions(settings, self._limiter, runtime)
-        self._side_by_side = SideBySide(settings, self._limiter, self._predictions)
+        self._parallel = ParallelPredictions(settings, self._limiter, self._predictions)
 
     @property
     def policy(self) -> Policy:
@@ -210,7 +210,7 @@ class Edge:
         watch: Stopwatch,
     ) -> Response:
         """Answer a request for several pictures."""
-        found = self._side_by_side.run(
+        found = self._parallel.run(
             entries, reservation, wanted, completion.request_id(request.environ)
         )
         response = compress(answers.json_response({"results": found.results}), request)

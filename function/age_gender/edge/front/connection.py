@@ -10,11 +10,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
+from age_gender.edge.completion import Environ
 from age_gender.edge.front import deadlines, messages, reading
 from age_gender.edge.front.deadlines import Linger
 from age_gender.edge.front.messages import Answer
 from age_gender.edge.front.outgoing import OutgoingAnswer
-from age_gender.edge.front.policy import CONNECTED, Environ, Policy
+from age_gender.edge.front.policy import CONNECTED, Policy
 from age_gender.edge.problems import Problem
 
 RECEIVE_BYTES = 64 * 1024

@@ -16,10 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 
+from age_gender.edge.completion import Environ
 from age_gender.edge.front import messages
 from age_gender.edge.front.connection import Connection, Phase
 from age_gender.edge.front.messages import Answer, WsgiApplication
-from age_gender.edge.front.policy import Environ, Policy
+from age_gender.edge.front.policy import Policy
 from age_gender.edge.problems import Problem
 from age_gender.edge.tally import Tally
 

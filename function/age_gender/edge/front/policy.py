@@ -3,16 +3,12 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
 from flask import Response
 
-from age_gender.edge.completion import Completion
+from age_gender.edge.completion import Completion, Environ
 from age_gender.edge.problems import Problem
 from age_gender.limits.admission import Budget, Reservation
-
-Environ = dict[str, Any]
-"""A request's WSGI environment."""
 
 RESERVATION = "age_gender.reservation"
 """Key of the environment: the bytes that the request's body holds; released by the server."""

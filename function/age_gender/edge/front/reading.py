@@ -6,10 +6,11 @@ from collections.abc import Callable
 from gunicorn.asgi import parser as http
 
 from age_gender.edge import completion
+from age_gender.edge.completion import Environ
 from age_gender.edge.front import messages
 from age_gender.edge.front.incoming import IncomingBody, too_large
 from age_gender.edge.front.messages import Address
-from age_gender.edge.front.policy import RECEIVE_SECONDS, RESERVATION, Environ, Policy
+from age_gender.edge.front.policy import RECEIVE_SECONDS, RESERVATION, Policy
 from age_gender.edge.problems import Problem
 
 
@@ -86,6 +87,11 @@ class RequestReader:
             self._parser.feed(data)
         except http.ParseError as error:
             raise incomplete() if self._has_head else messages.error_of(error) from None
+        except ValueError:
+            if self._has_head:  # not the parser's
+                raise
+            # Python converts no more than 4,300 digits.
+            raise messages.malformed("its Content-Length has too many digits") from None
         if self._parser.is_complete:
             return True
         if not self._has_head and self._head_bytes > messages.MAX_HEAD_BYTES:
@@ -129,6 +135,9 @@ class RequestReader:
             Problem: the request is refused, with its body unread.
         """
         self._has_head = True
+        # All of them may have come at once, with a part of the body.
+        if messages.size_of_head(self._parser) > messages.MAX_HEAD_BYTES:
+            raise messages.head_too_large()
         self.environ = messages.environ_of(self._parser, self._client, self._address)
         completion.begin(self.environ, self._started)
         announced: int | None = self._parser.content_length

@@ -1,8 +1,9 @@
-"""Soaks the service in a small container with 64 clients of many kinds, most of them difficult.
+"""Soaks the service in small containers with 64 clients of many kinds, most of them difficult.
 
-``python -m benchmarks.soak`` runs both kinds of service in memory control groups of 512 MiB and of
-1 GiB, and writes ``benchmarks/soak.json`` and a table of docs/security.md. Where no group can be
-made, memory is only measured, and the table says so. Loopback only; every loop ends in time.
+``python -m benchmarks.containers`` runs both kinds of service in memory control groups of 512 MiB
+and of 1 GiB, and writes ``benchmarks/containers.json`` and a table of docs/security.md. Where no
+group can be made, memory is only measured, and the table says so. Loopback only; every loop ends in
+time.
 """
 
 import argparse
@@ -28,6 +29,7 @@ import psutil
 import requests
 
 from benchmarks import machine
+from benchmarks.bystanders import Bystander, beside, percentiles
 from benchmarks.markers import write_section
 from benchmarks.report import table
 from testing import photos
@@ -35,7 +37,7 @@ from testing.buckets import OUT, SOURCE, BucketServer, Courier, event_headers
 from testing.cgroups import MemoryGroup, memory_group
 from testing.service import AUTHORIZATION, CREDENTIALS, ROOT, Service
 
-RESULTS = ROOT / "benchmarks" / "soak.json"
+RESULTS = ROOT / "benchmarks" / "containers.json"
 PAGE = ROOT / "docs" / "security.md"
 SECONDS = 60.0
 LIMITS_MIB = (512, 1024)
@@ -45,6 +47,8 @@ TIMEOUT = 90.0
 SAMPLE_SECONDS = 0.5
 ALONE_SECONDS = 6.0
 """For which the bystanders are measured before the others come."""
+PAUSE = 0.1
+"""Seconds between two requests of a bystander."""
 IDLE_SECONDS = 5.0
 DRIP_SECONDS = 0.5
 
@@ -60,34 +64,15 @@ Client = Callable[[], int]
 
 @dataclass
 class Tally:
-    """What came of the requests.
-
-    Attributes:
-        statuses: number of each, by kind of client.
-        times: milliseconds of the bystanders' requests that succeeded, by name.
-        failed: number of the bystanders' other requests, by name.
-    """
+    """Number of requests by kind of client and status."""
 
     statuses: dict[str, Counter[int]] = field(default_factory=dict)
-    times: dict[str, list[float]] = field(default_factory=dict)
-    failed: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, kind: str, status: int) -> None:
         """Count a request."""
         with self.lock:
             self.statuses.setdefault(kind, Counter())[status] += 1
-
-    def bystanders(self) -> dict[str, dict[str, int]]:
-        """Count the bystanders' requests, with percentiles of those that succeeded."""
-        return {
-            name: {
-                "count": len(times),
-                "failed": self.failed[name],
-                **{f"p{p}_ms": round(float(np.percentile(times or [0], p))) for p in (50, 99)},
-            }
-            for name, times in sorted(self.times.items())
-        }
 
 
 class _Contained(Service):
@@ -131,9 +116,11 @@ def measure(target: str, limit_mib: int, seconds: float) -> dict[str, Any]:
         it.group = group
         stack.enter_context(it)
         kinds = clients(it)
-        bystanders = _bystanders(it, target)
-        alone, tally, watch = Tally(), Tally(), Watch()
-        _together(_threads_of(bystanders, ALONE_SECONDS, alone))
+        tally, watch = Tally(), Watch()
+        alone = _bystanders(it, target)
+        with beside([*alone.values()]):
+            time.sleep(ALONE_SECONDS)
+        meanwhile = _bystanders(it, target)
         process = psutil.Process(it.process.pid)
         with _sampled(process, group, watch):
             end = time.monotonic() + seconds
@@ -141,7 +128,12 @@ def measure(target: str, limit_mib: int, seconds: float) -> dict[str, Any]:
                 threading.Thread(target=_repeat, args=(kind, client, end, tally))
                 for kind, client in kinds
             ]
-            _together([*threads, *_threads_of(bystanders, seconds, tally)])
+            for thread in threads:
+                thread.start()
+            with beside([*meanwhile.values()]):
+                time.sleep(seconds)
+            for thread in threads:
+                thread.join()
         kills = group.kills() if group else None
     return {
         "service": target,
@@ -159,26 +151,14 @@ def measure(target: str, limit_mib: int, seconds: float) -> dict[str, Any]:
             for status, count in statuses.items()
             if status not in EXPECTED[target] and kind not in ENDED
         ),
-        "alone": alone.bystanders(),
-        "bystanders": tally.bystanders(),
+        "alone": {name: _seen(bystander) for name, bystander in alone.items()},
+        "bystanders": {name: _seen(bystander) for name, bystander in meanwhile.items()},
     }
 
 
-def _threads_of(
-    bystanders: dict[str, Client], seconds: float, tally: Tally
-) -> list[threading.Thread]:
-    end = time.monotonic() + seconds
-    return [
-        threading.Thread(target=_bystand, args=(name, client, end, tally))
-        for name, client in bystanders.items()
-    ]
-
-
-def _together(threads: list[threading.Thread]) -> None:
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def _seen(it: Bystander) -> dict[str, int]:
+    """Summarise what one saw, with percentiles of the requests that succeeded."""
+    return {"count": len(it.good), "failed": len(it.failed), **percentiles(it.good)}
 
 
 @contextmanager
@@ -209,30 +189,19 @@ def _repeat(kind: str, client: Client, end: float, tally: Tally) -> None:
             time.sleep(0.2)
 
 
-def _bystand(name: str, client: Client, end: float, tally: Tally) -> None:
-    times: list[float] = []
-    while time.monotonic() < end:
-        start = time.perf_counter()
-        try:
-            good = client() == 200
-        except requests.RequestException:
-            good = False
-        if good:
-            times.append((time.perf_counter() - start) * 1000)
-        else:
-            tally.failed[name] += 1
-        time.sleep(0.1)
-    tally.times[name] = times
-
-
-def _bystanders(it: Service, target: str) -> dict[str, Client]:
-    """Requests of those who want nothing special, one after the other."""
+def _bystanders(it: Service, target: str) -> dict[str, Bystander]:
+    """Those who send one request after the other, by what they ask for."""
     if target == "annotate":  # it answers nothing but events
-        return {"refusal": lambda: 200 if it.get("/").status_code == 405 else 0}
-    small = photos.resized("astronaut", 320, 320)
+        return {"refusal": Bystander(lambda: it.get("/").status_code == 405, PAUSE)}
+    send = partial(
+        _post,
+        it,
+        data=photos.resized("astronaut", 320, 320),
+        headers={"Content-Type": "image/jpeg"},
+    )
     return {
-        "health": lambda: it.get("/health").status_code,
-        "predict": partial(_post, it, data=small, headers={"Content-Type": "image/jpeg"}),
+        "health": Bystander(lambda: it.get("/health").ok, PAUSE),
+        "predict": Bystander(lambda: send() == 200, PAUSE),
     }
 
 

@@ -1,10 +1,9 @@
-"""Predicts the pictures of one request side by side, within limits for all of them together.
+"""Predicts the pictures of one request in parallel, within limits for all of them together.
 
 All such requests together count as a few clients, however many pictures they have: as many of these
-are predicted or wait for that as there are CPUs, and the threads that help are shared, too.
+are predicted or wait for that as there are CPUs, and all share a few additional threads.
 """
 
-import base64
 import logging
 import threading
 import time
@@ -24,16 +23,15 @@ from age_gender.errors import AgeGenderError, Busy, ClientGone, ImageTooLarge, M
 from age_gender.limits.admission import Reservation
 from age_gender.limits.cpus import usable_cpus
 from age_gender.limits.limiter import PredictionLimiter
-from age_gender.schema import response_body
 from age_gender.settings import Settings
 from age_gender.vision.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
 
-LANES = 4
+MAX_PARALLEL = 4
 """Pictures of one request that are fetched, unpacked or predicted at a time."""
-HELPERS = 8
-"""Threads that all requests share for all but their first lane."""
+THREADS = 8
+"""Shared by all requests; each also uses the thread that it came on."""
 MAX_SECONDS = 30.0
 """Time after which no further picture of a request is begun."""
 
@@ -55,7 +53,7 @@ class Answers:
     failed: int = 0
 
 
-class SideBySide:
+class ParallelPredictions:
     """Answers requests for several pictures."""
 
     def __init__(self, settings: Settings, limiter: PredictionLimiter, predictions: Predictions):
@@ -69,8 +67,8 @@ class SideBySide:
         self._settings = settings
         self._limiter = limiter
         self._predictions = predictions
-        self._helpers = ThreadPoolExecutor(HELPERS, "several")
-        self._turns = threading.Semaphore(usable_cpus())
+        self._pool = ThreadPoolExecutor(THREADS, "several")
+        self._slots = threading.Semaphore(usable_cpus())
 
     def run(
         self,
@@ -100,13 +98,13 @@ class SideBySide:
             reservation,
             wanted,
             request_id,
-            self._turns,
+            self._slots,
         )
-        lanes = [self._helpers.submit(batch.work) for _ in range(min(LANES, batch.size) - 1)]
+        others = [self._pool.submit(batch.work) for _ in range(min(MAX_PARALLEL, batch.size) - 1)]
         batch.work()
-        for lane in lanes:
-            if not lane.cancel():  # it has begun
-                lane.result()
+        for other in others:
+            if not other.cancel():  # it has begun
+                other.result()
         return batch.answers()
 
 
@@ -122,10 +120,10 @@ class _Batch:
         reservation: Reservation,
         wanted: Callable[[], bool],
         request_id: str,
-        turns: threading.Semaphore,
+        slots: threading.Semaphore,
     ):
         self._request_id = request_id
-        self._turns = turns
+        self._slots = slots
         self._limiter = limiter
         self._predictions = predictions
         self._reservation = reservation
@@ -168,7 +166,7 @@ class _Batch:
             self._hold(_size_of(answered) - entry.size)
 
     def answers(self) -> Answers:
-        """Return what came of the pictures; see `SideBySide.run`."""
+        """Return what came of the pictures; see `ParallelPredictions.run`."""
         if self._fatal is not None:
             raise self._fatal
         problems = [result for result in self._results if isinstance(result, Problem)]
@@ -199,11 +197,9 @@ class _Batch:
             del encoded
             self._pixels.take(image.header.pixels)
             options = self._predictions.options(fields, self._max_image_bytes)
-            with self._turn():
+            with self._slot():
                 result = self._predictions.run(image, options, self._wanted)
-            answer = response_body(result, warnings)
-            if result.jpeg is not None:
-                answer["image"] = base64.b64encode(result.jpeg).decode("ascii")
+            answer = answers.prediction_body(result, warnings)
         with self._lock:
             self._faces += len(result.faces)
             for name, ms in [*watch.stages.items(), *result.stages.items()]:
@@ -211,14 +207,14 @@ class _Batch:
         return answer
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        if not self._turns.acquire(timeout=max(0.0, self._end - time.monotonic())):
+    def _slot(self) -> Iterator[None]:
+        if not self._slots.acquire(timeout=max(0.0, self._end - time.monotonic())):
             raise self._too_late()
         try:
             self._check_time()
             yield
         finally:
-            self._turns.release()
+            self._slots.release()
 
     def _check_time(self) -> None:
         if self._limiter.is_stopping:
