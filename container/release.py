@@ -4,7 +4,7 @@
 
 With IMAGE, services get revisions of it and the job gets it; without, services get the revisions
 that ``terraform apply`` has made since the last release. SERVICE, ANNOTATE_SERVICE, BACKFILL_JOB,
-REGION, TAG, USERNAME and PASSWORD_SECRET come from the environment.
+REGION, TAG, and AUTH, USERNAME and SECRET of the trial come from the environment.
 
 Nothing changes for users before everything has been tried: new revisions get no traffic, and the
 job is tried as another job. Traffic then goes to the revisions that were tried, whatever has been

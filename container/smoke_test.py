@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -53,6 +54,30 @@ class Candidate:
             return json.load(answer)
 
 
+def authorization(gcloud: Callable[..., str]) -> dict[str, str]:
+    """Return the header that identifies a client as AUTH, USERNAME and SECRET say.
+
+    Args:
+        gcloud: runs gcloud and returns its output.
+    """
+    auth = os.environ["AUTH"]
+    if auth == "iam":
+        return {}  # Google's token is enough
+    secret = gcloud("secrets", "versions", "access", "latest", f"--secret={os.environ['SECRET']}")
+    login = first_key(secret) if auth == "keys" else f"{os.environ['USERNAME']}:{secret}"
+    if ":" not in login:
+        return {"Authorization": f"Bearer {login}"}
+    return {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
+
+
+def first_key(text: str) -> str:
+    """Return the first key, or user name and password, of what AUTH_KEYS may be."""
+    if text.lstrip().startswith("{"):
+        return str(next(iter(json.loads(text).values())))
+    entries = [entry for entry in re.split(r"[,\n]", text) if entry.strip()]
+    return entries[0].partition("=")[2].strip()
+
+
 def request_prediction(
     service: dict[str, Any], tag: str, image: Path, gcloud: Callable[..., str]
 ) -> None:
@@ -67,9 +92,6 @@ def request_prediction(
     Raises:
         SmokeTestFailed: there is no answer, or not the right one.
     """
-    secret = f"--secret={os.environ['PASSWORD_SECRET']}"
-    password = gcloud("secrets", "versions", "access", "latest", secret)
-    login = base64.b64encode(f"{os.environ['USERNAME']}:{password}".encode()).decode()
     body = {
         "b64": base64.b64encode(image.read_bytes()).decode(),
         "face_detector": "accurate",
@@ -79,7 +101,7 @@ def request_prediction(
         answer = Candidate(service, tag, gcloud).request(
             "/predict",
             json.dumps(body).encode(),
-            Authorization=f"Basic {login}",
+            **authorization(gcloud),
             **{"Content-Type": "application/json"},
         )
     except urllib.error.HTTPError as error:

@@ -14,7 +14,7 @@ MIN_BACKOFF, MAX_BACKOFF = 10.0, 600.0
 """Seconds before an event is delivered again, as `terraform/modules/bucket_trigger` sets them."""
 BACKOFF_FACTOR = 2.0
 """Assumed: "exponential" is all that the documentation says."""
-MAX_ATTEMPTS = 10
+MAX_ATTEMPTS = 100
 FIRST_WINDOW, MAX_WINDOW = 10, 1000
 """Assumed: deliveries at a time; one more with each success, a quarter fewer with each failure."""
 

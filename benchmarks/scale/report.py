@@ -84,7 +84,8 @@ def outages(results: Results) -> str:
 def _of_uploads(first: str, rows: dict[str, Any]) -> str:
     head = (first, "uploads", "deliveries", "dead letters", "minutes until done", "p95 delay, s")
     cells = ("uploads", "deliveries", "dead_letters", "minutes_until_done", "p95_delay_s")
-    return table(head, [(name, *(row[cell] for cell in cells)) for name, row in rows.items()])
+    filled = [["-" if row[cell] is None else row[cell] for cell in cells] for row in rows.values()]
+    return table(head, [(name, *values) for name, values in zip(rows, filled, strict=True)])
 
 
 def backfills(results: Results) -> str:

@@ -168,10 +168,10 @@ def simulate(
     }
     floods = {name: uploads(config, UPLOADS, UPLOAD_SECONDS) for name, config in annotate.items()}
     outages = {
-        f"{minutes} min": uploads(
+        name: uploads(
             annotate["max_instances = 10"], OUTAGE_UPLOADS, OUTAGE_UPLOAD_SECONDS, minutes * 60
         )
-        for minutes in (5, 30, 45, 60)
+        for name, minutes in {"5 min": 5, "1 h": 60, "8 h": 480, "20 h": 1200}.items()
     }
     figures = {
         "cpu_ms": {"predict": 1000 * predict_cpu, "annotate": 1000 * ANNOTATE_CPU},

@@ -50,6 +50,7 @@ def _by_size(results: Results) -> Any:
     ):
         _lines(axis, results, rows, SIZES, count)
         axis.set(xscale="log", xlabel="height of the face, % of the picture's", title=title)
+        axis.set_ylim(-0.05, max(1.05, axis.get_ylim()[1]))
         ticks = (1, 3, 10, 30, 100)
         axis.set_xticks(ticks, labels=map(str, ticks))
     axes[0].legend(fontsize=8)

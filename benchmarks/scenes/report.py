@@ -87,7 +87,7 @@ def each(values: Sequence[str], counted: str, of: str) -> Callable[[list[Row]], 
     def render(rows: list[Row]) -> str:
         by_value = {row["value"]: row for row in rows}
         cells = [percent(by_value[v][counted], by_value[v][of]) for v in values if v in by_value]
-        return " / ".join(cell.removesuffix("%") for cell in cells) + " %"
+        return " / ".join(cell.removesuffix("%") for cell in cells) + " %" if cells else "-"
 
     return render
 
@@ -136,7 +136,12 @@ def kinds(results: Results) -> str:
     lines.append(
         ("masks: under 16 years", columns.part("changed", ["mask"]), share("under_16", "found"))
     )
-    lines += [(f"labelled faces: {title}", results["labelled"], how) for title, how in LABELLED]
+    sets = " / ".join(SETS)
+    lines += [
+        (f"{sets}: reliable", results["labelled"], _shares_kept),
+        ("times as many wrong genders in those left out", results["labelled"], _ratios("genders")),
+        ("times the years off in those left out", results["labelled"], _ratios("years")),
+    ]
     return table(
         columns.head("what"), [[title, *columns.cells(rows, how)] for title, rows, how in lines]
     )
@@ -254,45 +259,54 @@ def labelled(results: Results) -> str:
     """Table of labelled faces."""
     columns = Columns(results)
     rows = []
-    for name in (*SETS, None):
-        mine = [row for row in results["labelled"] if name in (row["value"], None)]
-        rows += [[name or "all", title, *columns.cells(mine, render)] for title, render in LABELLED]
+    for name in SETS:
+        mine = [row for row in results["labelled"] if row["value"] == name]
+        rows += [
+            [name, "reliable", *columns.cells(mine, _kept)],
+            [name, "gender wrong: reliable / left out", *columns.cells(mine, _genders)],
+            [name, "years off: reliable / left out", *columns.cells(mine, _years)],
+        ]
     return table(columns.head("set", ""), rows)
 
 
 def _kept(rows: list[Row]) -> str:
-    kept, left_out = (sum(row[which]["faces"] for row in rows) for which in GROUPS)
-    return f"{percent(kept, kept + left_out)} of {kept + left_out}" if rows else "-"
+    if not rows:
+        return "-"
+    (row,) = rows
+    kept, left_out = row["reliable"]["faces"], row["left_out"]["faces"]
+    return f"{percent(kept, kept + left_out)} of {kept + left_out}"
 
 
-def _errors(error: str) -> Callable[[list[Row]], str]:
+def _genders(rows: list[Row]) -> str:
+    means = [row[which]["genders"] for row in rows for which in ("reliable", "left_out")]
+    return " / ".join("-" if mean is None else f"{mean:.1%}" for mean in means) or "-"
+
+
+def _years(rows: list[Row]) -> str:
+    means = [row[which]["years"] for row in rows for which in ("reliable", "left_out")]
+    return " / ".join("-" if mean is None else f"{mean:.1f}" for mean in means) or "-"
+
+
+def _shares_kept(rows: list[Row]) -> str:
+    by_set = {row["value"]: row for row in rows}
+    return " / ".join(_kept([by_set[name]]).split(" of ")[0] for name in SETS if name in by_set)
+
+
+def _ratios(error: str) -> Callable[[list[Row]], str]:
+    """Return how to render the mean of those left out in means of the reliable ones, by set."""
+
     def render(rows: list[Row]) -> str:
-        means = [_mean(rows, which, error) for which in GROUPS]
-        shown = [
-            "-" if mean is None else f"{mean:.1%}" if error == "genders" else f"{mean:.1f}"
-            for mean in means
+        by_set = {row["value"]: row for row in rows}
+        pairs = [
+            (by_set[name]["reliable"][error], by_set[name]["left_out"][error])
+            for name in SETS
+            if name in by_set
         ]
-        inside, outside = means
-        ratio = f", {outside / inside:.1f} times" if inside and outside is not None else ""
-        return f"{shown[0]} / {shown[1]}{ratio}"
+        return " / ".join("-" if not a or b is None else f"{b / a:.1f}" for a, b in pairs) or "-"
 
     return render
 
 
-def _mean(rows: list[Row], which: str, error: str) -> float | None:
-    """Mean over the faces of all rows."""
-    groups = [row[which] for row in rows if row[which]["faces"]]
-    faces = sum(group["faces"] for group in groups)
-    return sum(group["faces"] * group[error] for group in groups) / faces if faces else None
-
-
-GROUPS = ("reliable", "left_out")
-LABELLED: tuple[tuple[str, Callable[[list[Row]], str]], ...] = (
-    ("reliable", _kept),
-    ("gender wrong: reliable / left out", _errors("genders")),
-    ("years off: reliable / left out", _errors("years")),
-)
-"""What is said of labelled faces, and how."""
 PARTS: dict[str, Callable[[Results], str]] = {
     "kinds": kinds,
     "cases": cases,

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 DEFAULT_PASSWORD = "kubes"  # noqa: S105 - public on purpose; each start warns about it
 MIN_KEY_LENGTH = 16
@@ -24,6 +24,14 @@ class AuthKey(BaseModel):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
     secret: Annotated[str, Field(min_length=1, repr=False)]
+
+    @field_validator("secret")
+    @classmethod
+    def _both_of_a_pair(cls, secret: str) -> str:
+        name, colon, password = secret.partition(":")
+        if colon and not (name and password):
+            raise ValueError("a pair needs a user name and a password, both of them not empty")
+        return secret
 
     @property
     def is_pair(self) -> bool:

@@ -151,7 +151,7 @@ class Settings(BaseModel):
         for origin in origins:
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ValueError("an origin is written like https://example.com, or * for all")
-        return origins
+        return tuple(map(_without_default_port, origins))
 
     @field_validator("log", mode="before")
     @classmethod
@@ -264,6 +264,14 @@ def load_settings(
 def get_settings() -> Settings:
     """Return the settings of this process, read once."""
     return load_settings()
+
+
+def _without_default_port(origin: str) -> str:
+    """Write an origin as browsers do."""
+    for scheme, port in (("https://", ":443"), ("http://", ":80")):
+        if origin.startswith(scheme):
+            return origin.removesuffix(port)
+    return origin
 
 
 def _read_config(config_file: Path) -> dict[str, Any]:

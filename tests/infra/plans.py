@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.infra.tools import copy_of_terraform, run, shared_tool
+from tests.infra.tools import copy_of_terraform, shared_tool, with_stand_ins
 
 EXAMPLE = "envs/example"
 PROJECT = "example-project"
@@ -113,8 +113,7 @@ def terraform_runs(
         folder: in terraform/.
         terraform: the copy, if it has been made and changed.
     """
-    tool = shared_tool("terraform/check")
-    if tool is None:
+    if shared_tool("terraform/check") is None:
         pytest.skip("NOT CHECKED: applies, which take ../shared/cloud/terraform")
     copy = (terraform or copy_of_terraform(tmp_path)) / folder
     programs = tmp_path / "programs"
@@ -140,7 +139,7 @@ def terraform_runs(
     lines.append("terraform state list > left || true")
     script = tmp_path / "steps.sh"
     script.write_text("\n".join(lines), encoding="utf-8")
-    status, output = run(tool, copy, "exec", "bash", script, timeout=900)
+    status, output = with_stand_ins(copy, "exec", "bash", script)
     assert status == 0, output[-4000:]
     return Outcome(
         {name: Plan(json.loads((copy / f"{name}.json").read_bytes())) for name in names},

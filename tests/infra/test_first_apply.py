@@ -196,6 +196,8 @@ def applied(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
         ("plan:nothing",),
         ("plan:features", *FEATURES),
         ("plan:password", "password_version=2"),
+        ("plan:keys", "auth=keys", "auth_keys_secret=callers"),
+        ("plan:iam", "auth=iam", "public=false"),
         ("destroy",),
         ("plan:again",),
     )
@@ -243,6 +245,18 @@ def test_a_new_password_is_a_new_version_and_revision(applied: Outcome) -> None:
     kinds = {c.type: c.actions for c in applied.plans["password"].changes}
     assert kinds["google_secret_manager_secret_version"] == ("create", "delete")
     assert kinds["google_cloud_run_v2_service"] == ("update",)
+
+
+@pytest.mark.parametrize("auth", ["keys", "iam"])
+def test_another_check_of_callers_leaves_the_serving_revision_what_it_needs(
+    applied: Outcome, auth: str
+) -> None:
+    changes = applied.plans[auth].changes
+    assert [c.address for c in changes if "delete" in c.actions] == []
+    (service,) = (c for c in changes if c.type == "google_cloud_run_v2_service")
+    (container,) = service.after["template"][0]["containers"]
+    (value,) = (env["value"] for env in container["env"] if env["name"] == "AUTH")
+    assert value == auth
 
 
 def test_roles_that_are_taken_away_are_noticed(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,16 @@ from tests.infra.cloud_run import NOWHERE, TOKEN, new_state
 from tests.infra.tools import ROOT, cloudbuild, cloudbuild_steps
 
 BUILT = ("build", "digest", "vulnerabilities")
+KEYS = f"shop={'0123456789abcdef' * 2},more={'f' * 16}"
 IMAGE = "europe-west1-docker.pkg.dev/example-project/age-gender/service@sha256:"
 
 
 class Release:
     """Runs the scripts of the steps, with stand-ins for gcloud and docker."""
 
-    def __init__(self, folder: Path, url: str, *, password: str = CREDENTIALS[1]):
+    def __init__(
+        self, folder: Path, url: str, *, password: str = CREDENTIALS[1], auth: str = "basic"
+    ):
         self.workspace = folder / "workspace"
         self.programs = folder / "programs"
         for made in (self.workspace, self.programs):
@@ -56,7 +60,7 @@ class Release:
         )
         self.environment = {
             **os.environ,
-            **self._substituted(),
+            **self._substituted(_AUTH=auth),
             "DIGEST": "new",
             "PATH": f"{self.programs}:{os.environ['PATH']}",
         }
@@ -68,7 +72,7 @@ class Release:
         path.chmod(0o755)
 
     @staticmethod
-    def _substituted() -> dict[str, str]:
+    def _substituted(**given: str) -> dict[str, str]:
         build = cloudbuild()
         values = {
             **build["substitutions"],
@@ -78,6 +82,7 @@ class Release:
             "PROJECT_ID": "example-project",
             "BUILD_ID": "build-1",
             "COMMIT_SHA": "abc",
+            **given,
         }
         environment: dict[str, str] = {}
         for item in build["options"]["env"]:
@@ -144,8 +149,8 @@ class Release:
         return output
 
 
-@pytest.fixture
-def gatekeeper(service: Service) -> Iterator[str]:
+@contextmanager
+def front_end(service: Service) -> Iterator[str]:
     """Address of a front end that lets only callers with an identity through, as Google's does."""
 
     class Gatekeeper(BaseHTTPRequestHandler):
@@ -179,6 +184,12 @@ def gatekeeper(service: Service) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def gatekeeper(service: Service) -> Iterator[str]:
+    with front_end(service) as url:
+        yield url
 
 
 @pytest.fixture
@@ -310,6 +321,39 @@ def test_a_candidate_that_refuses_the_password_changes_nothing(
 ) -> None:
     release = Release(tmp_path, service.url, password="of another revision")
     assert "answered 401" in release.fails()
+
+
+@pytest.fixture(scope="module")
+def with_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    log = tmp_path_factory.mktemp("keys") / "log.txt"
+    with Service(log, AUTH="keys", AUTH_KEYS=f"{KEYS},pair=somebody:a-password") as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "secret", [KEYS, '{"pair": "somebody:a-password"}', "\npair = somebody:a-password\nmore=key\n"]
+)
+def test_a_candidate_with_keys_is_asked_with_the_first(
+    tmp_path: Path, with_keys: Service, secret: str
+) -> None:
+    Release(tmp_path, with_keys.url, password=secret, auth="keys").all(*BUILT, "release")
+
+
+def test_a_key_that_the_candidate_does_not_know_changes_nothing(
+    tmp_path: Path, with_keys: Service
+) -> None:
+    release = Release(tmp_path, with_keys.url, password=f"new={'f' * 32}", auth="keys")
+    assert "answered 401" in release.fails()
+
+
+def test_a_candidate_that_leaves_callers_to_google_needs_no_secret(tmp_path: Path) -> None:
+    with (
+        Service(tmp_path / "log.txt", AUTH="iam", PUBLIC_ACCESS="false") as service,
+        front_end(service) as url,
+    ):
+        release = Release(tmp_path, url, auth="iam")
+        release.all(*BUILT, "release")
+    assert not [call for call in release.calls if "secrets" in call]
 
 
 def test_a_revision_of_terraform_that_does_not_start_is_not_released(release: Release) -> None:

@@ -18,7 +18,7 @@ ELSEWHERE = {
 }  # fmt: skip
 KNOWN = {name.upper() for name in Settings.model_fields} | FRAMEWORK
 
-_INLINE = re.compile(r'(?<!\w)([A-Z][A-Z0-9_]+) *= *("[^"]*"|[\w.(]+)')
+_INLINE = re.compile(r'(?<!\w)([A-Z][A-Z0-9_]+) *= *("[^"]*"|[\w.(\[]+)')
 
 
 def set_by_terraform(terraform: Path) -> dict[str, set[str]]:
@@ -52,6 +52,7 @@ def unknown(names: set[str] | dict[str, str] | dict[str, set[str]]) -> list[str]
 def test_terraform_sets_only_what_the_service_knows() -> None:
     found = set_by_terraform(TERRAFORM)
     assert {"BASIC_AUTH_PASSWORD", "REQUIRE_STRONG_AUTH", "OUTPUT_BUCKET", "GPU"} <= set(found)
+    assert {"AUTH", "AUTH_KEYS", "CORS_ORIGINS", "PUBLIC_ACCESS"} <= set(found)
     assert unknown(found) == []
 
 

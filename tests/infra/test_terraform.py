@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.infra.tools import FOLDERS, TERRAFORM, change, copy_of_terraform, terraform_check
+from tests.infra import tools
+from tests.infra.tools import (
+    FOLDERS,
+    TERRAFORM,
+    change,
+    copy_of_terraform,
+    terraform_check,
+    with_stand_ins,
+)
 
 _BLOCK = re.compile(r'^(variable|output) "(\w+)" \{\n(.*?)^\}', re.MULTILINE | re.DOTALL)
 
@@ -34,6 +42,32 @@ def test_is_valid_and_passes_its_own_tests(folder: str, tmp_path: Path) -> None:
     status, output = terraform_check(folder, tmp_path)
     assert status == 0, output
     assert "0 failed" in output
+
+
+@pytest.mark.parametrize(
+    ("complaint", "started"),
+    [
+        ("cat: /tmp/tmp.abc/reattach: No such file or directory", 3),
+        ("Error: Unsupported argument", 1),
+    ],
+)
+def test_stand_ins_that_start_too_late_are_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, complaint: str, started: int
+) -> None:
+    starts, check = tmp_path / "starts", tmp_path / "terraform" / "check"
+    check.parent.mkdir()
+    lines = [
+        "#!/bin/sh",
+        f"echo started >> {starts}",
+        f"[ $(wc -l < {starts}) -ge 3 ] && exit 0",
+        f"echo '{complaint}' >&2; exit 1",
+    ]
+    check.write_text("\n".join(lines), encoding="utf-8")
+    check.chmod(0o755)
+    monkeypatch.setattr(tools, "CLOUD", tmp_path)
+    status, _ = with_stand_ins(tmp_path)
+    assert status == (0 if started == 3 else 1)
+    assert starts.read_text(encoding="utf-8").count("started") == started
 
 
 def test_every_variable_is_typed_described_and_validated(tmp_path: Path) -> None:
@@ -93,6 +127,11 @@ def test_every_variable_is_typed_described_and_validated(tmp_path: Path) -> None
             *("cloud_run", "main.tf", 'REQUIRE_STRONG_AUTH     = "true"'),
             *('REQUIRE_STRONG_AUTH     = "false"', "test", "the published password is refused"),
             id="the published password",
+        ),
+        pytest.param(
+            *("cloud_run", "main.tf", "tostring(var.public)", '"false"', "test"),
+            "the service knows that everyone gets through to it",
+            id="a public service that takes itself for private",
         ),
         pytest.param(
             *("cloud_run", "main.tf", 'GPU_REQUIRED = "True"', 'GPU_REQUIRED = "False"'),

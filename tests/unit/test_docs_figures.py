@@ -15,6 +15,7 @@ from benchmarks.peers import accuracy, accuracy_table
 from benchmarks.scale.__main__ import DOCUMENT as SCALE
 from benchmarks.scale.__main__ import RESULTS as SIMULATED
 from benchmarks.scale.report import PARTS as SCALE_PARTS
+from benchmarks.scenes import report as scenes_report
 from tests.markdown import ROOT
 from tests.unit.fakes import FakeDetector
 
@@ -30,6 +31,10 @@ PARTS: list[tuple[Path, str, Callable[[dict[str, Any]], str], Path]] = [
         for name, module in (("attacks", attacks), ("bounds", bounds), ("containers", containers))
     ),
     (accuracy.PAGE, "peers", accuracy_table.comparison, accuracy.RESULTS),
+    *(
+        (ROOT / "docs" / "tuning.md", name, render, scenes_report.RESULTS)
+        for name, render in scenes_report.PARTS.items()
+    ),
 ]
 
 
@@ -42,9 +47,8 @@ def test_a_document_quotes_the_results(
     text = document.read_text(encoding="utf-8")
     measured = render(json.loads(results.read_text(encoding="utf-8")))
     assert replace_section(text, name, measured) == text, (
-        f"run `python -m benchmarks.figures` `python -m benchmarks.tuning --report-only` "
-        f"or `python -m benchmarks.scale --report-only`: "
-        f"{document.name} and {results.name} differ"
+        "run `python -m benchmarks.figures`, or `benchmarks.tuning`, `benchmarks.scenes` or "
+        f"`benchmarks.scale` with `--report-only`: {document.name} and {results.name} differ"
     )
 
 

@@ -281,6 +281,8 @@ class TestMalformed:
             (get("/", "X: " + "y" * 9000), 431, "headers-too-large"),
             (get("/", *["X: y"] * 200), 431, "headers-too-large"),
             (get("/", *[f"X{i}: {'y' * 4000}" for i in range(20)]), 431, "headers-too-large"),
+            (get("/", *[f"X{i}: {'y' * 4000}" for i in range(9)]), 431, "headers-too-large"),
+            (post(1).replace(b" 1\r", b" " + b"1" * 5000 + b"\r"), 400, "malformed-request"),
         ],
     )
     def test_is_refused(self, front: Front, data: bytes, status: int, code: str) -> None:
@@ -288,6 +290,11 @@ class TestMalformed:
         got, body = front.ask(data + get("/smuggled"))
         assert (got, json.loads(body)["code"]) == (status, code)
         assert front.environs == []
+
+    @pytest.mark.parametrize("target", ["http://a", "http://a?b=c", "http://"])
+    def test_an_empty_path_is_the_root(self, front: Front, target: str) -> None:
+        assert front.ask(get(target, CLOSE))[0] == 200
+        assert front.environs[0]["PATH_INFO"] == "/"
 
     @pytest.mark.defends("forwarded-header")
     @pytest.mark.parametrize("name", ["SCRIPT_NAME", "script_name", "PATH_INFO"])

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 import pytest
@@ -224,6 +224,29 @@ def test_detectors_in_any_case(name: str) -> None:
 def test_a_part_without_a_name_is_unknown() -> None:
     fields, _ = read_form(IMAGE_PART, ("x=y", b"1"))
     assert fields.unknown == ("",)
+
+
+class TestMisnamedFiles:
+    SECOND: ClassVar = ('name="image2"; filename="b.jpg"', PICTURE)
+
+    def test_one_beside_the_picture_is_unknown(self) -> None:
+        assert read_form(IMAGE_PART, self.SECOND)[0].unknown == ("image2",)
+
+    def test_one_that_was_not_chosen_is_not(self) -> None:
+        fields, _ = read_form(IMAGE_PART, ('name="other"; filename=""', b""))
+        assert fields.unknown == ()
+
+    @pytest.mark.parametrize("name", ["images", "image[]", "x" * 1000])
+    def test_without_a_picture_the_error_names_it(self, name: str) -> None:
+        data = form((f'name="{name}"; filename="a.jpg"', PICTURE))
+        problem = refused("no-picture", data, f"multipart/form-data; boundary={BOUNDARY}")
+        assert name[:40] in problem.detail
+        assert "call it `image`" in problem.detail
+        assert len(problem.detail) < 200
+
+
+def test_a_long_type_is_not_repeated_whole() -> None:
+    assert len(refused("unsupported-media-type", b"x", "a" * 5000).detail) < 200
 
 
 class TestDataUrls:

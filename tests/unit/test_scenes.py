@@ -361,7 +361,6 @@ def results() -> dict[str, Any]:
     ]
     return {
         "services": {"before": {}, "now": {}},
-        "sample": 1,
         "rows": counting.counted(outcomes),
         "turns": counting.turns(o for o in outcomes if o.part == "turn"),
         "labelled": counting.errors(labelled),
@@ -395,24 +394,19 @@ class TestReport:
             "reliable": {"faces": 95, "years": 4.0, "genders": 0.02},
             "left_out": {"faces": 5, "years": 6.0, "genders": 0.2},
         }
-        written = report.labelled({**results(), "labelled": [row]})
+        measured = {**results(), "labelled": [row]}
+        written = report.labelled(measured)
         assert "| UTKFace | reliable | - | 95% of 100 | - | - |" in written
-        assert "2.0% / 20.0%, 10.0 times" in written
-        assert "4.0 / 6.0, 1.5 times" in written
+        assert "| - | 2.0% / 20.0% | - | - |" in written
+        assert "| - | 4.0 / 6.0 | - | - |" in written
+        short = report.kinds(measured)
+        assert "wrong genders in those left out | - | 10.0 | - | - |" in short
+        assert "years off in those left out | - | 1.5 | - | - |" in short
 
-    def test_errors_of_several_sets_count_by_faces(self) -> None:
-        empty = {"faces": 0, "years": None, "genders": None}
-        rows = [
-            {
-                **{"part": "labelled", "value": name, "service": "now", "detector": "fast"},
-                "reliable": {"faces": faces, "years": years, "genders": 0.5},
-                "left_out": empty,
-            }
-            for name, faces, years in (("UTKFace", 30, 2.0), ("FairFace", 10, 6.0))
-        ]
-        written = report.labelled({**results(), "labelled": rows}).splitlines()
-        assert "| all | reliable | - | - | - | 100% of 40 |" in written
-        assert written[-1].endswith("| - / - | 3.0 / - |")
+    def test_no_face_left_out(self) -> None:
+        row = results()["labelled"][0]
+        assert row["left_out"]["years"] is None
+        assert " | 0.0% / - | " in report.labelled({**results(), "labelled": [row]})
 
     def test_a_part_measured_again_replaces_the_old_one(self) -> None:
         old = results()

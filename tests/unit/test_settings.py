@@ -291,7 +291,11 @@ class TestAuth:
 
     @pytest.mark.parametrize(
         "text",
-        [SECRET, f"a={SECRET},a=other", f"a b={SECRET}", "a=", f'{{"a": {SECRET}}}', "{}", ","],
+        [
+            *(SECRET, f"a={SECRET},a=other", f"a b={SECRET}", "a="),
+            *(f'{{"a": {SECRET}}}', "{}", ","),
+            *(f"a={SECRET}:", f"a=:{SECRET}", "a=:"),
+        ],
     )
     def test_wrong_keys_are_refused_unshown(self, config: Path, text: str) -> None:
         message = refused(config, None, AUTH="keys", AUTH_KEYS=text)
@@ -316,6 +320,15 @@ class TestOrigins:
         text = "https://A.example.com/, http://[::1]:3000,*"
         expected = ("https://a.example.com", "http://[::1]:3000", "*")
         assert loaded(config, None, CORS_ORIGINS=text).cors_origins == expected
+
+    def test_default_ports_are_left_out_as_browsers_do(self, config: Path) -> None:
+        text = (
+            "https://a.com:443,http://b.com:80,https://c.com:80,http://[::1]:80,http://d.com:8080"
+        )
+        assert loaded(config, None, CORS_ORIGINS=text).cors_origins == (
+            *("https://a.com", "http://b.com", "https://c.com:80", "http://[::1]"),
+            "http://d.com:8080",
+        )
 
     @pytest.mark.parametrize("text", ["example.com", "null", "https://a.com/x", "https://*.a.com"])
     def test_what_is_no_origin(self, config: Path, text: str) -> None:

@@ -48,7 +48,7 @@ def check_ignored(fields: PredictRequest, unused_query: Mapping[str, str] = NOTH
         *((name, _unknown(name)) for name in fields.unknown[:MAX_NAMED]),
         *((name, "is in the query: send it in the body") for name in unused[:MAX_NAMED]),
     ][:MAX_NAMED]
-    errors = [FieldError(field=_cut(name), message=message) for name, message in named]
+    errors = [FieldError(field=cut(name), message=message) for name, message in named]
     if fields.strict:
         detail = "; ".join(f"{error.field!r} {error.message}" for error in errors)
         raise Problem("invalid-field", detail, errors=errors)
@@ -84,5 +84,6 @@ def _unknown(name: str) -> str:
     return "is unknown" + (f"; did you mean {meant!r}?" if meant else "")
 
 
-def _cut(name: str) -> str:
+def cut(name: str) -> str:
+    """Shorten a name that came with a request, to be repeated in its answer."""
     return name if len(name) <= MAX_NAME_LENGTH else name[:MAX_NAME_LENGTH] + "…"

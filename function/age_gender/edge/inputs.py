@@ -13,6 +13,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
 
 from age_gender.edge import not_json
+from age_gender.edge.ignored import cut
 from age_gender.edge.problems import FieldError, Problem
 from age_gender.fetch.base64 import from_base64
 from age_gender.limits import json_bounds
@@ -79,7 +80,7 @@ def read_request(
         fields = validated_json(PredictRequest, body)
         return fields, named_image(fields, settings)
     raise Problem(
-        "unsupported-media-type", f"Content-Type {kind} is not supported: send {ACCEPTED}"
+        "unsupported-media-type", f"Content-Type {cut(kind)} is not supported: send {ACCEPTED}"
     )
 
 
@@ -97,12 +98,14 @@ class Form:
         images: its files, as encoded images.
         named: texts that name or contain an image.
         has_text_image: whether `image` came as a text.
+        misnamed: names of fields with files that are not images; at most `MAX_FORM_PARTS`.
     """
 
     fields: PredictRequest
     images: list[bytes]
     named: list[str]
     has_text_image: bool
+    misnamed: list[str]
 
 
 def read_form(request: Request, body: bytes, settings: Settings) -> Form:
@@ -127,11 +130,19 @@ def read_form(request: Request, body: bytes, settings: Settings) -> Form:
         raise Problem("malformed-form", "the body is not multipart/form-data") from None
     # For a file that was not chosen, browsers send a part without name and content.
     uploads = [data for upload in files.getlist("image") if (data := _content(upload)) is not None]
+    known = {"image", *PredictRequest.model_fields}
+    misnamed = [
+        name or ""
+        for name, uploads_there in files.lists()
+        if name not in known and any(upload.filename for upload in uploads_there)
+    ]
     return Form(
-        validated({**_texts(request.args), **_texts(texts)}),
+        # With them, so that a picture under another name is not lost without a word.
+        validated({**_texts(request.args), **dict.fromkeys(misnamed, "a file"), **_texts(texts)}),
         uploads,
         [text for name in ("url", "b64") for text in texts.getlist(name) if text],
         "image" in texts,
+        misnamed,
     )
 
 
@@ -145,6 +156,12 @@ def _from_form(
         raise Problem(
             "no-picture",
             "`image` has no file name, so it is not a file: send it as one (curl: -F image=@a.jpg)",
+        )
+    if count == 0 and form.misnamed:
+        raise Problem(
+            "no-picture",
+            f"the form has a file in the field {cut(form.misnamed[0])!r}: call it `image` (curl: "
+            "-F image=@a.jpg; repeat it for several pictures)",
         )
     if count != 1:
         raise Problem(

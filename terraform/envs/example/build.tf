@@ -19,7 +19,7 @@ locals {
   mirror_substitution    = var.registry_mirror == null ? "" : ",_REGISTRY_MIRROR=${var.registry_mirror}"
 
   # What a release of each target changes.
-  predict_substitutions = ",_SERVICE=${module.predict.name},_USERNAME=${module.predict.username},_PASSWORD_SECRET=${module.predict.password_secret}"
+  predict_substitutions = ",_SERVICE=${module.predict.name},_AUTH=${var.auth},_USERNAME=${module.predict.username},_SECRET=${var.auth == "keys" ? var.auth_keys_secret : module.predict.password_secret}"
   trigger_substitutions = var.bucket_trigger ? ",_ANNOTATE_SERVICE=${module.annotate[0].service},_BACKFILL_JOB=${module.annotate[0].job}" : ""
   released = {
     for target, substitutions in {
@@ -147,6 +147,14 @@ resource "google_service_account_iam_member" "build_deploys" {
 resource "google_secret_manager_secret_iam_member" "build_tests" {
   project   = var.project_id
   secret_id = module.predict.password_secret
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.build.member
+}
+
+resource "google_secret_manager_secret_iam_member" "build_tests_keys" {
+  count     = var.auth_keys_secret == null ? 0 : 1
+  project   = var.project_id
+  secret_id = var.auth_keys_secret
   role      = "roles/secretmanager.secretAccessor"
   member    = google_service_account.build.member
 }

@@ -103,6 +103,9 @@ module "predict" {
   cpu_quota           = var.cpu_quota
   memory_quota_gib    = var.memory_quota_gib
   public              = var.public
+  auth                = var.auth
+  auth_keys_secret    = var.auth_keys_secret
+  cors_origins        = var.cors_origins
   invokers            = concat(var.invokers, [local.build_account])
   invoker_agents      = length(var.iap_members) > 0 ? { proxy = module.project.agents.iap } : {}
   ingress             = var.domain == null ? "INGRESS_TRAFFIC_ALL" : "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"

@@ -29,7 +29,7 @@ variable "image" {
 
 variable "gpu_image" {
   type        = string
-  description = "Image of the target gpu; null: build it if gke_gpu is set."
+  description = "Image of the target gpu; null: build it if gpu or gke_gpu is set."
   default     = null
   validation {
     condition     = var.gpu_image == null || can(regex("^[a-z0-9.-]+(:[0-9]+)?/[a-z0-9._/-]+(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?$", var.gpu_image))
@@ -129,7 +129,7 @@ variable "memory_quota_gib" {
 
 variable "public" {
   type        = bool
-  description = "Whether everyone may try the password of predict; false: only invokers."
+  description = "Whether everyone may try the password or a key of predict; false: only invokers."
   default     = true
 }
 
@@ -182,6 +182,40 @@ variable "password_secret" {
   validation {
     condition     = var.password_secret == null || can(regex("^[A-Za-z0-9_-]{1,255}$", var.password_secret))
     error_message = "password_secret must be a secret's name, not its path."
+  }
+}
+
+variable "auth" {
+  type        = string
+  description = "What predict itself checks: basic (user name and password), keys (those in auth_keys_secret) or iam (nothing: Cloud Run lets only invokers through)."
+  default     = "basic"
+  validation {
+    condition     = contains(["basic", "keys", "iam"], var.auth) && (var.auth != "iam" || !var.public)
+    error_message = "auth must be basic, keys or iam; iam needs public = false."
+  }
+}
+
+variable "auth_keys_secret" {
+  type        = string
+  description = "Existing secret with the keys of predict's callers, for auth = \"keys\". Keep it until no revision that reads it has traffic."
+  default     = null
+  validation {
+    condition     = var.auth_keys_secret == null || can(regex("^[A-Za-z0-9_-]{1,255}$", var.auth_keys_secret))
+    error_message = "auth_keys_secret must be a secret's name, not its path."
+  }
+  validation {
+    condition     = var.auth != "keys" || var.auth_keys_secret != null
+    error_message = "auth = \"keys\" needs auth_keys_secret."
+  }
+}
+
+variable "cors_origins" {
+  type        = list(string)
+  description = "Origins whose pages may call predict from a browser, such as https://app.example.com; * for all."
+  default     = []
+  validation {
+    condition     = alltrue([for o in var.cors_origins : o == "*" || can(regex("^https?://[^/ ,]+$", o))])
+    error_message = "each of cors_origins must look like https://app.example.com, without a path, or be *."
   }
 }
 

@@ -32,7 +32,7 @@ locals {
     MAX_QUEUE               = tostring(local.concurrency)
     # Both together less than Pub/Sub waits; after that it redelivers.
     QUEUE_TIMEOUT          = tostring(floor(var.timeout_seconds / 2))
-    ANNOTATE_RETRY_SECONDS = tostring(floor(var.timeout_seconds / 4))
+    ANNOTATE_RETRY_SECONDS = tostring(coalesce(var.retry_seconds, floor(var.timeout_seconds / 4)))
   })
 }
 

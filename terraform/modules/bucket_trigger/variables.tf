@@ -235,10 +235,20 @@ variable "timeout_seconds" {
   }
 }
 
+variable "retry_seconds" {
+  type        = number
+  description = "Seconds for which the service itself tries an event again before that uses up a delivery attempt; null: a quarter of timeout_seconds. 0: never."
+  default     = null
+  validation {
+    condition     = var.retry_seconds == null || try(var.retry_seconds >= 0 && var.retry_seconds <= var.timeout_seconds / 4, false)
+    error_message = "retry_seconds must be from 0 to a quarter of timeout_seconds: the last try needs the rest."
+  }
+}
+
 variable "max_delivery_attempts" {
   type        = number
-  description = "Delivery attempts before an event goes to the dead-letter topic."
-  default     = 10
+  description = "Delivery attempts before an event goes to the dead-letter topic. 100 last for about 16 hours, 10 for 45 minutes."
+  default     = 100
   validation {
     condition     = var.max_delivery_attempts >= 5 && var.max_delivery_attempts <= 100 && floor(var.max_delivery_attempts) == var.max_delivery_attempts
     error_message = "max_delivery_attempts must be a whole number from 5 to 100."
@@ -312,8 +322,8 @@ variable "settings" {
     error_message = "names in settings must be upper case, such as MAX_PIXELS."
   }
   validation {
-    condition     = length(setintersection(keys(var.settings), ["FUNCTION_SIGNATURE_TYPE", "FUNCTION_TARGET", "INPUT_BUCKET", "OUTPUT_BUCKET", "PORT", "THREADS"])) == 0
-    error_message = "settings must not repeat what the module sets; the buckets have variables, Cloud Run sets PORT."
+    condition     = length(setintersection(keys(var.settings), ["ANNOTATE_RETRY_SECONDS", "FUNCTION_SIGNATURE_TYPE", "FUNCTION_TARGET", "INPUT_BUCKET", "MAX_QUEUE", "OUTPUT_BUCKET", "PORT", "QUEUE_TIMEOUT", "THREADS"])) == 0
+    error_message = "settings must not repeat what the module sets; buckets and times have variables, Cloud Run sets PORT."
   }
 }
 

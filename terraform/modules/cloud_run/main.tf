@@ -1,4 +1,4 @@
-# POST /predict on Cloud Run: a service with its own identity and a password in Secret Manager.
+# POST /predict on Cloud Run: a service with its own identity, and a password or keys in Secret Manager.
 
 locals {
   concurrency = coalesce(var.concurrency, 8 * var.cpu)
@@ -8,6 +8,8 @@ locals {
   # return 429.
   max_queue = local.concurrency
 
+  # The password stays whatever auth is: traffic stays with the old revision until a release, and its
+  # instances read what they were created with.
   own_secret  = var.password_secret == null
   secret_id   = local.own_secret ? google_secret_manager_secret.password[0].secret_id : var.password_secret
   secret_name = local.own_secret ? google_secret_manager_secret.password[0].id : "projects/${var.project_id}/secrets/${var.password_secret}"
@@ -16,6 +18,13 @@ locals {
   # A version number where we know it, so that a new password creates a new revision and all
   # instances change together. "latest" is read whenever an instance starts.
   secret_version = local.own_secret ? google_secret_manager_secret_version.password[0].version : "latest"
+
+  # What the service reads from which secret, in which version; with iam nothing.
+  secret_settings = merge(
+    var.auth == "basic" ? { BASIC_AUTH_PASSWORD = [local.secret_name, local.secret_version] } : {},
+    var.auth == "keys" ? { AUTH_KEYS = [local.keys_name, "latest"] } : {},
+  )
+  keys_name = "projects/${var.project_id}/secrets/${coalesce(var.auth_keys_secret, "none")}"
 
   memory_mib = tonumber(regex("^[0-9]+", var.memory)) * (endswith(var.memory, "Gi") ? 1024 : 1)
 
@@ -26,8 +35,12 @@ locals {
       THREADS                 = tostring(local.threads)
       MAX_QUEUE               = tostring(local.max_queue)
       REQUIRE_STRONG_AUTH     = "true"
-      BASIC_AUTH_USERNAME     = var.username
+      AUTH                    = var.auth
+      # With iam, a service that everyone may invoke does not start.
+      PUBLIC_ACCESS = tostring(var.public)
     },
+    var.auth == "basic" ? { BASIC_AUTH_USERNAME = var.username } : {},
+    length(var.cors_origins) > 0 ? { CORS_ORIGINS = join(",", var.cors_origins) } : {},
     # The service's default of 50 megapixels does not fit into less.
     local.memory_mib < 1024 ? { MAX_PIXELS = "12000000" } : {},
     length(var.picture_buckets) > 0 ? { GCS_BUCKETS = join(",", var.picture_buckets) } : {},
@@ -37,7 +50,7 @@ locals {
   )
 }
 
-# The service's identity: it can read its password and the listed buckets, nothing else.
+# The service's identity: it can read its secrets and the listed buckets, nothing else.
 resource "google_service_account" "service" {
   project      = var.project_id
   account_id   = "${var.name}-run"
@@ -105,6 +118,14 @@ resource "google_secret_manager_secret_iam_member" "service" {
   member    = google_service_account.service.member
 }
 
+resource "google_secret_manager_secret_iam_member" "keys" {
+  count     = var.auth_keys_secret == null ? 0 : 1
+  project   = var.project_id
+  secret_id = local.keys_name
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.service.member
+}
+
 resource "google_storage_bucket_iam_member" "pictures" {
   for_each = toset(var.picture_buckets)
   bucket   = each.value
@@ -121,7 +142,7 @@ resource "google_cloud_run_v2_service" "predict" {
   deletion_protection = var.deletion_protection
   labels              = var.labels
 
-  # Public: Google lets everyone through to our own password. A role for allUsers would do the same,
+  # Public: Google lets everyone through to our own check. A role for allUsers would do the same,
   # but organisations refuse it that share only within their own domain.
   invoker_iam_disabled = var.public
 
@@ -189,12 +210,15 @@ resource "google_cloud_run_v2_service" "predict" {
         }
       }
 
-      env {
-        name = "BASIC_AUTH_PASSWORD"
-        value_source {
-          secret_key_ref {
-            secret  = local.secret_name
-            version = local.secret_version
+      dynamic "env" {
+        for_each = local.secret_settings
+        content {
+          name = env.key
+          value_source {
+            secret_key_ref {
+              secret  = env.value[0]
+              version = env.value[1]
+            }
           }
         }
       }
@@ -254,11 +278,14 @@ resource "google_cloud_run_v2_service" "predict" {
     }
   }
 
-  # A revision only starts if its identity can read the password.
-  depends_on = [google_secret_manager_secret_iam_member.service]
+  # A revision only starts if its identity can read its secret.
+  depends_on = [
+    google_secret_manager_secret_iam_member.keys,
+    google_secret_manager_secret_iam_member.service,
+  ]
 }
 
-# Callers of a private service need both an identity among these and the password.
+# Callers of a private service need an identity among these and, unless auth is iam, password or key.
 resource "google_cloud_run_v2_service_iam_member" "invokers" {
   for_each = var.public ? {} : merge({ for member in var.invokers : member => member }, var.invoker_agents)
   project  = var.project_id

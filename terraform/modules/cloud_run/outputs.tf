@@ -24,12 +24,16 @@ output "username" {
 }
 
 output "curl" {
-  description = "Command that sends a picture, ready to paste."
+  description = "Command that sends a picture, ready to paste; with keys, first put one into the variable KEY."
   value = join(" ", compact([
     "curl -sS",
-    # Authorization carries our own password, so Google's token goes into this header.
+    # Authorization carries our own password or key, so Google's token goes into this header.
     var.public ? "" : "-H \"X-Serverless-Authorization: Bearer $(gcloud auth print-identity-token)\"",
-    "-u \"${var.username}:$(gcloud secrets versions access latest --secret=${local.secret_id} --project=${var.project_id})\"",
+    {
+      basic = "-u \"${var.username}:$(gcloud secrets versions access latest --secret=${local.secret_id} --project=${var.project_id})\""
+      keys  = "-H \"Authorization: Bearer $KEY\""
+      iam   = ""
+    }[var.auth],
     "-F image=@photo.jpg -F return_image=false",
     "${google_cloud_run_v2_service.predict.uri}/predict",
   ]))

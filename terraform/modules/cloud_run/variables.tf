@@ -161,6 +161,44 @@ variable "password_secret" {
   }
 }
 
+variable "auth" {
+  type        = string
+  description = "What the service itself checks: basic (user name and password), keys (those in auth_keys_secret) or iam (nothing: Cloud Run lets only invokers through)."
+  default     = "basic"
+  validation {
+    condition     = contains(["basic", "keys", "iam"], var.auth)
+    error_message = "auth must be basic, keys or iam."
+  }
+  validation {
+    condition     = var.auth != "iam" || !var.public
+    error_message = "auth = \"iam\" needs public = false, or no one would be checked."
+  }
+}
+
+variable "auth_keys_secret" {
+  type        = string
+  description = "Existing Secret Manager secret whose latest version lists the keys, for auth = \"keys\": name=key, by commas or lines. Keep it until no revision that reads it has traffic."
+  default     = null
+  validation {
+    condition     = var.auth_keys_secret == null || can(regex("^[A-Za-z0-9_-]{1,255}$", var.auth_keys_secret))
+    error_message = "auth_keys_secret must be a secret's name, not its path."
+  }
+  validation {
+    condition     = var.auth != "keys" || var.auth_keys_secret != null
+    error_message = "auth = \"keys\" needs auth_keys_secret."
+  }
+}
+
+variable "cors_origins" {
+  type        = list(string)
+  description = "Origins whose pages may call from a browser, such as https://app.example.com; * for all."
+  default     = []
+  validation {
+    condition     = alltrue([for o in var.cors_origins : o == "*" || can(regex("^https?://([[][0-9a-f:.]+[]]|[a-z0-9._-]+)(:[0-9]{1,5})?$", o))])
+    error_message = "each of cors_origins must look like https://app.example.com, without a path, or be *."
+  }
+}
+
 variable "secret_locations" {
   type        = list(string)
   description = "Regions that store the password, where gcp.resourceLocations forbids the default, which is everywhere. Changing them replaces the secret, and with it a generated password."
@@ -173,7 +211,7 @@ variable "secret_locations" {
 
 variable "public" {
   type        = bool
-  description = "Whether everyone may try the password. false: only invokers, who also need the password. An organisation with run.managed.requireInvokerIam allows only false."
+  description = "Whether everyone may try the password or a key. false: only invokers, who need it, too, unless auth is iam. An organisation with run.managed.requireInvokerIam allows only false."
   default     = true
 }
 
@@ -260,8 +298,8 @@ variable "settings" {
     error_message = "names in settings must be upper case, such as MAX_PIXELS."
   }
   validation {
-    condition     = length(setintersection(keys(var.settings), ["BASIC_AUTH_PASSWORD", "BASIC_AUTH_USERNAME", "FUNCTION_SIGNATURE_TYPE", "FUNCTION_TARGET", "PORT", "REQUIRE_STRONG_AUTH", "THREADS"])) == 0
-    error_message = "settings must not repeat what the module sets; password and user name have variables, Cloud Run sets PORT."
+    condition     = length(setintersection(keys(var.settings), ["AUTH", "AUTH_KEYS", "BASIC_AUTH_PASSWORD", "BASIC_AUTH_USERNAME", "CORS_ORIGINS", "FUNCTION_SIGNATURE_TYPE", "FUNCTION_TARGET", "PORT", "PUBLIC_ACCESS", "REQUIRE_STRONG_AUTH", "THREADS"])) == 0
+    error_message = "settings must not repeat what the module sets; access has variables, Cloud Run sets PORT."
   }
 }
 

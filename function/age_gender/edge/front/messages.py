@@ -101,6 +101,16 @@ def head_too_large() -> Problem:
     )
 
 
+def size_of_head(message: Any) -> int:
+    """Count the bytes of a request's first line and headers, without spaces around values.
+
+    Args:
+        message: gunicorn's ``PythonProtocol``.
+    """
+    first_line = len(message.method) + len(message.path) + len("  HTTP/1.1\r\n")
+    return first_line + sum(len(name) + len(value) + 4 for name, value in message.headers)
+
+
 def environ_of(message: Any, client: Address, server: Address) -> Environ:
     """Build the WSGI environment (PEP 3333) of a request whose headers are complete.
 
@@ -120,7 +130,8 @@ def environ_of(message: Any, client: Address, server: Address) -> Environ:
     environ: Environ = {
         "REQUEST_METHOD": message.method.decode("ascii"),
         "SCRIPT_NAME": "",
-        "PATH_INFO": util.unquote_to_wsgi_str(parts.path),
+        # As RFC 9112, 3.2.1 has it. Flask would redirect an empty path to where `Host` says.
+        "PATH_INFO": util.unquote_to_wsgi_str(parts.path) or "/",
         "QUERY_STRING": parts.query,
         "RAW_URI": uri,
         "SERVER_NAME": server[0],

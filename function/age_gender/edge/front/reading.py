@@ -87,6 +87,11 @@ class RequestReader:
             self._parser.feed(data)
         except http.ParseError as error:
             raise incomplete() if self._has_head else messages.error_of(error) from None
+        except ValueError:
+            if self._has_head:  # not the parser's
+                raise
+            # Python converts no more than 4,300 digits.
+            raise messages.malformed("its Content-Length has too many digits") from None
         if self._parser.is_complete:
             return True
         if not self._has_head and self._head_bytes > messages.MAX_HEAD_BYTES:
@@ -130,6 +135,9 @@ class RequestReader:
             Problem: the request is refused, with its body unread.
         """
         self._has_head = True
+        # All of them may have come at once, with a part of the body.
+        if messages.size_of_head(self._parser) > messages.MAX_HEAD_BYTES:
+            raise messages.head_too_large()
         self.environ = messages.environ_of(self._parser, self._client, self._address)
         completion.begin(self.environ, self._started)
         announced: int | None = self._parser.content_length

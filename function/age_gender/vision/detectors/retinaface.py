@@ -34,17 +34,14 @@ def _multiple_of_32(side: float) -> int:
 
 MARGIN = 12
 """Padding at the left, pixels of the input, and at the top where there is room. Without it, a face
-that is cut off there is missed; at the right and the bottom it is found anyway."""
-
-MAX_SHRINKAGE = 0.04
-"""Share of the width that an image may lose, so that the margin costs no further cells."""
+that is cut off there is missed; what the shape leaves at the right and the bottom is enough."""
 
 LONG_SIDES = (320, 512, 640, 896)
 ASPECTS = ((16, 9), (4, 3), (1, 1), (3, 4), (9, 16))
 SHAPES = tuple(
     (
         _multiple_of_32(side * height / max(width, height)),
-        _multiple_of_32(side * width / max(width, height)),
+        _multiple_of_32(side * width / max(width, height) + MARGIN),
     )
     for side in LONG_SIDES
     for width, height in ASPECTS
@@ -98,9 +95,7 @@ class RetinaFaceDetector:
     def scale_for(self, width: int, height: int, min_face: float | None) -> float:
         """See `Detector.scale_for`."""
         scale = INPUT_SCALE.scale_for(width, height, min_face)
-        if min_face is not None:
-            return scale
-        return _without_remainder(width, _scale_of_one_run(width, height, scale))
+        return _scale_of_one_run(width, height, scale) if min_face is None else scale
 
     def detect(
         self, image: Image, confidence: float, nms: float, min_face: float | None = None
@@ -216,15 +211,6 @@ def _scale_of_one_run(width: int, height: int, scale: float) -> float:
     """Return ``scale``, or the largest one for which the input has at most `NETWORK_PIXELS`."""
     while (pixels := _input_pixels(*_scaled(width, height, scale))) > NETWORK_PIXELS:
         scale *= 0.99 * math.sqrt(NETWORK_PIXELS / pixels)
-    return scale
-
-
-def _without_remainder(width: int, scale: float) -> float:
-    """Return ``scale``, or a little less if the margin alone asks for another column of cells."""
-    scaled, _ = _scaled(width, 1, scale)
-    over = (scaled + MARGIN) % STRIDES[-1]
-    if 0 < over <= MARGIN and over <= MAX_SHRINKAGE * scaled:
-        return scale * (scaled - over) / scaled
     return scale
 
 

@@ -150,6 +150,50 @@ run "own_password" {
   }
 }
 
+run "keys_and_origins" {
+  command = plan
+  variables {
+    auth             = "keys"
+    auth_keys_secret = "callers"
+    cors_origins     = ["https://app.example.com"]
+  }
+  assert {
+    condition     = google_secret_manager_secret_iam_member.build_tests_keys[0].secret_id == "callers" && strcontains(output.promote, "_AUTH=keys,") && strcontains(output.promote, "_SECRET=callers")
+    error_message = "the smoke test uses a key"
+  }
+}
+
+run "cloud_run_checks_callers" {
+  command = plan
+  variables {
+    auth     = "iam"
+    public   = false
+    invokers = ["user:somebody@example.com"]
+  }
+  assert {
+    condition     = length(google_secret_manager_secret_iam_member.build_tests_keys) == 0 && strcontains(output.promote, "_AUTH=iam,") && length(google_service_account_iam_member.build_identifies) == 1
+    error_message = "the smoke test proves its identity"
+  }
+}
+
+run "refuses_that_nobody_checks" {
+  command = plan
+  variables { auth = "iam" }
+  expect_failures = [var.auth]
+}
+
+run "refuses_keys_without_their_secret" {
+  command = plan
+  variables { auth = "keys" }
+  expect_failures = [var.auth_keys_secret]
+}
+
+run "refuses_an_origin_with_a_path" {
+  command = plan
+  variables { cors_origins = ["https://app.example.com/page"] }
+  expect_failures = [var.cors_origins]
+}
+
 run "builds_both_images" {
   command = plan
   variables {

@@ -76,8 +76,8 @@ run "defaults" {
     error_message = "all uploads are"
   }
   assert {
-    condition     = google_pubsub_subscription.uploads.ack_deadline_seconds == 120 && google_pubsub_subscription.uploads.dead_letter_policy[0].max_delivery_attempts == 10 && google_pubsub_subscription.uploads.retry_policy[0].minimum_backoff == "10s"
-    error_message = "the subscription waits for the service, tries ten times, more and more slowly, then sets aside"
+    condition     = google_pubsub_subscription.uploads.ack_deadline_seconds == 120 && google_pubsub_subscription.uploads.dead_letter_policy[0].max_delivery_attempts == 100 && google_pubsub_subscription.uploads.retry_policy[0].minimum_backoff == "10s"
+    error_message = "the subscription waits for the service, tries a hundred times, more and more slowly, then sets aside"
   }
   assert {
     condition     = google_pubsub_subscription.uploads.expiration_policy[0].ttl == "" && google_pubsub_subscription.dead_letters.expiration_policy[0].ttl == ""
@@ -212,6 +212,32 @@ run "options" {
     condition     = strcontains(output.try_it, "gs://example-pictures/uploads/")
     error_message = "the command to try puts the picture where it is looked for"
   }
+}
+
+run "retries" {
+  command = plan
+  variables { retry_seconds = 20 }
+  assert {
+    condition = tonumber(one([
+      for e in google_cloud_run_v2_service.annotate.template[0].containers[0].env : e.value if e.name == "ANNOTATE_RETRY_SECONDS"
+    ])) == 20
+    error_message = "the service tries again for as long as asked for"
+  }
+}
+
+run "refuses_to_try_again_until_pubsub_gives_up" {
+  command = plan
+  variables {
+    timeout_seconds = 60
+    retry_seconds   = 30
+  }
+  expect_failures = [var.retry_seconds]
+}
+
+run "refuses_times_among_settings" {
+  command = plan
+  variables { settings = { ANNOTATE_RETRY_SECONDS = "500" } }
+  expect_failures = [var.settings]
 }
 
 run "more_cpus" {

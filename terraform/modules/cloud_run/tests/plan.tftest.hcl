@@ -248,6 +248,103 @@ run "own_key_and_network" {
   }
 }
 
+run "public_as_the_service_knows" {
+  command = plan
+  assert {
+    condition = length([
+      for e in google_cloud_run_v2_service.predict.template[0].containers[0].env : e if contains(["AUTH=basic", "PUBLIC_ACCESS=true", "CORS_ORIGINS="], "${e.name}=${coalesce(e.value, "-")}")
+    ]) == 2
+    error_message = "the service knows that everyone gets through to it, and no page of others may call"
+  }
+}
+
+run "keys_and_origins" {
+  # An apply, since the command is known only then.
+  variables {
+    password         = "a-long-enough-password"
+    auth             = "keys"
+    auth_keys_secret = "callers"
+    cors_origins     = ["https://app.example.com", "http://localhost:3000", "https://[2001:db8::1]"]
+  }
+  assert {
+    condition = length([
+      for e in google_cloud_run_v2_service.predict.template[0].containers[0].env : e if e.name == "AUTH_KEYS" && try(e.value_source[0].secret_key_ref[0].secret, "") == "projects/example-project/secrets/callers"
+    ]) == 1
+    error_message = "the keys come from Secret Manager"
+  }
+  assert {
+    condition = length([
+      for e in google_cloud_run_v2_service.predict.template[0].containers[0].env : e if contains(["AUTH=keys", "CORS_ORIGINS=https://app.example.com,http://localhost:3000,https://[2001:db8::1]"], "${e.name}=${coalesce(e.value, "-")}") || startswith(e.name, "BASIC_AUTH_")
+    ]) == 2
+    error_message = "keys count, a password does not, and pages of these origins may call"
+  }
+  assert {
+    condition     = google_secret_manager_secret_iam_member.keys[0].secret_id == "projects/example-project/secrets/callers" && google_secret_manager_secret_iam_member.keys[0].member == "serviceAccount:service"
+    error_message = "it is the service's identity that may read the keys"
+  }
+  assert {
+    condition     = strcontains(output.curl, "-H \"Authorization: Bearer $KEY\"") && !strcontains(output.curl, "-u ")
+    error_message = "the curl command sends a key"
+  }
+}
+
+run "cloud_run_checks_callers" {
+  variables {
+    password = "a-long-enough-password"
+    auth     = "iam"
+    public   = false
+    invokers = ["user:somebody@example.com"]
+  }
+  assert {
+    condition = length([
+      for e in google_cloud_run_v2_service.predict.template[0].containers[0].env : e if contains(["AUTH=iam", "PUBLIC_ACCESS=false"], "${e.name}=${coalesce(e.value, "-")}") || length(e.value_source) > 0
+    ]) == 2
+    error_message = "the service relies on Cloud Run, and would not start if that let everyone through"
+  }
+  assert {
+    condition     = length(google_secret_manager_secret.password) == 1 && !google_cloud_run_v2_service.predict.invoker_iam_disabled
+    error_message = "Cloud Run checks callers, and revisions that need the password still have it"
+  }
+  assert {
+    condition     = strcontains(output.curl, "Bearer $(gcloud auth print-identity-token)") && !strcontains(output.curl, "-u ")
+    error_message = "the curl command sends a token and no password"
+  }
+}
+
+run "refuses_that_nobody_checks" {
+  command = plan
+  variables { auth = "iam" }
+  expect_failures = [var.auth]
+}
+
+run "refuses_to_check_nothing" {
+  command = plan
+  variables { auth = "off" }
+  expect_failures = [var.auth]
+}
+
+run "refuses_keys_without_their_secret" {
+  command = plan
+  variables { auth = "keys" }
+  expect_failures = [var.auth_keys_secret]
+}
+
+run "refuses_a_path_for_keys_and_for_an_origin" {
+  command = plan
+  variables {
+    auth             = "keys"
+    auth_keys_secret = "projects/example-project/secrets/callers"
+    cors_origins     = ["https://app.example.com/page"]
+  }
+  expect_failures = [var.auth_keys_secret, var.cors_origins]
+}
+
+run "refuses_access_among_settings" {
+  command = plan
+  variables { settings = { PUBLIC_ACCESS = "false" } }
+  expect_failures = [var.settings]
+}
+
 run "secret_made_elsewhere" {
   command = plan
   variables { password_secret = "made-elsewhere" }
