@@ -225,7 +225,8 @@ class FaceCheck:
         logits, variants = offsets(evidence), evidence.variants
         for variant in FEATURES:
             rows = np.flatnonzero(variants == variant)
-            logits[rows] += features(evidence[rows], variant) @ self._weights[detector, variant]
+            if len(rows):
+                logits[rows] += features(evidence[rows], variant) @ self._weights[detector, variant]
         return np.asarray(1 / (1 + np.exp(-np.clip(logits, -MAX_LOGIT, MAX_LOGIT))), np.float32)
 
 

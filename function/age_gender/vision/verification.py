@@ -142,40 +142,71 @@ class FaceVerifier:
             estimator: the network for age and gender.
             watch: takes the times of the stages.
         """
-        everything = detected
-        detected = detected[np.arange(min(len(detected), MAX_FACES))]
-        evidence = Evidence.of(detected, image.shape[1], image.shape[0])
-        landmarks = detected.landmarks
-        if landmarks is None:  # only the mesh can tell where eyes and mouth are
-            every_row = np.arange(len(detected))
-            with watch.stage("verify"):
-                orientations = orient(self._mesh(), image, detected)
-            evidence = evidence.with_mesh(every_row, orientations)
-            found = replace(detected, landmarks=orientations.landmarks)
-            faces = estimated(image, found, estimator, watch)
-            evidence = evidence.with_embedding(
-                faces.attributes.embedding, estimator.spec.face_check
-            )
+        likeliest = detected[np.arange(min(len(detected), MAX_FACES))]
+        if likeliest.landmarks is None:
+            faces = self._by_mesh(image, likeliest, detector, estimator, watch)
         else:
-            found = replace(detected, landmarks=unmirrored(landmarks))
-            faces = estimated(image, found, estimator, watch)
-            evidence = evidence.with_embedding(
-                faces.attributes.embedding, estimator.spec.face_check
-            )
-            doubtful = np.flatnonzero(self._doubtful(found, evidence, detector))
-            if len(doubtful):
-                with watch.stage("verify"):
-                    orientations = orient(self._mesh(), image, detected[doubtful])
-                evidence = evidence.with_mesh(doubtful, orientations)
-                assert found.landmarks is not None
-                turned = found.landmarks.copy()
-                turned[doubtful] = orientations.landmarks
-                faces = faces.recut(image, turned, estimator, watch)
-                evidence = evidence.with_embedding(
-                    faces.attributes.embedding, estimator.spec.face_check
-                )
+            faces = self._by_features(image, likeliest, detector, estimator, watch)
+        return replace(faces, detected=detected)
+
+    def _by_mesh(
+        self,
+        image: Image,
+        detected: Detections,
+        detector: DetectorName,
+        estimator: AttributeEstimator,
+        watch: Stopwatch,
+    ) -> Faces:
+        """Verify boxes of a detector that cannot tell where eyes and mouth are."""
+        with watch.stage("verify"):
+            orientations = orient(self._mesh(), image, detected)
+        found = replace(detected, landmarks=orientations.landmarks)
+        faces = estimated(image, found, estimator, watch)
+        evidence = Evidence.of(detected, image.shape[1], image.shape[0])
+        evidence = evidence.with_mesh(np.arange(len(detected)), orientations)
+        return self._scored(faces, evidence, detector, estimator)
+
+    def _by_features(
+        self,
+        image: Image,
+        detected: Detections,
+        detector: DetectorName,
+        estimator: AttributeEstimator,
+        watch: Stopwatch,
+    ) -> Faces:
+        """Verify boxes with landmarks; the mesh looks only at those in doubt."""
+        assert detected.landmarks is not None
+        landmarks = unmirrored(detected.landmarks)
+        found = replace(detected, landmarks=landmarks)
+        evidence = Evidence.of(detected, image.shape[1], image.shape[0])
+        faces = estimated(image, found, estimator, watch)
+        faces = self._scored(faces, evidence, detector, estimator)
+        check = estimator.spec.face_check
+        seen_turned = evidence.with_embedding(faces.attributes.embedding, check).turned
+        level = np.abs(roll_angles(landmarks)) <= MAX_ROLL
+        doubtful = np.flatnonzero((faces.verified.scores < SURE) | ~level | seen_turned)
+        if not len(doubtful):
+            return faces
+        with watch.stage("verify"):
+            orientations = orient(self._mesh(), image, detected[doubtful])
+        landmarks = landmarks.copy()
+        landmarks[doubtful] = orientations.landmarks
+        faces = faces.recut(image, landmarks, estimator, watch)
+        evidence = evidence.with_mesh(doubtful, orientations)
+        return self._scored(faces, evidence, detector, estimator)
+
+    def _scored(
+        self,
+        faces: Faces,
+        evidence: Evidence,
+        detector: DetectorName,
+        estimator: AttributeEstimator,
+    ) -> Faces:
+        """Give each box its probability, from the evidence and the features of its chip."""
+        embedding = faces.attributes.embedding
+        evidence = evidence.with_embedding(embedding, estimator.spec.face_check)
         scores = self._check.probabilities(detector, evidence)
-        return replace(faces, detected=everything, verified=replace(faces.verified, scores=scores))
+        return replace(faces, verified=replace(faces.verified, scores=scores))
 
     def whole_image(self, image: Image, estimator: AttributeEstimator, watch: Stopwatch) -> Faces:
         """Take the picture for one face; verified is where in it the face is."""
@@ -183,17 +214,5 @@ class FaceVerifier:
             face = find_face(self._mesh(), image)
         unscored = Detections(face.box, np.ones(1, np.float32), face.landmarks)
         faces = estimated(image, unscored, estimator, watch)
-        embedding = faces.attributes.embedding
-        evidence = face.evidence.with_embedding(embedding, estimator.spec.face_check)
-        scores = self._check.probabilities("accurate", evidence)
-        verified = replace(unscored, scores=scores)
-        return replace(faces, detected=whole_box(image), verified=verified)
-
-    def _doubtful(
-        self, found: Detections, evidence: Evidence, detector: DetectorName
-    ) -> NDArray[np.bool_]:
-        """Whether the mesh must be asked, bool ``[N]``."""
-        assert found.landmarks is not None
-        sure = self._check.probabilities(detector, evidence) >= SURE
-        level = np.abs(roll_angles(found.landmarks)) <= MAX_ROLL
-        return np.asarray(~(sure & level & ~evidence.turned))
+        faces = self._scored(faces, face.evidence, "accurate", estimator)
+        return replace(faces, detected=whole_box(image))
