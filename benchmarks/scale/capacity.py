@@ -27,8 +27,6 @@ BUCKET_WRITES, BUCKET_READS, DOUBLING_MINUTES = 1_000, 5_000, 20
 (cloud.google.com/storage/docs/request-rate)."""
 LIST_PAGE = 1_000
 THOUSAND_LISTS_USD = 0.005
-TASK_HOURS = 24
-"""A Cloud Run task may run for so long."""
 
 L4_HOUR_USD = 0.67
 """Cloud Run, L4 without zonal redundancy, 2025; with 4 CPUs and 16 GiB that must come with it."""

@@ -1,6 +1,5 @@
 """The server as a process: loading after the fork, threads, engines, settings, addresses."""
 
-import base64
 import functools
 import http.server
 import os
@@ -176,7 +175,3 @@ def test_sigterm_ends_the_server(tmp_path: Path) -> None:
     with Service(tmp_path / "log") as service:
         process = service.process
     assert process.returncode == 0
-
-
-def _base64(pictures: dict[str, bytes]) -> str:
-    return base64.b64encode(pictures["astronaut"]).decode("ascii")
