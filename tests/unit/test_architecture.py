@@ -1,4 +1,4 @@
-"""Which room of the house may import which, over the syntax trees of all modules.
+"""Which component may import which, over the syntax trees of all modules.
 
 A room is a module or package directly in ``function/age_gender``, ``function/main.py``, or a folder
 or module of the repository. Imports inside functions and for type checking count, too.
