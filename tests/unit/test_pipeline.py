@@ -25,6 +25,7 @@ from age_gender.vision.face import Face, FaceAttributes
 from age_gender.vision.model_spec import Reliability
 from age_gender.vision.pipeline import Options, Pipeline, Result
 from age_gender.vision.stopwatch import Stopwatch
+from age_gender.vision.verification import Faces
 from age_gender.vision.view import ImageSource, View
 from tests.unit.fakes import (
     FakeDetector,
@@ -349,6 +350,20 @@ class TestReducedDecoding:
         assert decoded_at == decoded
         ages = [attributes_of(face).age for face in result.faces]
         assert ages == pytest.approx([AGE, AGE], abs=1)
+
+    def test_turned_looks_decode_no_size_twice(self, decoded_at: list[int]) -> None:
+        tiny = QuarterScaleDetector(detections((20, 20, 30, 30), landmarks=True))
+
+        class Doubting(TrustingVerifier):
+            def verify(self, *args: Any) -> Faces:
+                faces = super().verify(*args)
+                unlikely = np.full(len(faces.verified), 0.1, np.float32)
+                return replace(faces, verified=replace(faces.verified, scores=unlikely))
+
+        made = Pipeline(lambda _: tiny, estimator, Doubting, cpus=CpuShares(1), engine="litert")
+        assert made.run(encoded_image(self.JPEG), Options(return_image=False)).faces == []
+        assert len(tiny.asked) == 4
+        assert decoded_at == [4, 1]
 
     def test_only_requested_faces_need_chips(self, decoded_at: list[int]) -> None:
         self.run((10, 10, 80, 80), (20, 20, 30, 30), max_faces=1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,10 +139,11 @@ class Pipeline:
                 estimator = self._estimator()
                 detector = self._detector(options.face_detector) if options.detect else None
 
+            view_at = cache(source.view)  # a turned look may need the size of an earlier one
             with watch.stage("decode"):
-                view = source.view(_first_reduction(source, detector, options))
+                view = view_at(_first_reduction(source, detector, options))
 
-            view, found = self._find_faces(source, view, detector, estimator, options, watch)
+            view, found = self._find_faces(view_at, view, detector, estimator, options, watch)
             faces: list[Face] = []
             if found is not None:
                 faces = _faces(found, view, estimator.spec.reliability, options)
@@ -179,7 +181,7 @@ class Pipeline:
 
     def _find_faces(
         self,
-        source: ImageSource,
+        view_at: Callable[[int], View],
         view: View,
         detector: Detector | None,
         estimator: AttributeEstimator,
@@ -199,7 +201,7 @@ class Pipeline:
         min_face = None if options.min_face is None else options.min_face / view.reduction
         with watch.stage("detect"):
             detected = detector.detect(view.image, candidate, options.nms, min_face)
-        best_view, upright = self._verified(source, view, detected, estimator, options, watch)
+        best_view, upright = self._verified(view_at, view, detected, estimator, options, watch)
         if upright is not None and len(upright.confident(options.confidence)):
             return best_view, upright
         for turn in DETECTORS[options.face_detector].turns:
@@ -208,7 +210,7 @@ class Pipeline:
                     *(detector, options.face_detector, view.image, turn),
                     *(candidate, options.nms, min_face),
                 )
-            turned_view, turned = self._verified(source, view, detected, estimator, options, watch)
+            turned_view, turned = self._verified(view_at, view, detected, estimator, options, watch)
             least = max(options.confidence, TURNED_CONFIDENCE)
             if turned is not None and len(turned.confident(least)):
                 return turned_view, turned
@@ -216,7 +218,7 @@ class Pipeline:
 
     def _verified(
         self,
-        source: ImageSource,
+        view_at: Callable[[int], View],
         view: View,
         detected: Detections,
         estimator: AttributeEstimator,
@@ -234,7 +236,7 @@ class Pipeline:
             reduction = reduction_for_chips(wanted, estimator.spec.chip)
             if reduction < view.reduction:
                 with watch.stage("decode"):
-                    view = source.view(reduction)
+                    view = view_at(reduction)
         with watch.stage("load"):
             verifier = self._verifier()
         detected = view.to_view(in_image)

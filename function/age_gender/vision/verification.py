@@ -164,7 +164,7 @@ class FaceVerifier:
         faces = estimated(image, found, estimator, watch)
         evidence = Evidence.of(detected, image.shape[1], image.shape[0])
         evidence = evidence.with_mesh(np.arange(len(detected)), orientations)
-        return self._scored(faces, evidence, detector, estimator)
+        return self._scored(faces, _with_features(evidence, faces, estimator), detector)
 
     def _by_features(
         self,
@@ -178,13 +178,12 @@ class FaceVerifier:
         assert detected.landmarks is not None
         landmarks = unmirrored(detected.landmarks)
         found = replace(detected, landmarks=landmarks)
-        evidence = Evidence.of(detected, image.shape[1], image.shape[0])
         faces = estimated(image, found, estimator, watch)
-        faces = self._scored(faces, evidence, detector, estimator)
-        check = estimator.spec.face_check
-        seen_turned = evidence.with_embedding(faces.attributes.embedding, check).turned
+        evidence = Evidence.of(detected, image.shape[1], image.shape[0])
+        evidence = _with_features(evidence, faces, estimator)
+        faces = self._scored(faces, evidence, detector)
         level = np.abs(roll_angles(landmarks)) <= MAX_ROLL
-        doubtful = np.flatnonzero((faces.verified.scores < SURE) | ~level | seen_turned)
+        doubtful = np.flatnonzero((faces.verified.scores < SURE) | ~level | evidence.turned)
         if not len(doubtful):
             return faces
         with watch.stage("verify"):
@@ -193,18 +192,10 @@ class FaceVerifier:
         landmarks[doubtful] = orientations.landmarks
         faces = faces.recut(image, landmarks, estimator, watch)
         evidence = evidence.with_mesh(doubtful, orientations)
-        return self._scored(faces, evidence, detector, estimator)
+        return self._scored(faces, _with_features(evidence, faces, estimator), detector)
 
-    def _scored(
-        self,
-        faces: Faces,
-        evidence: Evidence,
-        detector: DetectorName,
-        estimator: AttributeEstimator,
-    ) -> Faces:
-        """Give each box its probability, from the evidence and the features of its chip."""
-        embedding = faces.attributes.embedding
-        evidence = evidence.with_embedding(embedding, estimator.spec.face_check)
+    def _scored(self, faces: Faces, evidence: Evidence, detector: DetectorName) -> Faces:
+        """Give each box its probability."""
         scores = self._check.probabilities(detector, evidence)
         return replace(faces, verified=replace(faces.verified, scores=scores))
 
@@ -214,5 +205,10 @@ class FaceVerifier:
             face = find_face(self._mesh(), image)
         unscored = Detections(face.box, np.ones(1, np.float32), face.landmarks)
         faces = estimated(image, unscored, estimator, watch)
-        faces = self._scored(faces, face.evidence, "accurate", estimator)
-        return replace(faces, detected=whole_box(image))
+        evidence = _with_features(face.evidence, faces, estimator)
+        return replace(self._scored(faces, evidence, "accurate"), detected=whole_box(image))
+
+
+def _with_features(evidence: Evidence, faces: Faces, estimator: AttributeEstimator) -> Evidence:
+    """Add what the network's features of each chip say."""
+    return evidence.with_embedding(faces.attributes.embedding, estimator.spec.face_check)
