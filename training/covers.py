@@ -9,6 +9,12 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 from training.device import colours, column, constant, grid, uniform
 
 
+def _along(x: Tensor, y: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+    """Coordinates along unit vectors ``[N, 2]`` and, clockwise, across them."""
+    dx, dy = column(direction[:, 0]), column(direction[:, 1])
+    return x * dx + y * dy, y * dx - x * dy
+
+
 def _face_plane(chips: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     """Coordinates of the pixels in the face: across from its middle, down from the eyes.
 
@@ -26,10 +32,9 @@ def _face_plane(chips: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     down = down / length[:, None]
     middle = (eyes + mouth) / 2 * 0.6 + points[:, 2] * 0.4
     x, y = u - column(middle[:, 0]), v - column(middle[:, 1])
-    across = (x * column(down[:, 1]) - y * column(down[:, 0])) / column(length)
-    along = (x * column(down[:, 0]) + y * column(down[:, 1])) / column(length)
+    along, to_left = _along(x, y, down)
     offset = ((middle - eyes) * down).sum(1) / length
-    return across, along + column(offset)
+    return -to_left / column(length), along / column(length) + column(offset)
 
 
 def _painted(chips: Tensor, cover: Tensor, colour: Tensor, opacity: Tensor) -> Tensor:
@@ -107,14 +112,12 @@ def dark_glasses(chips: Tensor, points: Tensor) -> Tensor:
     cover = torch.zeros(1, device=chips.device)
     for side in (0, 1):
         x, y = u - column(points[:, side, 0]), v - column(points[:, side, 1]) - low
-        a = x * column(direction[:, 0]) + y * column(direction[:, 1])
-        b = y * column(direction[:, 0]) - x * column(direction[:, 1])
+        a, b = _along(x, y, direction)
         ring = (a.abs() / column(wide)) ** power + (b.abs() / column(high)) ** power
         cover = torch.maximum(cover, torch.sigmoid((1 - ring) * 12))
     middle = points[:, :2].mean(1)
     x, y = u - column(middle[:, 0]), v - column(middle[:, 1])
-    a = x * column(direction[:, 0]) + y * column(direction[:, 1])
-    b = y * column(direction[:, 0]) - x * column(direction[:, 1])
+    a, b = _along(x, y, direction)
     half = column(between.norm(dim=1)) / 2
     bridge = ((a.abs() < half) & (b.abs() < column(down) * 0.05)).float()
     cover = torch.maximum(cover, bridge)
