@@ -26,7 +26,8 @@ evaluated with a calibration fitted on the other half. "Calibrated on the other 
 without that set; "in neither training nor calibration" is the same for a set that the model was not
 trained on, and so what to expect of pictures from elsewhere. "Reliable" is what the service says of
 the half of the faces that it was not fitted on
-([what it leaves out](accuracy.md#what-the-outputs-mean)). Where the sets come from:
+([what it leaves out](accuracy.md#what-the-outputs-mean)). The gender's probability as stated should
+be the share that is right: lower for children. Where the sets come from:
 [licences](model.md#licences).
 
 **Threat to validity:** the sets come from the web, with labels that are partly guesses, and
@@ -110,8 +111,8 @@ def _set(name: str, part: dict[str, Any]) -> list[str]:
     if not part["trained_on"]:
         what += ", not in training"
     rows = {"all": part["all"], **_calibrated_apart(part)}
-    if "ages_21_60" in part:
-        rows["21 to 60 years"] = part["ages_21_60"]
+    names = {"ages_21_60": "21 to 60 years", "ages_over_60": "over 60", "ages_over_70": "over 70"}
+    rows |= {name: part[key] for key, name in names.items() if key in part}
     headline = [f"gender {share(part['all']['gender'])}"]
     if "mae" in part["all"]:
         headline.insert(0, f"mean error {years(part['all']['mae'])} years")
