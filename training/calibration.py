@@ -1,4 +1,4 @@
-"""Fits a model's whole calibration, and judges it on faces that it was not fitted on.
+"""Fits a model's whole calibration, and evaluates it on faces that it was not fitted on.
 
 Probabilities are fitted on the sets that the model was trained on, margins of the intervals on all
 labelled faces, each set alike (`training.intervals`).

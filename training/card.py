@@ -72,7 +72,7 @@ def _section(spec: ModelSpec, metrics: dict[str, Any]) -> str:
         f"- **Network**: MobileNet-v1 on chips of {spec.chip.size} px, {spec.chip.scale:g} times"
         f" the face's box; {cost['in_8']:.1f} ms per face in a batch of eight,"
         f" {cost['alone']:.1f} ms alone (LiteRT on {metrics['threads']} threads, the fastest of"
-        f" {metrics['timed_runs']} runs in turn with the other model)",
+        f" {metrics['timed_runs']} runs)",
         f"- **Calibration**: temperature {calibration.age_temperature:.2f} (age),"
         f" {calibration.gender_temperature:.2f} (gender); margins of the 80 % intervals by"
         " predicted age",
