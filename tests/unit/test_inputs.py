@@ -153,13 +153,10 @@ def test_a_boolean_is_no_number(name: str, value: bool) -> None:
     assert error.field.split(".")[0] == name
     assert "not true or false" in error.message
     text = str(value).lower()
-    for send in (
-        lambda: read(PICTURE, "image/png", f"{name}={text}"),
-        lambda: read_form(IMAGE_PART, (f'name="{name}"', text.encode())),
-    ):
-        with pytest.raises(Problem) as caught:
-            send()
-        assert caught.value.errors[0].field.split(".")[0] == name
+    with pytest.raises(Problem, match=name):
+        read(PICTURE, "image/png", f"{name}={text}")
+    with pytest.raises(Problem, match=name):
+        read_form(IMAGE_PART, (f'name="{name}"', text.encode()))
 
 
 def test_all_numbers_are_tried_with_booleans() -> None:

@@ -242,12 +242,27 @@ class _Attributes(BaseModel):
 class _Message(BaseModel):
     attributes: _Attributes
     data: str = ""
+    messageId: str = ""  # noqa: N815
 
 
 class _Published(BaseModel):
     """A Pub/Sub push request."""
 
     message: _Message
+
+
+def read_push(body: bytes) -> CloudEvent | None:
+    """Read a Pub/Sub push about an object, as an event; None if it is none.
+
+    The framework only reads pushes whose message has data, which those of a notification without
+    descriptions do not have.
+    """
+    try:
+        push = _Published.model_validate_json(body)
+    except ValidationError:
+        return None
+    attributes = {"type": PUBLISHED, "source": "pubsub", "id": push.message.messageId}
+    return CloudEvent(attributes, push.model_dump())
 
 
 def read_event(event: CloudEvent) -> Upload:
