@@ -168,6 +168,10 @@ class PredictRequest(BaseModel):
             return self
         return self.model_copy(update={"face_detector": name})
 
+    def without_picture(self) -> Self:
+        """Drop the picture's text, which may be as large as a body."""
+        return self.model_copy(update={"url": None, "b64": None})
+
     @property
     def options(self) -> Options:
         """Return the options for the pipeline."""

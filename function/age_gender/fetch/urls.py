@@ -82,7 +82,7 @@ def from_url(
             return from_bucket(url, settings, reserve)
     if scheme in ("http", "https"):
         return _from_web(url, settings, reserve, places)
-    raise refuse("The URL must start with https://, http://, gs:// or data:.")
+    raise refuse("the URL must start with https://, http://, gs:// or data:")
 
 
 def _from_web(
@@ -110,8 +110,8 @@ def _from_web(
                     return _read_picture(response, settings.max_picture_bytes, reserve)
             url = target
     raise SourceError(
-        f"The URL redirects more than {settings.url_max_redirects} times: "
-        "use the address that it leads to."
+        f"the URL redirects more than {settings.url_max_redirects} times: "
+        "use the address that it leads to"
     )
 
 
@@ -124,12 +124,12 @@ def _translated_errors(deadline: Deadline) -> Iterator[None]:
         raise deadline.error() from None
     except (requests.exceptions.SSLError, urllib3.exceptions.SSLError):
         raise SourceError(
-            "No secure connection to the picture's server: its certificate is not valid for this "
-            "host, or it does not support TLS 1.2 or later."
+            "no secure connection to the picture's server: its certificate is not valid for this "
+            "host, or it does not support TLS 1.2 or later"
         ) from None
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
         raise SourceError(
-            "The picture's server closed the connection or sent invalid HTTP."
+            "the picture's server closed the connection or sent invalid HTTP"
         ) from None
 
 
@@ -141,11 +141,11 @@ def _redirect_target(response: requests.Response) -> str | None:
         # Headers are decoded as Latin-1, while servers that send non-ASCII mean UTF-8.
         target = urljoin(response.url, location.encode("latin-1").decode("utf-8"))
     except ValueError:
-        raise SourceError("The URL redirects to an invalid URL.") from None
+        raise SourceError("the URL redirects to an invalid URL") from None
     if urlsplit(response.url).scheme == "https" and target[:5].lower() == "http:":
         raise refuse(
-            "The URL redirects from https to http, where the picture could be changed on the way: "
-            "use the http address itself if you accept that."
+            "the URL redirects from https to http, where the picture could be changed on the way: "
+            "use the http address itself if you accept that"
         )
     return target
 
@@ -158,8 +158,8 @@ def _read_picture(
     for count, chunk in enumerate(_body(response)):
         if count > _FREE_CHUNKS + buffer.tell() // _MIN_CHUNK_BYTES:
             raise SourceError(
-                "The picture's server sends it in too small chunks: have it deliver the file as "
-                "it is."
+                "the picture's server sends it in too small chunks: have it deliver the file as "
+                "it is"
             )
         buffer.write(chunk)
     return buffer.getvalue()
@@ -169,20 +169,20 @@ def _body(response: requests.Response) -> Iterator[bytes]:
     try:
         yield from response.raw.stream(_CHUNK_BYTES, decode_content=False)
     except ValueError:  # urllib3 accepts any chunk length, even a negative one
-        raise SourceError("The picture's server sent invalid HTTP.") from None
+        raise SourceError("the picture's server sent invalid HTTP") from None
 
 
 def _check_headers(response: requests.Response, max_bytes: int) -> None:
     """Refuse, before the body, what cannot be a picture or is announced as too large."""
     status = response.status_code
     if status != http.HTTPStatus.OK:
-        raise SourceError(f"The picture's server answered with status {_status_text(status)}.")
+        raise SourceError(f"the picture's server answered with status {_status_text(status)}")
     content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if content_type in _PAGE_TYPES:
         # Other types are left to the decoder: many servers get them wrong.
         raise ImageError(
-            "The URL leads to a web page, not to a picture: use the address of the picture itself "
-            "(in browsers: open the picture in a new tab)."
+            "the URL leads to a web page, not to a picture: use the address of the picture itself "
+            "(in browsers: open the picture in a new tab)"
         )
     check_not_compressed(response.headers.get("Content-Encoding", ""))
     if (response.raw.length_remaining or 0) > max_bytes:
