@@ -168,7 +168,7 @@ class PredictRequest(BaseModel):
             return self
         return self.model_copy(update={"face_detector": name})
 
-    def without_picture(self) -> Self:
+    def without_image(self) -> Self:
         """Drop the picture's text, which may be as large as a body."""
         return self.model_copy(update={"url": None, "b64": None})
 

@@ -100,7 +100,7 @@ class PredictRoute:
             fields, encoded = inputs.read_request(request, data, settings)
         unused = request.args if inputs.is_json(request.mimetype) else {}
         warnings = check_ignored(fields, unused)
-        return _One(fields if encoded is None else fields.without_picture(), encoded, warnings)
+        return _One(fields if encoded is None else fields.without_image(), encoded, warnings)
 
     def _answer_one(self, request: Request, one: _One, call: Call, watch: Stopwatch) -> Response:
         as_image = answers.asks_for_image(request)
