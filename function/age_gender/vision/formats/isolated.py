@@ -39,7 +39,6 @@ _WAITING = 4
 _TOO_MUCH = (decoder.TOO_LARGE, -9, -24)
 """Exit statuses for too much memory or time: our own, SIGKILL and SIGXCPU."""
 _PROGRAM = Path(decoder.__file__)
-_MORE = "its content is larger than its header says, or damaged; save it again, or as JPEG"
 
 
 def decode(data: bytes, file_format: str, size: tuple[int, int], coded_pixels: int) -> Image:
@@ -141,7 +140,13 @@ def _failure(file_format: str, status: int) -> ImageError | ImageTooLarge:
             "use a JPEG"
         )
     if status in _TOO_MUCH:
-        return ImageTooLarge(f"the {file_format} file takes too much memory or time: {_MORE}")
+        return ImageTooLarge(
+            f"the {file_format} file takes too much memory or time: its content is larger than its "
+            "header says, or damaged; save it again, or as JPEG"
+        )
     if status < 0:
         log.warning("a decoder ended by signal %d on a damaged %s file", -status, file_format)
-    return ImageError(f"the {file_format} file is damaged or incomplete: {_MORE}")
+    return ImageError(
+        f"the {file_format} file is damaged or incomplete: use the original file, or save it "
+        "again with an image program"
+    )
