@@ -896,7 +896,8 @@ def test_redirects_are_checked_like_the_first_url(
     internet.host("pictures.test", serve(redirect(target)))
     internet.names["inside.test"] = [["192.168.1.1"]]
     code = "fetch-failed" if "inside.test" in target else "url-not-allowed"
-    refused("http://pictures.test/", public_settings(gcs_buckets=("*",)), code)
+    error = refused("http://pictures.test/", public_settings(gcs_buckets=("*",)), code)
+    assert error.message.startswith("after a redirect, ") == (code == "url-not-allowed")
     assert internet.connected == [(PUBLIC, 80)]
 
 

@@ -14,7 +14,13 @@ import urllib3
 from age_gender import __version__
 from age_gender.errors import ImageError, SourceError
 from age_gender.fetch.base64 import from_base64
-from age_gender.fetch.checks import BoundedBuffer, check_not_compressed, refuse, too_large
+from age_gender.fetch.checks import (
+    NOT_ALLOWED,
+    BoundedBuffer,
+    check_not_compressed,
+    refuse,
+    too_large,
+)
 from age_gender.fetch.net_guard import (
     Deadline,
     FetchGuard,
@@ -101,10 +107,12 @@ def _from_web(
         stack.callback(turn.release)  # last
         adapter = stack.enter_context(closing(GuardedAdapter(guard)))
         stack.enter_context(_translated_errors(deadline))
-        for _ in range(settings.url_max_redirects + 1):
-            request = prepare_get(url, _HEADERS)
-            seconds = guard.deadline.remaining()
-            with closing(adapter.send(request, stream=True, timeout=seconds)) as response:
+        for redirects in range(settings.url_max_redirects + 1):
+            with _named_after(redirects):
+                request = prepare_get(url, _HEADERS)
+                seconds = guard.deadline.remaining()
+                answer = adapter.send(request, stream=True, timeout=seconds)
+            with closing(answer) as response:
                 target = _redirect_target(response)
                 if target is None:
                     return _read_picture(response, settings.max_picture_bytes, reserve)
@@ -113,6 +121,17 @@ def _from_web(
         f"the URL redirects more than {settings.url_max_redirects} times: "
         "use the address that it leads to"
     )
+
+
+@contextmanager
+def _named_after(redirects: int) -> Iterator[None]:
+    """Say of a refused address that a redirect led there: it is not the one that was sent."""
+    try:
+        yield
+    except SourceError as error:
+        if redirects and error.code == NOT_ALLOWED:
+            raise refuse(f"after a redirect, {error.message}") from None
+        raise
 
 
 @contextmanager
