@@ -57,4 +57,4 @@ def _without_data_prefix(text: str) -> str:
 
 
 def _bad_base64(reason: str) -> ImageError:
-    return ImageError(f"The picture is not valid base64: {reason}.", code="bad-base64")
+    return ImageError(f"the picture is not valid base64: {reason}", code="bad-base64")

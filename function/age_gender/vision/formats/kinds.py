@@ -102,6 +102,8 @@ _STARTS: tuple[tuple[bytes, Kind], ...] = (
     (b"\0\0\0\x0cjP  \r\n\x87\n", _JPEG_2000),
     (b"\xff\x4f\xff\x51", _JPEG_2000),
     (b"\0\0\1\0", Kind("an icon")),
+    (b"\0\0\2\0\0\0\0\0", Kind("a TGA file")),
+    (b"\0\0\x0a\0\0\0\0\0", Kind("a TGA file")),
     (b"\0\0\2\0", Kind("a cursor")),
     (b"icns", Kind("an icon")),
     (b"v/1\x01", Kind("an OpenEXR file")),
@@ -214,7 +216,8 @@ def _text(data: bytes) -> Kind:
         try:
             start.decode()
         except UnicodeDecodeError as error:
-            if error.start < len(start) - 3:
+            is_cut = len(data) >= SNIFFED_BYTES and error.start >= len(start) - 3
+            if not is_cut:  # within a character
                 return UNKNOWN
         return _TEXT
     return UNKNOWN
