@@ -68,7 +68,7 @@ class BatchingEngine:
         return self._join(_Run(batch))
 
     def _join(self, run: _Run) -> Arrays:
-        """Wait for the run's turn. Any caller that waits when the network is free runs the next batch."""
+        """Wait for the run's turn; one of those waiting runs the next batch when it can be run."""
         with self._changed:
             self._waiting.append(run)
         while not run.outputs.done():

@@ -12,6 +12,11 @@ output "curl" {
   value       = replace(module.predict.curl, module.predict.url, local.url)
 }
 
+output "gpu_curl" {
+  description = "Command that sends photo.jpg to the service with a GPU, with gpu."
+  value       = one(module.predict_gpu[*].curl)
+}
+
 output "dns_record" {
   description = "DNS record to make, with domain."
   value       = one([for balancer in module.load_balancer : "${var.domain}. A ${balancer.address}"])
