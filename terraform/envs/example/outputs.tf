@@ -81,6 +81,11 @@ output "promote" {
   ])
 }
 
+output "release_image" {
+  description = "Commands that test the image that the variable IMAGE names by digest, which another environment has tried, and release it; run them in the repository's root."
+  value       = "${local.submit.build} --substitutions=${local.registry_substitutions},_BUILD=false,_IMAGE=$IMAGE${local.released.cpu}"
+}
+
 output "gpu_manifests" {
   description = "Manifests for kubectl, with gke_gpu."
   value       = one(module.gpu[*].manifests)

@@ -163,6 +163,15 @@ run "keys_and_origins" {
   }
 }
 
+run "releases_what_another_environment_has_tried" {
+  command = plan
+  variables { image = "europe-west1-docker.pkg.dev/my-staging/age-gender/service@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" }
+  assert {
+    condition     = strcontains(output.release_image, ",_BUILD=false,_IMAGE=$IMAGE,_SERVICE=age-gender-predict,") && strcontains(output.release_image, ",_ANNOTATE_SERVICE=age-gender-annotate,")
+    error_message = "the command names the image and all that gets it"
+  }
+}
+
 run "cloud_run_checks_callers" {
   command = plan
   variables {
