@@ -51,12 +51,17 @@ APIS = {
 WITHOUT_API = {"google_project_service", "google_project_service_identity", "terraform_data"}
 
 
-HOLD_DATA = (
-    "google_artifact_registry_repository", "google_bigquery_dataset", "google_cloud_run_v2_job",
-    "google_cloud_run_v2_service", "google_container_cluster", "google_pubsub_topic",
-    "google_secret_manager_secret", "google_storage_bucket",
-)  # fmt: skip
-"""Types of resources that can be encrypted with a key of one's own."""
+HOLD_DATA = {
+    "google_artifact_registry_repository": {"artifactregistry"},
+    "google_bigquery_dataset": {"bigquery"},
+    "google_cloud_run_v2_job": {"run"},
+    "google_cloud_run_v2_service": {"run"},
+    "google_container_cluster": {"compute", "container"},
+    "google_pubsub_topic": {"pubsub"},
+    "google_secret_manager_secret": {"secretmanager"},
+    "google_storage_bucket": {"storage"},
+}
+"""Types of resources that can be encrypted with a key of one's own, and the agents that do it."""
 
 
 def without_own_key(plan: Plan) -> list[str]:
@@ -68,6 +73,14 @@ def without_own_key(plan: Plan) -> list[str]:
         for resource in plan.resources(kind)
         if key not in _strings(resource["values"])
     ]
+
+
+def agents_without_key(plan: Plan) -> list[str]:
+    """Google's agents that encrypt what is planned and may not use the key."""
+    kinds = {resource["type"] for resource in plan.resources()}
+    needed = set().union(*(HOLD_DATA[kind] for kind in HOLD_DATA.keys() & kinds))
+    may = {grant["index"] for grant in plan.resources("google_kms_crypto_key_iam_member")}
+    return sorted(needed - may)
 
 
 def _strings(value: Any) -> set[str]:
@@ -233,14 +246,22 @@ def applied(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
 
 
 @pytest.fixture(scope="module")
-def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
-    """First plans: with all features, and of the two environments."""
+def featured(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """All features planned, applied, planned again and destroyed; then plans of environments."""
     environments = ("staging", "production")
     return terraform_runs(
-        tmp_path_factory.mktemp("plans"),
+        tmp_path_factory.mktemp("featured"),
         ("plan:everything", *EVERYTHING),
+        ("apply", *EVERYTHING),
+        ("plan:everything-again", *EVERYTHING),
+        ("destroy", *EVERYTHING),
         *((f"plan:{name}", f"environments/{name}.tfvars") for name in environments),
-    ).plans
+    )
+
+
+@pytest.fixture(scope="module")
+def plans(featured: Outcome) -> dict[str, Plan]:
+    return featured.plans
 
 
 @pytest.fixture(scope="module")
@@ -262,6 +283,12 @@ def test_a_second_plan_changes_nothing(applied: Outcome) -> None:
 def test_destroy_leaves_nothing_and_all_can_be_applied_again(applied: Outcome) -> None:
     assert applied.left == []
     assert {c.actions for c in applied.plans["again"].changes} == {("create",)}
+
+
+def test_all_features_come_up_stay_as_they_are_and_go(featured: Outcome) -> None:
+    assert len(featured.plans["everything"].changes) > 100
+    assert featured.plans["everything-again"].changes == []
+    assert featured.left == []
 
 
 def test_what_is_switched_later_takes_no_role_away(applied: Outcome) -> None:
@@ -362,6 +389,7 @@ def test_by_default_only_the_place_of_the_password_may_be_refused(applied: Outco
 def test_a_key_of_ones_own_encrypts_all_data(everything: Plan) -> None:
     assert {r["type"] for r in everything.resources()} >= set(HOLD_DATA)
     assert without_own_key(everything) == []
+    assert agents_without_key(everything) == []
 
 
 def test_data_without_the_key_is_noticed(everything: Plan) -> None:
@@ -381,6 +409,13 @@ def test_data_without_the_key_is_noticed(everything: Plan) -> None:
         "module.annotate[0].google_pubsub_topic.dead_letters",
         "module.annotate[0].google_pubsub_topic.uploads",
     ]
+
+
+def test_an_agent_that_may_not_use_the_key_is_noticed(everything: Plan) -> None:
+    kept = [r for r in everything.resources() if r.get("index") not in ("bigquery", "compute")]
+    values = {"root_module": {"resources": kept}}
+    plan = Plan({**everything.document, "planned_values": values})
+    assert agents_without_key(plan) == ["bigquery", "compute"]
 
 
 def test_agents_may_do_their_part(everything: Plan) -> None:
