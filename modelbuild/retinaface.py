@@ -74,10 +74,16 @@ _INT8_TOLERANCE = {"boxes": 1.0, "landmarks": 1.0, "scores": 0.1}
 
 def load_graph(path: Path, *outputs: str) -> Callable[[Any], list[Any]]:
     """Load a frozen graph as a function from the image tensor to the named tensors."""
-    return _function(_read(path), outputs)
+    return _function(read_graph(path), outputs)
 
 
-def _read(path: Path) -> Any:
+def load_static_graph(path: Path, *outputs: str) -> Callable[[Any], list[Any]]:
+    """Like `load_graph`, without computed shapes."""
+    return _function(_without_computed_shapes(read_graph(path)), outputs)
+
+
+def read_graph(path: Path) -> Any:
+    """Read a frozen graph as a ``GraphDef``."""
     graph = tf.compat.v1.GraphDef()
     graph.ParseFromString(path.read_bytes())
     return graph
@@ -133,12 +139,11 @@ def export_float(source: Path, target: Path, shape: tuple[int, int]) -> Path:
     Returns:
         The LiteRT file.
     """
-    return _export(_without_computed_shapes(_read(source / GRAPH)), target, (1, *shape))
+    return _export(load_static_graph(source / GRAPH, *_RAW), target, (1, *shape))
 
 
-def _export(graph: Any, target: Path, shape: tuple[int | None, ...]) -> Path:
+def _export(raw: Callable[[Any], list[Any]], target: Path, shape: tuple[int | None, ...]) -> Path:
     """Write both forms of a graph for inputs of this shape, None where it is free."""
-    raw = _function(graph, _RAW)
 
     def detect(image: Any) -> dict[str, Any]:
         return dict(zip(_TOLERANCE, raw(image), strict=True))
@@ -171,6 +176,6 @@ def convert(source: Path, target: Path) -> None:
         quantise(fixed, json.loads(RANGES.read_bytes()), FLOAT_PARTS)
         require_close("LiteRT, int8", expected, run_litert(fixed, image), _INT8_TOLERANCE)
         # GPUs compute shapes, and take pictures in batches.
-        _export(_read(source / GRAPH), target, (None, None, None))
+        _export(load_graph(source / GRAPH, *_RAW), target, (None, None, None))
         fixed.replace(target / fixed.name)
     require_close("SavedModel", both, run_saved_model(target / NAME, images), _TOLERANCE)

@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from age_gender.limits.cpus import CpuShares
+from age_gender.errors import ModelUnavailable
 from age_gender.limits.limiter import PredictionLimiter
 from age_gender.networks.batching import BatchingEngine
 from age_gender.networks.engine import Arrays, LiteRTEngine, TensorFlowEngine, Write
 from age_gender.runtime import Runtime
 from age_gender.settings import Settings
+from age_gender.vision import mesh
+from age_gender.vision.detectors.registry import DETECTORS, FACE_MESH
+from age_gender.vision.model_spec import load_spec
 from tests.unit.models import model
 
 Float = NDArray[np.float32]
@@ -179,6 +182,20 @@ def test_a_batch_that_is_too_large_for_the_memory_runs_in_parts() -> None:
     assert [future.result()["sum"][0, 0] for future in waiting] == [0, 12, 24]
 
 
+def test_a_network_for_one_sample_mixes_no_callers() -> None:
+    class Flat(Sums):
+        def run_on(self, shape: tuple[int, ...], write: Write) -> Arrays:
+            return {"sum": super().run_on(shape, write)["sum"].reshape(1, -1)}
+
+    network = Flat()
+    engine = BatchingEngine(network, 32)
+    with busy(network, engine) as callers:
+        waiting = [callers.come(picture(n), n) for n in range(3)]
+    assert [future.result()["sum"].tolist() for future in waiting] == [[[0]], [[12]], [[24]]]
+    with pytest.raises(ModelUnavailable, match="does not take batches"):
+        engine.run(picture(1, count=2))
+
+
 def test_an_input_that_cannot_be_written_reaches_no_network() -> None:
     network = Sums()
     engine = BatchingEngine(network, 32)
@@ -241,14 +258,18 @@ def test_a_gpu_has_enough_predictions_at_a_time(monkeypatch: pytest.MonkeyPatch)
         assert limiter._predictions._width == width
 
 
-@pytest.mark.parametrize(
-    ("name", "side"), [("retinaface", 160), ("facemesh", 192), ("agn-v2", None)]
-)
-def test_networks_answer_the_same_in_a_batch(name: str, side: int | None) -> None:
+def networks() -> dict[str, int]:
+    """Side of an input, in pixels, for each network of a service."""
+    settings = Settings()
+    spec = load_spec(settings.models_dir, settings.attribute_model)
+    detectors = {name: 160 for info in DETECTORS.values() for name in info.networks}
+    return {**detectors, FACE_MESH: mesh.SIDE, settings.attribute_model: spec.chip.size}
+
+
+@pytest.mark.parametrize(("name", "side"), networks().items())
+def test_networks_answer_the_same_in_a_batch(name: str, side: int) -> None:
     """To 1e-3, in each output; nothing of this has run on a GPU."""
-    network = TensorFlowEngine(model(name), CpuShares(2).cpus, gpu=False, gpu_fraction=0.25)
-    if side is None:
-        side = Runtime(Settings()).estimator().spec.chip.size
+    network = TensorFlowEngine(model(name), 2, gpu=False, gpu_fraction=0.25)
     random = np.random.default_rng(0)
     pictures = [
         random.uniform(0, 255, (1 + n % 2, side, side, 3)).astype(np.float32) for n in range(6)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from age_gender.errors import ModelUnavailable
 from age_gender.limits.capacity import NETWORK_PIXELS
 from age_gender.networks.engine import Arrays, Engine, Write
 
@@ -130,4 +131,9 @@ class BatchingEngine:
             data[samples:] = 0
 
         padded = 1 << (samples - 1).bit_length()
-        return self._engine.run_on((padded, *batches[0].shape[1:]), write)
+        outputs = self._engine.run_on((padded, *batches[0].shape[1:]), write)
+        # A network that was exported for one sample mixes several, and would return to one caller
+        # what is another's.
+        if any(len(array) != padded for array in outputs.values()):
+            raise ModelUnavailable("a network does not take batches: set GPU_BATCH to 1")
+        return outputs
