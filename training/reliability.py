@@ -25,14 +25,15 @@ from numpy.typing import NDArray
 from age_gender.vision.face import Reason
 from age_gender.vision.model_spec import Calibration, Head, ModelSpec, Reliability, Risk, load_spec
 from age_gender.vision.reliability import features, risk
-from training.calibrate import fit_older, fit_temperatures, trained_on
-from training.data import Prepared, in_second_half, load_prepared
+from training.calibration import fit_intervals, trained_on
+from training.data import Prepared, in_second_half, load_prepared, merged_sets
 from training.evaluated import TRUE_EDGES, Sample, evaluated, large_errors, observed_attributes
 from training.export import write_spec
-from training.intervals import fit_margins, meets
+from training.intervals import meets
 from training.logistic import fit_logistic
 from training.looks import WITHOUT_PEOPLE, Looks, observe_all
 from training.perceptron import fit_perceptron
+from training.probabilities import fit_probabilities
 from training.reliability_report import write_report
 from training.without_people import A_PACKAGE, listed, of_packages, sampled
 
@@ -224,37 +225,6 @@ def fit_risk(
     return model.model_copy(update={"edges": RISK_EDGES, "limits": rounded})
 
 
-def true_groups(sample: Sample) -> list[Bools]:
-    """Groups whose intervals must hold: ages, sets, ages within a set, poor pictures."""
-    bands = np.digitize(sample.labels.low, TRUE_EDGES)
-    sharpness = sample.looks.of("sharpness_along")
-    groups = [sharpness <= np.quantile(sharpness, 0.1)]
-    for name in np.unique(sample.sets):
-        rows = sample.sets == name
-        groups += [rows, *(rows & (bands == band) for band in np.unique(bands))]
-    return [*groups, *(bands == band for band in np.unique(bands))]
-
-
-def fit_intervals(sample: Sample, spec: ModelSpec) -> Calibration:
-    """Fit the margins of the interval."""
-    empty = {"interval_margin": 0.0, "interval_edges": (), "interval_margins": ()}
-    calibration = spec.calibration.model_copy(update=empty)
-    bare = observed_attributes(sample.looks, spec.model_copy(update={"calibration": calibration}))
-    return fit_margins(bare, sample.labels, sample.weights, true_groups(sample), calibration)
-
-
-def fit_calibration(sample: Sample, spec: ModelSpec) -> Calibration:
-    """Fit temperatures and the curves of being at least N years old, on sets that it has seen."""
-    known = sample[trained_on(sample.labels, spec.name)]
-    age, gender = fit_temperatures(known.looks, known.labels)
-    bare = Calibration(age_temperature=age, gender_temperature=gender)
-    older = observed_attributes(known.looks, spec.model_copy(update={"calibration": bare})).older
-    ages, slopes, shifts = fit_older(older, known.labels)
-    return bare.model_copy(
-        update={"older_ages": ages, "older_slopes": slopes, "older_shifts": shifts}
-    )
-
-
 def fit_reliability(looks: Looks, training: Bools, fitting: Sample, spec: ModelSpec) -> Reliability:
     """Fit everything that `reliable` depends on.
 
@@ -304,10 +274,14 @@ def samples(looks: Looks, data: Prepared, unclean: Bools) -> tuple[Sample, Bools
     rows = np.maximum(looks.row, 0)
     training = np.where(known, ~data.validation[rows] & ~unclean[rows], looks.row % FOLDS == 0)
     clean = known & (looks.kind == "clean") & data.validation[rows]
-    sets = np.array([name.split("/")[0] for name in data.labels.name[rows[clean]]])
-    sets[np.char.startswith(sets, "fairface")] = "fairface"
     labels = data.labels[rows[clean]]
-    return Sample(looks[clean], labels, sets, in_second_half(list(labels.name))), training
+    second = in_second_half(list(labels.name))
+    return Sample(looks[clean], labels, merged_sets(labels), second), training
+
+
+def margins(sample: Sample, spec: ModelSpec) -> Calibration:
+    """Fit the margins of the interval."""
+    return fit_intervals(sample.looks, sample.labels, sample.sets, spec)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -350,19 +324,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     fittable = ~np.isin(everything.labels.name, data.labels.name[unclean])
     spec = load_spec(args.models, args.name)
     half = everything[~everything.second & fittable]
-    spec = spec.model_copy(update={"calibration": fit_calibration(half, spec)})
-    calibration = fit_intervals(half, spec)
+    known = half[trained_on(half.labels, spec.name)]
+    calibration = fit_probabilities(known.looks, known.labels, spec)
     spec = spec.model_copy(update={"calibration": calibration})
+    spec = spec.model_copy(update={"calibration": margins(half, spec)})
     spec = spec.model_copy(update={"reliability": fit_reliability(looks, training, half, spec)})
     other = everything[everything.second]
     left_out = {}
     for name in np.unique(everything.sets).tolist():
         rest = everything[(everything.sets != name) & fittable]
-        alone = spec.model_copy(update={"calibration": fit_intervals(rest, spec)})
+        alone = spec.model_copy(update={"calibration": margins(rest, spec)})
         apart = everything[everything.sets == name]
         left_out[str(name)] = meets(observed_attributes(apart.looks, alone).intervals, apart.labels)
     write_report(args.docs, spec, other, looks[~training], left_out)
-    final = fit_intervals(everything[fittable], spec)
+    final = margins(everything[fittable], spec)
     write_spec(spec.model_copy(update={"calibration": final}), args.models)
 
 
