@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from age_gender.runtime import Runtime
+from age_gender.settings import load_settings
 from age_gender.vision.geometry import resize
 from benchmarks import before_report, latency, machine, memory, startup, throughput
 from benchmarks.client import Client, Exchange
@@ -182,6 +184,22 @@ def at_once(services: Mapping[str, Checkout], slices: int) -> list[dict[str, Any
     return rows
 
 
+def alone(service: Checkout, slices: int) -> dict[str, float]:
+    """Compare the service of this checkout with its pipeline alone: pictures a second, in turn."""
+    picture = photos.collage(1, 640, 480)
+    runtime = Runtime(load_settings())
+    waiting = [Client(service.port, picture, **ACCURATE)] * CLIENTS
+    rates: dict[str, list[float]] = {"service": [], "pipeline": []}
+    for number in range(slices + 1):
+        found = {
+            "service": throughput.at_once(waiting, SLICE_SECONDS)["images_per_second"],
+            "pipeline": throughput.alone(runtime, picture, SLICE_SECONDS),
+        }
+        for name, rate in found.items() if number else ():
+            rates[name].append(rate)
+    return {name: round(float(np.median(values)), 1) for name, values in rates.items()}
+
+
 def _rates(rates: Mapping[str, list[float]]) -> dict[str, Any]:
     found = compared({name: 1 / np.array(values) for name, values in rates.items()})
     medians = {name: round(float(np.median(rates[name])), 1) for name in VERSIONS}
@@ -222,6 +240,7 @@ def measure(root: Path, blocks: int) -> dict[str, Any]:
         results["commits"] = {name: service.commit() for name, service in services.items()}
         results["requests"] = requests(services, blocks)
         results["clients"] = at_once(services, min(blocks, SLICES))
+        results["alone"] = alone(services["after"], min(blocks, SLICES))
         results["memory_mib"] = memory_after(services, MIXED_REQUESTS)
     results["start_s"] = starts(roots, min(blocks, STARTS))
     return results
