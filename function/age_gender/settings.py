@@ -73,6 +73,8 @@ class Settings(BaseModel):
     gpu_fraction: Annotated[float, Field(gt=0, le=1), NO_BOOLEAN] = 0.25
     gpu_required: bool = False
     """Whether to fail without a GPU instead of using the CPU."""
+    gpu_batch: Annotated[int, Field(ge=1, le=256), NO_BOOLEAN] = 32
+    """Pictures, or faces, of concurrent requests that a GPU processes together."""
     models_dir: Path = FUNCTION_DIR / "age_gender" / "models"
     attribute_model: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")] = "agn-v2"
     default_face_detector: DetectorName = "fast"
@@ -88,7 +90,7 @@ class Settings(BaseModel):
     """Total of the bodies, pictures and answers held; beyond it, requests get a 429."""
 
     max_in_flight: Annotated[int, Field(ge=0), NO_BOOLEAN] = 0
-    """Concurrent predictions; 0: number of CPUs + 1."""
+    """Concurrent predictions; 0: number of CPUs + 1, or with a GPU + ``gpu_batch``."""
     max_queue: Annotated[int, Field(ge=0), NO_BOOLEAN] = 32
     queue_timeout: Annotated[float, Field(gt=0, le=3600), NO_BOOLEAN] = 8.0
 
@@ -228,6 +230,11 @@ class Settings(BaseModel):
     def engine_in_use(self) -> str:
         """``litert`` or ``tensorflow``, which a GPU needs."""
         return "tensorflow" if self.gpu else self.engine
+
+    @property
+    def batch_in_use(self) -> int:
+        """Samples of several requests in one run of a network: one without a GPU."""
+        return self.gpu_batch if self.gpu else 1
 
 
 def load_settings(

@@ -101,8 +101,22 @@ def test_tensorflow_and_litert_agree(
 
 
 def test_gpu_without_a_gpu_says_so_and_goes_on(tmp_path: Path, pictures: dict[str, bytes]) -> None:
+    def ask(name: str) -> dict[str, Any]:
+        return service.predict(pictures[name], face_detector="accurate", return_image=False)
+
     with Service(tmp_path / "log", GPU="True", GPU_FRACTION="0.25") as service:
-        answer = service.predict(pictures["astronaut"], face_detector="accurate")
+        alone = {name: ask(name) for name in pictures}
+        jobs = [*pictures] * 4
+        # Those of several clients run in one batch.
+        with ThreadPoolExecutor(8) as pool:
+            together = list(pool.map(ask, jobs))
+    for name, answer in zip(jobs, together, strict=True):
+        for got, want in zip(answer["details"], alone[name]["details"], strict=True):
+            # Answers are rounded, and rounding may differ.
+            assert got["box"] == pytest.approx(want["box"], abs=1)
+            assert got["age"] == pytest.approx(want["age"], abs=0.11)
+            assert got["gender"] == want["gender"]
+    answer = alone["astronaut"]
     assert len(answer["faces"]) == 1
     assert answer["model"]["engine"] == "tensorflow"
     assert (tmp_path / "log").read_text().count("using the CPU") == 1

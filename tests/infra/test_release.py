@@ -231,6 +231,32 @@ def test_what_terraform_has_configured_is_tried_and_released(release: Release) -
     assert release.serving("predict")[0] == f"{IMAGE}new"
 
 
+def test_an_image_that_another_project_has_built_is_tried_and_released(release: Release) -> None:
+    image = "europe-west1-docker.pkg.dev/staging/age-gender/service@sha256:tried"
+    steps = ("build", "digest", "sbom", "components", "vulnerabilities", "release")
+    release.all(*steps, BUILD="false", GIVEN=image)
+    assert [release.serving(name) for name in ("predict", "annotate")] == [(image, [])] * 2
+    assert release.state["jobs"] == {"backfill": image}
+    assert not [call for call in release.calls if "build" in call.split()]
+    assert [call for call in release.calls if "secrets versions access" in call], "it was tried"
+
+
+@pytest.mark.parametrize(
+    ("image", "build", "complaint"),
+    [
+        ("europe-west1-docker.pkg.dev/staging/age-gender/service:first", "false", "a digest"),
+        (f"{IMAGE}tried", "true", "needs _BUILD=false"),
+    ],
+)
+def test_an_image_that_might_be_another_is_refused(
+    release: Release, image: str, build: str, complaint: str
+) -> None:
+    status, output = release.run("build", BUILD=build, GIVEN=image)
+    assert status != 0
+    assert complaint in output
+    assert release.calls == []
+
+
 def test_releasing_what_is_released_changes_nothing(release: Release) -> None:
     before = release.state
     release.all("release", BUILD="false")

@@ -104,8 +104,9 @@ class Edge:
 
     def _model(self, request: Request) -> Response:
         spec = load_spec(self._settings.models_dir, self._settings.attribute_model)
+        learned = {"hidden", "hidden_biases", "weights", "bias"}
         card = spec.model_dump(
-            exclude={"reliability": {"heads": {"__all__": {"weights"}}}, "face_check": True}
+            exclude={"reliability": {"heads": {"__all__": learned}}, "face_check": True}
         )
         return compress(answers.json_response(card), request, shared=True)
 

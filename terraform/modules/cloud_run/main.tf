@@ -17,7 +17,7 @@ locals {
   secret_locations = length(var.secret_locations) > 0 || var.kms_key == null ? var.secret_locations : [var.region]
   # A version number where we know it, so that a new password creates a new revision and all
   # instances change together. "latest" is read whenever an instance starts.
-  secret_version = local.own_secret ? google_secret_manager_secret_version.password[0].version : "latest"
+  secret_version = local.own_secret ? google_secret_manager_secret_version.password[0].version : var.password_secret_version
 
   # What the service reads from which secret, in which version; with iam nothing.
   secret_settings = merge(

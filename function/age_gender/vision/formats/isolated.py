@@ -79,7 +79,7 @@ def decode(data: bytes, file_format: str, size: tuple[int, int], coded_pixels: i
         status = process.wait()
     if image is not None:
         return image
-    # Decoders report a lack of memory as a damaged file.
+    # Not every decoder reports a lack of memory apart from a damaged file.
     if max_bytes < wanted and status in (*_TOO_MUCH, decoder.DAMAGED):
         raise ImageTooLarge(
             f"the {file_format} file takes more memory to decode than there is here, or is "

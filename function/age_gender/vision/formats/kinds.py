@@ -21,6 +21,8 @@ SUFFIXES = {
 }
 """Usual ends of their files' names. What a file is, its content says; these only help to choose."""
 SNIFFED_BYTES = 1024
+_NOT_IN_TEXTS = bytes([*range(9), *range(14, 27)])
+"""Control characters that no text has."""
 """Bytes of a file's start that `kind_of` needs."""
 
 _SAVE = "save it as JPEG or PNG"
@@ -212,7 +214,7 @@ def _text(data: bytes) -> Kind:
         return _SVG
     if lower.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return _HTML
-    if start and not any(byte < 9 or 13 < byte < 27 for byte in start):
+    if start and len(start.translate(None, _NOT_IN_TEXTS)) == len(start):
         try:
             start.decode()
         except UnicodeDecodeError as error:
