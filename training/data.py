@@ -19,6 +19,9 @@ AGE_EDGES = (3, 10, 20, 30, 40, 50, 60, 70)
 """Lower ends of FairFace's buckets from the second on (0-2, 3-9, 10-19, ... 60-69, 70+)."""
 AGE_BANDS = ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+")
 
+FULL_SET = 400
+"""Images from which a data set counts as much as any other."""
+
 
 class DataError(ValueError):
     """A table or a prepared folder cannot be used; the message says why."""
@@ -105,6 +108,21 @@ def read_names(table: Path | None) -> list[str]:
 def set_names(files: Sequence[str] | NDArray[np.str_]) -> NDArray[np.str_]:
     """Data set of each image: the first folder in its name, empty if there is none; ``[N]``."""
     return np.array([file.split("/")[0] if "/" in file else "" for file in map(str, files)], str)
+
+
+def merged_sets(labels: Labels) -> NDArray[np.str_]:
+    """Data set of each image, as `set_names`; FairFace's two parts are one; ``[N]``."""
+    sets = set_names(labels.name)
+    return np.where(np.char.startswith(sets, "fairface"), "fairface", sets)
+
+
+def set_weights(sets: NDArray[np.str_]) -> NDArray[np.float64]:
+    """Weights of N images that let each data set count the same, but for small ones, ``[N]``."""
+    weights = np.zeros(len(sets))
+    for name in np.unique(sets):
+        rows = sets == name
+        weights[rows] = min(1.0, float(rows.sum()) / FULL_SET) / rows.sum()
+    return weights
 
 
 def concatenated(parts: Sequence[Labels]) -> Labels:

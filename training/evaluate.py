@@ -3,10 +3,11 @@
 ::
 
     python -m training.evaluate --names agn-v2 --models DIR --images DIR --labels a.csv b.csv
-        --docs docs [--log RUN/log.csv] [--part validation]
+        --docs docs [--log RUN/log.csv] [--part validation] [--answers DIR]
 
 Writes ``modelbuild/own/NAME.metrics.json`` for each model, the plots in ``docs/img/model`` and
-``docs/model-card.md`` for all models with metrics.
+``docs/model-card.md`` for all models with metrics; with ``--answers``, a table of the answers to
+single pictures, ``NAME.csv``, for `training.compare`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +29,18 @@ from age_gender.vision.attributes import Attributes, calibrate
 from age_gender.vision.model_spec import ModelSpec, load_spec
 from modelbuild.catalogue import OWN
 from training import plots
-from training.calibrate import BLUR, SCALES, cross_fitted, fit, pooled, trained_on
+from training.answers import write_answers
+from training.calibration import cross_fitted, fit, trained_on
 from training.card import write_card
-from training.data import Labels, is_validation, read_tables, set_names
+from training.data import (
+    Labels,
+    concatenated,
+    in_second_half,
+    is_validation,
+    read_tables,
+    set_names,
+)
+from training.evaluated import evaluated
 from training.observe import (
     Faces,
     Observations,
@@ -49,8 +60,11 @@ from training.report import (
     tables,
 )
 
-TIMED_RUNS = 30
-
+TIMED_RUNS = 200
+SCALES = (1.0, 0.6, 0.4, 0.3, 0.22, 0.16)
+"""Resize factors, to measure the error by face size."""
+BLUR = (0.0, 1.0, 2.0, 3.0, 4.5, 6.5, 9.0)
+"""Standard deviations in pixels, for faces of about 100 pixels, to measure it by sharpness."""
 
 SETS = {
     "utk_train": "UTKFace",
@@ -134,7 +148,11 @@ def detect_test_set(
 
 
 def evaluate(
-    spec: ModelSpec, engine: LiteRTEngine, test_set: TestSet, cross_fit: bool
+    spec: ModelSpec,
+    engine: LiteRTEngine,
+    test_set: TestSet,
+    cross_fit: bool,
+    answers: Path | None = None,
 ) -> dict[str, Any]:
     """Compute all metrics of one model.
 
@@ -144,23 +162,27 @@ def evaluate(
         test_set: labelled images and faces.
         cross_fit: whether the model was calibrated on these images; each half is then evaluated
             with a calibration fitted on the other.
+        answers: folder for the table of the answers, if wanted.
     """
     observed = observe(test_set.faces, engine, spec)
     if cross_fit:
-        rows = trained_on(test_set.labels, spec.name)
-        predicted = cross_fitted(observed, test_set.labels, spec, rows)
+        predicted = cross_fitted(observed, test_set.labels, spec, observed.detected)
     else:
         predicted = _predict(observed, spec)
+    if answers:
+        write_answers(
+            answers / f"{spec.name}.csv", test_set.labels.name, observed.detected, predicted
+        )
     fast = observe(test_set.fast, engine, spec)
-    smaller, smaller_labels = pooled(test_set.smaller, test_set.sample_labels, engine, spec)
-    blurred, blurred_labels = pooled(test_set.blurred, test_set.sample_labels, engine, spec)
+    smaller, smaller_labels = _pooled(test_set.smaller, test_set.sample_labels, engine, spec)
+    blurred, blurred_labels = _pooled(test_set.blurred, test_set.sample_labels, engine, spec)
     return {
         "model": spec.name,
         "version": spec.version,
-        "milliseconds": _milliseconds(engine, spec),
         "sets": {
             name: {
-                **_evaluate_set(observed, predicted, test_set.labels, index, spec),
+                **_evaluate_set(observed, predicted, test_set.labels, index),
+                "reliable": _reliable(observed, predicted, test_set.labels, index, spec),
                 **_apart(observed, test_set.labels, index, spec, cross_fit),
             }
             for name, index in _data_sets(test_set.labels).items()
@@ -175,8 +197,10 @@ def evaluate(
             }
             for name, index in _kinds(test_set.sample_labels).items()
         },
-        "by_size": _grouped(smaller, smaller_labels, size_names(smaller.size), spec),
-        "by_sharpness": _grouped(blurred, blurred_labels, sharpness_names(blurred.sharpness), spec),
+        "by_size": _grouped(smaller, smaller_labels, size_names(smaller.of("size")), spec),
+        "by_sharpness": _grouped(
+            blurred, blurred_labels, sharpness_names(blurred.of("sharpness")), spec
+        ),
     }
 
 
@@ -184,12 +208,19 @@ def _missed(observed: Observations, index: NDArray[np.bool_]) -> dict[str, int]:
     return {"images": int(index.sum()), "missed": int((index & ~observed.detected).sum())}
 
 
+def _pooled(
+    versions: list[Faces], labels: Labels, engine: LiteRTEngine, spec: ModelSpec
+) -> tuple[Observations, Labels]:
+    """Observe the faces detected in several versions of the same images."""
+    observed = [observe(faces, engine, spec) for faces in versions]
+    return (
+        Observations.concatenated([part[part.detected] for part in observed]),
+        concatenated([labels[part.detected] for part in observed]),
+    )
+
+
 def _evaluate_set(
-    observed: Observations,
-    predicted: Attributes,
-    labels: Labels,
-    index: NDArray[np.bool_],
-    spec: ModelSpec,
+    observed: Observations, predicted: Attributes, labels: Labels, index: NDArray[np.bool_]
 ) -> dict[str, Any]:
     rows = index & observed.detected
     truth, answers = labels[rows], select(predicted, rows)
@@ -198,8 +229,21 @@ def _evaluate_set(
         **tables(answers, truth),
         "over_age": over_age(answers, truth),
         "gender_calibration": gender_calibration(answers.male, truth.male),
-        "reliable": by_group(answers, truth, _reliability(observed[rows], spec)),
     }
+
+
+def _reliable(
+    observed: Observations,
+    predicted: Attributes,
+    labels: Labels,
+    index: NDArray[np.bool_],
+    spec: ModelSpec,
+) -> dict[str, Any]:
+    """Faces that the service calls reliable and the others, of the half it was not fitted on."""
+    rows = index & observed.detected & in_second_half(list(labels.name))
+    _, _, reasons = evaluated(observed[rows], spec)
+    names = ["not reliable" if why else "reliable" for why in reasons]
+    return by_group(select(predicted, rows), labels[rows], names)
 
 
 def _apart(
@@ -215,9 +259,9 @@ def _apart(
     """
     known = trained_on(labels, spec.name)
     result: dict[str, Any] = {"trained_on": bool(known[index].any())}
-    others = observed.detected & known & ~index
+    others = observed.detected & ~index
     rows = index & observed.detected
-    if cross_fit and result["trained_on"] and others.any() and rows.any():
+    if cross_fit and (others & known).any() and rows.any():
         calibration = fit(observed[others], labels[others], spec)
         apart = spec.model_copy(update={"calibration": calibration})
         result["left_out_of_calibration"] = group_metrics(
@@ -237,30 +281,26 @@ def _grouped(
     }
 
 
-def _reliability(observed: Observations, spec: ModelSpec) -> list[str]:
-    """Group of each face: reliable or not."""
-    limits = spec.reliability
-    holds = (
-        (observed.size >= limits.min_size)
-        & (observed.sharpness >= limits.min_sharpness)
-        & (np.abs(observed.yaw) <= limits.max_yaw)
-    )
-    return [str(word) for word in np.where(holds, "reliable", "not reliable")]
+def milliseconds(engines: Mapping[str, LiteRTEngine], size: int) -> dict[str, dict[str, float]]:
+    """Fastest time per face of each network, alone and in a batch of eight.
 
+    The networks take turns, and the fastest of many runs is the one that other work on the machine
+    disturbed least.
 
-def _milliseconds(engine: LiteRTEngine, spec: ModelSpec) -> dict[str, float]:
-    """Median time per face, alone and in a batch of eight."""
-    result = {}
-    for name, count in (("alone", 1), ("in_8", 8)):
-        chips = np.zeros((count, spec.chip.size, spec.chip.size, 3), np.float32)
-        engine.run(chips)
-        times = []
+    Args:
+        engines: by name.
+        size: side of the chips, pixels.
+    """
+    times: dict[str, dict[str, float]] = {name: {} for name in engines}
+    for key, count in (("alone", 1), ("in_8", 8)):
+        chips = np.zeros((count, size, size, 3), np.float32)
         for _ in range(TIMED_RUNS):
-            start = time.perf_counter()
-            engine.run(chips)
-            times.append((time.perf_counter() - start) * 1000 / count)
-        result[name] = float(np.median(times))
-    return result
+            for name, engine in engines.items():
+                start = time.perf_counter()
+                engine.run(chips)
+                elapsed = (time.perf_counter() - start) * 1000 / count
+                times[name][key] = min(elapsed, times[name].get(key, elapsed))
+    return times
 
 
 def _rounded(value: Any) -> Any:
@@ -283,6 +323,7 @@ def main() -> None:
     parser.add_argument("--leave-out", type=Path, help="CSV whose column file names bad images")
     parser.add_argument("--docs", type=Path, required=True)
     parser.add_argument("--log", type=Path, help="log.csv of the first model's training")
+    parser.add_argument("--answers", type=Path, help="folder for the answers to single pictures")
     parser.add_argument("--part", choices=("validation", "all"), default="validation")
     parser.add_argument("--sample", type=int, default=1000, help="images to degrade")
     parser.add_argument("--threads", type=int, default=2)
@@ -293,11 +334,22 @@ def main() -> None:
         labels = labels[is_validation(list(labels.name))]
     test_set = detect_test_set(labels, args.images, args.models, args.sample, args.threads)
     images = args.docs / "img" / "model"
-    for name in args.names:
-        spec = load_spec(args.models, name)
-        engine = LiteRTEngine(args.models / f"{name}.tflite", CpuShares(args.threads))
-        cross_fit = args.part == "validation"
-        metrics = _rounded(evaluate(spec, engine, test_set, cross_fit))
+    specs = {name: load_spec(args.models, name) for name in args.names}
+    engines = {
+        name: LiteRTEngine(args.models / f"{name}.tflite", CpuShares(args.threads))
+        for name in args.names
+    }
+    costs = milliseconds(engines, next(iter(specs.values())).chip.size)
+    for name, spec in specs.items():
+        metrics = evaluate(spec, engines[name], test_set, args.part == "validation", args.answers)
+        metrics = _rounded(
+            {
+                **metrics,
+                "milliseconds": costs[name],
+                "threads": args.threads,
+                "timed_runs": TIMED_RUNS,
+            }
+        )
         text = json.dumps(metrics, indent=1, ensure_ascii=False) + "\n"
         (OWN / f"{name}.metrics.json").write_text(text, encoding="utf-8")
         plots.calibration(metrics, images / f"{name}-calibration.png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from age_gender.vision.face import Reason
 from age_gender.vision.model_spec import ModelSpec
 from age_gender.vision.quality import Quality
 from age_gender.vision.reliability import assess_reliability
-from training.data import Labels
+from training.data import Labels, set_weights
 from training.looks import Looks
 
 Float = NDArray[np.floating]
@@ -22,6 +23,38 @@ TRUE_EDGES = (2, 6, 10, 15, 20, 30, 40, 50, 60, 70, 80)
 LARGE_ERROR = 10.0
 """Years; or this many times the usual error at that age:"""
 TIMES_USUAL = 2.5
+
+
+class Seen(Protocol):
+    """N faces as the network and the measures of quality see them.
+
+    Attributes:
+        distributions: float32 ``[N, K]``, over ages, as the network returns them.
+        male: float32 ``[N]``, raw probability of male.
+        embedding: float16 ``[N, E]``.
+    """
+
+    @property
+    def distributions(self) -> NDArray[np.float32]:
+        """See the class."""
+
+    @property
+    def male(self) -> NDArray[np.float32]:
+        """See the class."""
+
+    @property
+    def embedding(self) -> NDArray[np.float16]:
+        """See the class."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: NDArray[np.intp], /) -> Self: ...
+
+    def of(self, name: str) -> NDArray[np.float32]:
+        """One quality of all faces, ``[N]``."""
+
+    def qualities(self) -> list[Quality]:
+        """All qualities of each face."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +82,7 @@ class Sample:
     @property
     def weights(self) -> NDArray[np.float64]:
         """Weights that let each data set count the same, but for small ones."""
-        weights = np.zeros(len(self))
-        for name in np.unique(self.sets):
-            rows = self.sets == name
-            weights[rows] = min(1.0, float(rows.sum()) / 400) / rows.sum()
-        return weights
+        return set_weights(self.sets)
 
 
 def age_errors(ages: Float, labels: Labels) -> Float:
@@ -73,14 +102,14 @@ def large_errors(ages: Float, labels: Labels) -> Bools:
     return np.asarray(errors > limits[band])
 
 
-def observed_attributes(looks: Looks, spec: ModelSpec) -> Attributes:
+def observed_attributes(looks: Seen, spec: ModelSpec) -> Attributes:
     """Attributes as serving has them."""
     bare = calibrate(looks.distributions, looks.male, spec)
     return replace(bare, embedding=looks.embedding.astype(np.float32))
 
 
 def evaluated(
-    looks: Looks, spec: ModelSpec
+    looks: Seen, spec: ModelSpec
 ) -> tuple[Attributes, list[Quality], list[tuple[Reason, ...]]]:
     """Attributes, qualities and reasons as serving has them."""
     attributes = observed_attributes(looks, spec)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -16,10 +15,14 @@ from age_gender.vision.detectors.base import Detections, Detector
 from age_gender.vision.detectors.registry import load_detector
 from age_gender.vision.geometry import chip_transforms, resize, warp_chips
 from age_gender.vision.model_spec import ModelSpec
-from age_gender.vision.quality import assess
+from age_gender.vision.quality import Quality, assess
 from training.prepare import CONFIDENCE, NMS, central_face, read_image, with_border
 
 BATCH = 8
+
+
+NOTHING = Quality(0.0, 0.0, None, None)
+"""Of a face that was not detected."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +33,18 @@ class Observations:
         detected: bool ``[N]``; where False, all else is meaningless.
         distributions: float32 ``[N, K]``, over ages.
         male: float32 ``[N]``, raw probability of male.
-        size: float32 ``[N]``, shorter side of the box, pixels.
-        sharpness: float32 ``[N]``, see `age_gender.vision.quality`.
-        yaw: float32 ``[N]``, 0 from a detector without landmarks.
+        embedding: float16 ``[N, E]``; E is 0 where the network returns none.
+        quality: of each face, `age_gender.vision.quality.Quality` ``[N]``.
     """
 
     detected: NDArray[np.bool_]
     distributions: NDArray[np.float32]
     male: NDArray[np.float32]
-    size: NDArray[np.float32]
-    sharpness: NDArray[np.float32]
-    yaw: NDArray[np.float32]
+    embedding: NDArray[np.float16]
+    quality: NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.detected)
 
     def __getitem__(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> Observations:
         return Observations(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
@@ -51,6 +55,14 @@ class Observations:
         return cls(
             **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)}
         )
+
+    def of(self, name: str) -> NDArray[np.float32]:
+        """One quality of all faces, ``[N]``; 0 for None."""
+        return np.array([getattr(quality, name) or 0.0 for quality in self.quality], np.float32)
+
+    def qualities(self) -> list[Quality]:
+        """All qualities of each face."""
+        return list(self.quality)
 
 
 def make_detector(name: str, models_dir: Path, threads: int) -> Detector:
@@ -110,27 +122,26 @@ def observe(faces: Faces, engine: LiteRTEngine, spec: ModelSpec) -> Observations
         engine: runs the network.
         spec: of the network.
     """
-    count = len(faces.paths)
-    chips = np.zeros((count, spec.chip.size, spec.chip.size, 3), np.uint8)
-    size, sharpness, yaw = (np.zeros(count, np.float32) for _ in range(3))
-    for i, (path, face) in enumerate(zip(faces.paths, faces.detections, strict=True)):
-        if face is None:
-            continue
-        transforms = chip_transforms(face.boxes, face.landmarks, spec.chip.scale, spec.chip.size)
-        chips[i : i + 1] = warp_chips(
-            _load(path, faces.scale, faces.blur), transforms, spec.chip.size
-        )
-        (quality,) = assess(face.boxes, face.landmarks, chips[i : i + 1])
-        size[i], sharpness[i], yaw[i] = quality.size, quality.sharpness, quality.yaw or 0.0
-    outputs = list(_run(engine, chips))
-    return Observations(
-        np.array([face is not None for face in faces.detections]),
-        np.concatenate([o[0] for o in outputs])[:count],
-        np.concatenate([o[1] for o in outputs])[:count],
-        size,
-        sharpness,
-        yaw,
+    detected = np.array([face is not None for face in faces.detections])
+    quality = np.full(len(detected), NOTHING, object)
+    outputs = []
+    for start in range(0, len(detected), BATCH):
+        chips = np.zeros((BATCH, spec.chip.size, spec.chip.size, 3), np.uint8)
+        for i in range(start, min(start + BATCH, len(detected))):
+            face = faces.detections[i]
+            if face is not None:
+                chip = chips[i - start : i - start + 1]
+                image = _load(faces.paths[i], faces.scale, faces.blur)
+                transforms = chip_transforms(
+                    face.boxes, face.landmarks, spec.chip.scale, spec.chip.size
+                )
+                chip[:] = warp_chips(image, transforms, spec.chip.size)
+                (quality[i],) = assess(face.boxes, face.landmarks, chip)
+        outputs.append(_run(engine, chips))
+    ages, male, embedding = (
+        np.concatenate(parts)[: len(detected)] for parts in zip(*outputs, strict=True)
     )
+    return Observations(detected, ages, male, embedding, quality)
 
 
 def _load(path: Path, scale: float, blur: float) -> NDArray[np.uint8]:
@@ -144,14 +155,11 @@ def _load(path: Path, scale: float, blur: float) -> NDArray[np.uint8]:
     return with_border(image)[0]
 
 
-def _run(
-    engine: LiteRTEngine, chips: NDArray[np.uint8]
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    for start in range(0, len(chips), BATCH):
-        part = chips[start : start + BATCH].astype(np.float32)
-        full = np.concatenate([part, np.zeros((BATCH - len(part), *part.shape[1:]), np.float32)])
-        outputs = engine.run(full)
-        yield outputs["age"], outputs["gender"][:, 0]
+def _run(engine: LiteRTEngine, chips: NDArray[np.uint8]) -> tuple[NDArray[np.floating], ...]:
+    """Ages ``[B, K]``, probability of male ``[B]`` and embedding ``[B, E]`` of a batch of chips."""
+    outputs = engine.run(chips.astype(np.float32))
+    embedding = outputs.get("embedding", np.zeros((len(chips), 0), np.float32))
+    return outputs["age"], outputs["gender"][:, 0], embedding.astype(np.float16)
 
 
 def set_threads(count: int) -> None:

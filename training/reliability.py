@@ -15,7 +15,6 @@ the embedding are fitted on faces of the training part.
 from __future__ import annotations
 
 import argparse
-import base64
 import csv
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,13 +25,15 @@ from numpy.typing import NDArray
 from age_gender.vision.face import Reason
 from age_gender.vision.model_spec import Calibration, Head, ModelSpec, Reliability, Risk, load_spec
 from age_gender.vision.reliability import features, risk
-from training.calibrate import fit_older, fit_temperatures, trained_on
-from training.data import Prepared, in_second_half, load_prepared
+from training.calibration import fit_intervals, trained_on
+from training.data import Prepared, in_second_half, load_prepared, merged_sets
 from training.evaluated import TRUE_EDGES, Sample, evaluated, large_errors, observed_attributes
 from training.export import write_spec
-from training.intervals import fit_margins, meets
+from training.intervals import meets
 from training.logistic import fit_logistic
 from training.looks import WITHOUT_PEOPLE, Looks, observe_all
+from training.perceptron import fit_perceptron
+from training.probabilities import fit_probabilities
 from training.reliability_report import write_report
 from training.without_people import A_PACKAGE, listed, of_packages, sampled
 
@@ -42,27 +43,28 @@ Rows = NDArray[np.int64]
 
 CLEAN = 2500
 """Unchanged faces of the training part, for the classifiers of the embedding."""
-DEFECTIVE = {"covered": 3500, "beside": 500, "cut": 700, "drawn": 2000} | dict.fromkeys(
+DEFECTIVE = {"covered": 4500, "beside": 500, "cut": 700, "drawn": 2000} | dict.fromkeys(
     ("motion", "defocus", "overexposed", "underexposed", "small"), 250
 )
 """Faces of the training part with each defect."""
 EVALUATED = 200
 """Faces of the validation part with each defect."""
-DRAWN_APART = ("mask", "glasses", "hand")
+FOLDS = 4
+"""Parts of the pictures without people. One is fitted on: more would outweigh the drawn faces."""
+DRAWN_APART = ("mask", "glasses", "hand", "bar", "half")
 """Evaluated apart from all coverings."""
 
 HEADS: dict[Reason, tuple[tuple[str, ...], tuple[str, ...], float]] = {
-    "covered": (("covered",), ("clean", "beside", "motion", "defocus", "small"), 0.016),
+    "covered": (("covered",), ("clean", "beside", "motion", "defocus", "small"), 0.013),
     "cut-off": (("cut",), ("clean", "beside", "covered", "motion", "defocus", "small"), 0.001),
     "not-a-face": (
         (WITHOUT_PEOPLE, "drawn"),
         ("clean", "beside", "covered", "cut", "motion"),
-        0.011,
+        0.01,
     ),
 }
 """For each reason: the faces that show it, those that do not, and the share of ordinary faces that
 it may be given to, wrongly or not."""
-RIDGE = 100.0
 SHARES = {
     "turned": 0.0012,
     "blurred": 0.0045,
@@ -116,7 +118,7 @@ def wanted_rows(data: Prepared, unclean: Bools, usable: Bools) -> dict[str, Rows
 def fit_head(
     looks: Looks, training: Bools, reason: Reason, ordinary: Looks, weights: Float
 ) -> Head:
-    """Fit one linear classifier of the embedding.
+    """Fit one classifier of the embedding.
 
     Args:
         looks: of all kinds.
@@ -127,17 +129,12 @@ def fit_head(
     """
     shown, others, share = HEADS[reason]
     rows = training & np.isin(looks.kind, (*shown, *others))
-    vector, bias = fit_logistic(
-        looks.embedding[rows].astype(np.float32), np.isin(looks.kind[rows], shown), ridge=RIDGE
+    head = fit_perceptron(
+        looks.embedding[rows].astype(np.float32), np.isin(looks.kind[rows], shown)
     )
-    halves = vector.astype("<f2")
-    logits = ordinary.embedding.astype(np.float64) @ halves.astype(np.float64) + bias
-    limit = quantile(logits, weights, 1 - share)
-    return Head(
-        weights=base64.b64encode(halves.tobytes()).decode(),
-        bias=round(bias, 4),
-        limit=round(float(np.clip(1 / (1 + np.exp(-limit)), 0.001, 0.999)), 4),
-    )
+    logits = head.logits(ordinary.embedding.astype(np.float32))
+    limit = 1 / (1 + np.exp(-quantile(logits, weights, 1 - share)))
+    return head.model_copy(update={"limit": round(float(np.clip(limit, 0.001, 0.999)), 4)})
 
 
 def quantile(values: Float, weights: Float, share: float) -> float:
@@ -228,37 +225,6 @@ def fit_risk(
     return model.model_copy(update={"edges": RISK_EDGES, "limits": rounded})
 
 
-def true_groups(sample: Sample) -> list[Bools]:
-    """Groups whose intervals must hold: ages, sets, ages within a set, poor pictures."""
-    bands = np.digitize(sample.labels.low, TRUE_EDGES)
-    sharpness = sample.looks.of("sharpness_along")
-    groups = [sharpness <= np.quantile(sharpness, 0.1)]
-    for name in np.unique(sample.sets):
-        rows = sample.sets == name
-        groups += [rows, *(rows & (bands == band) for band in np.unique(bands))]
-    return [*groups, *(bands == band for band in np.unique(bands))]
-
-
-def fit_intervals(sample: Sample, spec: ModelSpec) -> Calibration:
-    """Fit the margins of the interval."""
-    empty = {"interval_margin": 0.0, "interval_edges": (), "interval_margins": ()}
-    calibration = spec.calibration.model_copy(update=empty)
-    bare = observed_attributes(sample.looks, spec.model_copy(update={"calibration": calibration}))
-    return fit_margins(bare, sample.labels, sample.weights, true_groups(sample), calibration)
-
-
-def fit_calibration(sample: Sample, spec: ModelSpec) -> Calibration:
-    """Fit temperatures and the curves of being at least N years old, on sets that it has seen."""
-    known = sample[trained_on(sample.labels, spec.name)]
-    age, gender = fit_temperatures(known.looks, known.labels)
-    bare = Calibration(age_temperature=age, gender_temperature=gender)
-    older = observed_attributes(known.looks, spec.model_copy(update={"calibration": bare})).older
-    ages, slopes, shifts = fit_older(older, known.labels)
-    return bare.model_copy(
-        update={"older_ages": ages, "older_slopes": slopes, "older_shifts": shifts}
-    )
-
-
 def fit_reliability(looks: Looks, training: Bools, fitting: Sample, spec: ModelSpec) -> Reliability:
     """Fit everything that `reliable` depends on.
 
@@ -306,14 +272,16 @@ def samples(looks: Looks, data: Prepared, unclean: Bools) -> tuple[Sample, Bools
     """Unchanged faces of the validation part, and which of all looks are for training."""
     known = looks.row >= 0
     rows = np.maximum(looks.row, 0)
-    training = np.where(
-        known, ~data.validation[rows] & ~unclean[rows], np.arange(len(looks)) % 2 == 0
-    )
+    training = np.where(known, ~data.validation[rows] & ~unclean[rows], looks.row % FOLDS == 0)
     clean = known & (looks.kind == "clean") & data.validation[rows]
-    sets = np.array([name.split("/")[0] for name in data.labels.name[rows[clean]]])
-    sets[np.char.startswith(sets, "fairface")] = "fairface"
     labels = data.labels[rows[clean]]
-    return Sample(looks[clean], labels, sets, in_second_half(list(labels.name))), training
+    second = in_second_half(list(labels.name))
+    return Sample(looks[clean], labels, merged_sets(labels), second), training
+
+
+def margins(sample: Sample, spec: ModelSpec) -> Calibration:
+    """Fit the margins of the interval."""
+    return fit_intervals(sample.looks, sample.labels, sample.sets, spec)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -356,19 +324,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     fittable = ~np.isin(everything.labels.name, data.labels.name[unclean])
     spec = load_spec(args.models, args.name)
     half = everything[~everything.second & fittable]
-    spec = spec.model_copy(update={"calibration": fit_calibration(half, spec)})
-    calibration = fit_intervals(half, spec)
+    known = half[trained_on(half.labels, spec.name)]
+    calibration = fit_probabilities(known.looks, known.labels, spec)
     spec = spec.model_copy(update={"calibration": calibration})
+    spec = spec.model_copy(update={"calibration": margins(half, spec)})
     spec = spec.model_copy(update={"reliability": fit_reliability(looks, training, half, spec)})
     other = everything[everything.second]
     left_out = {}
     for name in np.unique(everything.sets).tolist():
         rest = everything[(everything.sets != name) & fittable]
-        alone = spec.model_copy(update={"calibration": fit_intervals(rest, spec)})
+        alone = spec.model_copy(update={"calibration": margins(rest, spec)})
         apart = everything[everything.sets == name]
         left_out[str(name)] = meets(observed_attributes(apart.looks, alone).intervals, apart.labels)
     write_report(args.docs, spec, other, looks[~training], left_out)
-    final = fit_intervals(everything[fittable], spec)
+    final = margins(everything[fittable], spec)
     write_spec(spec.model_copy(update={"calibration": final}), args.models)
 
 

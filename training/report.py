@@ -40,7 +40,12 @@ def group_metrics(predicted: Attributes, labels: Labels) -> Metrics:
     """
     exact, count = labels.exact, len(labels)
     correct = (predicted.male >= 0.5) == labels.male
-    metrics: Metrics = {"faces": count, "gender": _share(correct)}
+    stated = np.maximum(predicted.male, 1 - predicted.male)
+    metrics: Metrics = {
+        "faces": count,
+        "gender": _share(correct),
+        "gender_stated": float(stated.mean()) if count else float("nan"),
+    }
     if exact.any():
         off = np.abs(predicted.ages - labels.low)[exact]
         low, high = predicted.intervals[exact].T
@@ -100,7 +105,6 @@ def tables(predicted: Attributes, labels: Labels) -> Metrics:
     genders = ["M" if m else "F" for m in labels.male]
     races = [race or "not given" for race in labels.race.tolist()]
     cells = [" / ".join(cell) for cell in zip(bands, races, genders, strict=True)]
-    middle = (labels.low >= 21) & (labels.low <= 60)
     metrics: Metrics = {
         "all": group_metrics(predicted, labels),
         "by_age": by_group(predicted, labels, bands),
@@ -109,7 +113,10 @@ def tables(predicted: Attributes, labels: Labels) -> Metrics:
         "by_cell": by_group(predicted, labels, cells),
     }
     if labels.exact.all():
-        metrics["ages_21_60"] = group_metrics(select(predicted, middle), labels[middle])
+        for key, low, high in (("21_60", 21, 60), ("over_60", 61, 200), ("over_70", 71, 200)):
+            rows = (labels.low >= low) & (labels.low <= high)
+            if rows.any():
+                metrics[f"ages_{key}"] = group_metrics(select(predicted, rows), labels[rows])
     return metrics
 
 
@@ -221,6 +228,7 @@ COLUMNS: Mapping[str, tuple[str, Any]] = {
     "bucket": ("bucket", share),
     "bucket_within_one": ("within one bucket", share),
     "gender": ("gender", share),
+    "gender_stated": ("its probability as stated", lambda v: f"{v * 100:.1f} %"),
 }
 """Columns of the card's tables: heading and format."""
 

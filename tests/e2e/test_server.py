@@ -1,7 +1,5 @@
 """The server as a process: loading after the fork, threads, engines, settings, addresses."""
 
-import functools
-import http.server
 import os
 import subprocess
 import sys
@@ -15,6 +13,7 @@ import pytest
 
 from testing import photos
 from testing.service import ROOT, Service
+from testing.web import serve_folder
 
 SIZES = {"astronaut": (320, 320), "grace_hopper": (256, 300), "sample6": (640, 512)}
 
@@ -29,13 +28,8 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A web server on the loopback with one picture."""
     folder = tmp_path_factory.mktemp("web")
     (folder / "astronaut.jpg").write_bytes(photos.resized("astronaut", 320, 320))
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serve_folder(folder) as address:
+        yield address
 
 
 def without_times(answer: dict[str, Any]) -> dict[str, Any]:

@@ -9,12 +9,10 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from container.installed import python_packages, system_packages
 from container.sbom import missing
 from container.vulnerabilities import fixable
 from testing.service import CREDENTIALS, Service
+from testing.web import Handler, serve
 from tests.infra.cloud_run import NOWHERE, TOKEN, new_state
 from tests.infra.tools import ROOT, cloudbuild, cloudbuild_steps
 
@@ -153,37 +152,24 @@ class Release:
 def front_end(service: Service) -> Iterator[str]:
     """Address of a front end that lets only callers with an identity through, as Google's does."""
 
-    class Gatekeeper(BaseHTTPRequestHandler):
+    class Gatekeeper(Handler):
         def do_GET(self) -> None:
             self.do_POST()
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0))) or None
             if self.headers.get("X-Serverless-Authorization") != f"Bearer {TOKEN}":
-                self._answer(403, b"Forbidden")
+                self.answer(403, b"Forbidden")
                 return
             passed_on = urllib.request.Request(service.url + self.path, body, dict(self.headers))
             try:
                 with urllib.request.urlopen(passed_on, timeout=60) as answer:
-                    self._answer(answer.status, answer.read())
+                    self.answer(answer.status, answer.read())
             except urllib.error.HTTPError as error:
-                self._answer(error.code, error.read())
+                self.answer(error.code, error.read())
 
-        def _answer(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Gatekeeper) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serve(Gatekeeper) as address:
+        yield address
 
 
 @pytest.fixture

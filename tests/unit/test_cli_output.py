@@ -169,4 +169,5 @@ def test_nothing_is_cut_in_a_narrow_terminal(
     assert all(len(line) <= width for line in plain.splitlines())
     assert name in plain.replace("\n", "")
     assert plain.count("52") == 2
+    assert "a 1, licence MIT" in plain
     assert "…" not in plain

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from age_gender.vision.attributes import calibrate
+from age_gender.vision.attributes import Attributes, calibrate
 from age_gender.vision.model_spec import Ages, Calibration, Chip, ModelSpec, load_spec
-from modelbuild.catalogue import CATALOGUE, OWN
+from modelbuild.catalogue import CATALOGUE, MODELS_DIR, OWN
 from modelbuild.fetch import sha256
-from training import steps
+from training import compare, steps
+from training.answers import write_answers
 from training.data import (
     AGE_BANDS,
     DataError,
@@ -30,7 +31,9 @@ from training.data import (
     read_tables,
     set_names,
 )
+from training.intervals import EDGES, fit_margins
 from training.metrics import share_interval, summary
+from training.perceptron import fit_perceptron
 from training.prepare import SIDE, squared
 from training.recipes import load_recipe, recipe_names
 from training.report import over_age
@@ -59,7 +62,7 @@ def make_labels(
 
 def make_spec(calibration: Calibration = Calibration()) -> ModelSpec:  # noqa: B008 - frozen
     return ModelSpec(
-        name="tiny",
+        name="own",
         version="1",
         licence="none",
         data="none",
@@ -225,16 +228,18 @@ def make_observations(weights: NDArray[np.floating], male: float) -> Any:
         weights: ``[N, K]``, age distributions; rows need not sum to 1.
         male: probability of male.
     """
-    from training.observe import Observations
+    from training.observe import NOTHING, Observations
 
     blank = np.ones(len(weights), np.float32)
     distributions = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    return Observations(blank.astype(bool), distributions, blank * male, blank, blank, blank)
+    quality = np.full(len(weights), NOTHING, object)
+    features = np.zeros((len(weights), 0), np.float16)
+    return Observations(blank.astype(bool), distributions, blank * male, features, quality)
 
 
 @needs_keras
 def test_intervals_reach_their_coverage() -> None:
-    from training.calibrate import fit
+    from training.calibration import fit
 
     rng = np.random.default_rng(0)
     count, years = 4000, np.arange(101)
@@ -253,20 +258,29 @@ def test_intervals_reach_their_coverage() -> None:
     assert ((low <= truth) & (truth <= high)).mean() == pytest.approx(0.8, abs=0.03)
 
 
-@needs_keras
-def test_intervals_reach_their_coverage_for_old_faces_too() -> None:
-    from training.calibrate import banded_margins
-
+def test_intervals_hold_for_every_group() -> None:
     rng = np.random.default_rng(0)
-    ages = rng.uniform(0, 90, 6000)
-    biased = np.where(ages > 70, ages - 6, ages)  # too low for old faces
-    predicted = biased + rng.normal(0, 4, 6000)
-    low, high = predicted - 4, predicted + 4
-    margins = np.array(banded_margins(low, high, predicted, ages, 0.8, min_coverage=0.75))
-    below, above = margins[age_band(predicted)].T
-    covered = (low - below <= ages) & (ages <= high + above)
-    assert 0.78 < covered.mean() < 0.85
-    assert covered[ages >= 70].mean() >= 0.74
+    truth = rng.integers(0, 90, 6000)
+    hard = rng.random(6000) < 0.15
+    biased = truth + rng.normal(0, 4, 6000) - 7 * hard
+    distributions = np.exp(-0.5 * ((np.arange(101) - biased[:, None]) / 3) ** 2) + 1e-9
+    labels = make_labels(truth)
+    bare = calibrate(
+        distributions / distributions.sum(axis=1, keepdims=True),
+        np.full(6000, 0.5, np.float32),
+        make_spec(),
+    )
+    covered = []
+    for must_hold in ([], [hard]):
+        fitted = fit_margins(bare, labels, np.ones(6000), must_hold, Calibration())
+        below, above = np.array(fitted.interval_margins)[np.digitize(bare.ages, EDGES)].T
+        low, high = bare.intervals.T
+        covered.append((low - below <= truth) & (truth <= high + above))
+    without, held = covered
+    assert without.mean() == pytest.approx(0.8, abs=0.01)
+    assert held.mean() == pytest.approx(0.8, abs=0.01)
+    assert without[hard].mean() < 0.6
+    assert held[hard].mean() > 0.74
 
 
 def test_margins_depend_on_the_predicted_age() -> None:
@@ -281,7 +295,7 @@ def test_margins_depend_on_the_predicted_age() -> None:
 
 @needs_keras
 def test_cross_fitting_calibrates_on_the_other_half() -> None:
-    from training.calibrate import cross_fitted, fit
+    from training.calibration import cross_fitted, fit
 
     rng = np.random.default_rng(0)
     count, years = 2000, np.arange(101)
@@ -303,7 +317,7 @@ def test_cross_fitting_calibrates_on_the_other_half() -> None:
 
 @needs_keras
 def test_ages_are_drawn_within_their_ranges() -> None:
-    from training.calibrate import drawn_ages
+    from training.calibration import drawn_ages
 
     labels = make_labels([20, 40, 70], high=[29, 40, 100])
     drawn = drawn_ages(np.full((3, 101), 1 / 101, np.float32), labels)
@@ -312,13 +326,62 @@ def test_ages_are_drawn_within_their_ranges() -> None:
 
 
 @needs_keras
-def test_the_reliability_limit_lies_where_the_error_grows() -> None:
-    from training.calibrate import reliability_limit
+def test_drawn_ages_justify_no_narrower_interval() -> None:
+    from training.calibration import fit
 
-    quality = np.linspace(0, 100, 1200)
-    errors = np.where(quality < 25, 3.0, 1.0)
-    assert reliability_limit(quality, errors) == pytest.approx(25, abs=0.5)
-    assert reliability_limit(quality, np.ones(1200)) == 0
+    rng = np.random.default_rng(0)
+    low = rng.integers(0, 8, 600) * 10
+    wide = np.exp(-0.5 * ((np.arange(101) - low[:, None] - 4.5) / 9) ** 2)
+    observed = make_observations(wide, male=0.5)
+    calibration = fit(observed, make_labels(low, high=low + 9), make_spec())
+    assert np.array(calibration.interval_margins).min() >= 0
+
+
+@needs_keras
+def test_a_model_without_limits_takes_those_of_quality(tmp_path: Path) -> None:
+    from training.calibrate import with_limits
+    from training.export import write_spec
+
+    own = make_spec()
+    assert with_limits(own, tmp_path) == own
+    default = load_spec(MODELS_DIR, "agn-v2")
+    write_spec(default, tmp_path)
+    limits = with_limits(own, tmp_path).reliability
+    assert limits.min_contrast == default.reliability.min_contrast > 0
+    assert not limits.heads
+    assert limits.age_risk is limits.gender_risk is None
+    assert with_limits(default, tmp_path) == default
+
+
+# Answers
+
+
+def test_answers_survive_the_table_and_are_compared(tmp_path: Path) -> None:
+    count = 80
+    labels = make_labels([30] * count, male=[True] * count)
+    table = tmp_path / "labels.csv"
+    lines = "".join(f"{name},30,M,\n" for name in labels.name)
+    table.write_text(f"file,age,gender,race\n{lines}")
+    rng = np.random.default_rng(0)
+    pair = []
+    for name, off, male in (("old", 9, 0.9), ("new", 3, 0.4)):
+        ages = (30 + off * rng.choice((-1, 1), count)).astype(np.float32)
+        blank = np.zeros(count, np.float32)
+        answers = Attributes(
+            ages, np.stack([ages, ages], 1), blank + np.float32(male), blank, blank
+        )
+        found = np.arange(count) != (3 if name == "old" else 5)
+        write_answers(tmp_path / f"{name}.csv", labels.name, found, answers)
+        pair += [name, str(tmp_path / f"{name}.csv")]
+    out = tmp_path / "out.md"
+    compare.main(["--labels", str(table), "--pair", *pair, "--out", str(out)])
+    text = out.read_text()
+    row = next(line for line in text.splitlines() if line.startswith("| M |"))
+    assert (
+        row == "| M | 78 | 9.00 → 3.00 | -6.00 to -6.00 | 100.0 % → 0.0 % | **-100.0 to -100.0** |"
+    )
+    assert "Worse beyond chance in one measure: a all, a M" in text
+    assert "| F |" not in text  # no such faces
 
 
 # From weights to a served model
@@ -338,15 +401,15 @@ def test_weights_survive_the_file_and_the_conversion(tmp_path: Path) -> None:
     source = agn.build(32)
     weights.save(agn.weights_of(source), tmp_path / "weights.npz")
     publish(tmp_path / "weights.npz", make_spec(), tmp_path, own=tmp_path / "own")
-    agn.convert(tmp_path / "own" / "tiny.npz", tmp_path, chip_size=32)
+    agn.convert(tmp_path / "own" / "own.npz", tmp_path, chip_size=32)
 
     chips = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3)).astype(np.float32)
-    outputs = LiteRTEngine(tmp_path / "tiny.tflite", CpuShares(1)).run(chips)
+    outputs = LiteRTEngine(tmp_path / "own.tflite", CpuShares(1)).run(chips)
     expected = agn.serving(source)(chips)
     assert outputs["age"].shape == (3, 101)
     assert np.asarray(expected["age"]) == pytest.approx(outputs["age"], abs=2e-3)
     assert np.asarray(expected["gender"]) == pytest.approx(outputs["gender"], abs=5e-3)
-    assert (tmp_path / "tiny" / "saved_model.pb").is_file()
+    assert (tmp_path / "own" / "saved_model.pb").is_file()
 
 
 def test_weights_are_pinned_in_the_catalogue() -> None:
@@ -524,7 +587,7 @@ def test_errors_of_over_age_are_counted_by_threshold_and_limit() -> None:
 
 
 def test_older_is_calibrated_age_by_age() -> None:
-    from training.calibrate import fit_older
+    from training.probabilities import fit_older
 
     rng = np.random.default_rng(0)
     ages = rng.integers(0, 90, 6000)
@@ -555,3 +618,14 @@ def test_tables_are_read_as_one_without_what_is_left_out(tmp_path: Path) -> None
     bad.write_text("name\n2.jpg\n")
     with pytest.raises(DataError, match=r"bad\.csv: missing column file"):
         read_tables([one], bad)
+
+
+def test_a_hidden_layer_tells_what_no_line_can() -> None:
+    points = np.random.default_rng(1).uniform(-1, 1, (800, 2)).astype(np.float32)
+    opposite = points[:, 0] * points[:, 1] < 0
+    fitted = fit_perceptron(np.concatenate([points * 5 + 3, points], axis=1), opposite)
+    others = np.random.default_rng(2).uniform(-1, 1, (400, 2)).astype(np.float32)
+    logits = fitted.logits(np.concatenate([others * 5 + 3, others], axis=1))
+    clear = np.abs(others[:, 0] * others[:, 1]) > 0.02
+    right = (logits > 0) == (others[:, 0] * others[:, 1] < 0)
+    assert right[clear].mean() > 0.97

@@ -1,5 +1,6 @@
 """What trains the networks, with PyTorch: losses, chips, damage, normalisation, resuming."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from training.losses import (  # noqa: E402
     age_targets,
     gender_loss,
     smoothed_genders,
+    taught_loss,
     trust,
 )
 from training.network import AgeGender, Folded, blend  # noqa: E402
@@ -133,6 +135,36 @@ def test_every_kind_of_damage_keeps_shape_and_range() -> None:
     assert torch.isfinite(damaged).all()
     assert 0 <= damaged.min() <= damaged.max() <= 255
     assert (damaged != chips).flatten(1).any(1).all()
+
+
+def test_a_batch_stays_on_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On "meta", which has no memory and refuses to work with the CPU's, as a GPU does."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    device, count = torch.device("meta"), 16
+    faces = Faces(
+        torch.zeros(count, 160, 160, 3, dtype=torch.uint8, device=device),
+        torch.rand(count, 4, device=device),
+        torch.rand(count, 5, 2, device=device),
+        torch.rand(count, device=device),
+    )
+    low = torch.rand(count, device=device)
+    male = low > 0.5
+    distribution, hint = age_targets(low, low + 9, low + 4, low + 1, 0.2)
+    learned = Targets(low, low + 9, distribution, hint, male, smoothed_genders(male, low + 9))
+    net = AgeGender().to(device, memory_format=torch.channels_last)
+    for _ in range(5):  # what is done to a batch is drawn
+        chips, points = cut(faces, 64, 1.25, jitter=True)
+        damaged = Damage()(chips.half(), points)
+        assert (damaged.device, damaged.dtype) == (device, torch.float16)
+        ages, genders = net(damaged.float())
+    lesson = Lesson(ages.softmax(1), genders.sigmoid(), ages.softmax(1), genders.sigmoid())
+    age_trust, gender_trust = trust(learned, lesson)
+    loss = age_trust * age_loss(ages, learned) + gender_trust * gender_loss(
+        genders, learned.smoothed
+    )
+    loss = (loss + taught_loss(ages, genders, lesson, torch.ones_like(low))).mean()
+    loss.backward()
+    assert loss.device == device
 
 
 # The network

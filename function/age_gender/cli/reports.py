@@ -128,14 +128,17 @@ def csv_text(rows: list[dict[str, Any]], *, with_header: bool) -> str:
 
 
 class Rows:
-    """A table at the end; in a narrow terminal, faces in lines below the name of their image."""
+    """A table and the model at the end; in a narrow terminal, faces below their image's name."""
 
     def __init__(self) -> None:
         """Start an empty table."""
         self._images: list[tuple[str, list[list[str]]]] = []
+        self._model = Text()
 
     def add(self, frame: Frame, result: Result, body: dict[str, Any]) -> None:  # noqa: ARG002
         """See `Report`."""
+        models = result.models
+        self._model = Text(f"\n{models.attributes}, licence {models.licence}", overflow="fold")
         cells = [[str(n), *_cells(face)] for n, face in enumerate(result.faces, start=1)]
         self._images.append((printable(frame.label), cells))
 
@@ -148,7 +151,7 @@ class Rows:
         table = self._table()
         needed = Measurement.get(wide, wide.options, table).maximum
         if not terminal.is_terminal:  # no width to fit into, so nothing is cut
-            self._print(table, needed, colours=False)
+            self._print(table, max(needed, self._model.cell_len), colours=False)
         elif needed <= terminal.width:
             self._print(table, terminal.width, colours=True)
         else:
@@ -157,7 +160,7 @@ class Rows:
     def _print(self, content: RenderableType, width: int, *, colours: bool) -> None:
         # Not printed by rich, which ends the program when the pipe is closed.
         text = io.StringIO()
-        Console(file=text, force_terminal=colours, width=width).print(content)
+        Console(file=text, force_terminal=colours, width=width).print(content, self._model)
         _write(text.getvalue())
 
     def _table(self) -> Table:
