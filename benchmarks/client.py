@@ -4,9 +4,23 @@ import base64
 import http.client
 import json
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from testing.service import AUTHORIZATION
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request and its answer.
+
+    Attributes:
+        ms: milliseconds from connect to the last byte.
+        stages: milliseconds of each stage, as the service reports them.
+    """
+
+    ms: float
+    stages: dict[str, float]
 
 
 class Client:
@@ -21,6 +35,10 @@ class Client:
 
     def request(self) -> float:
         """Send it; return the milliseconds from connect to the last byte of a 200."""
+        return self.exchange().ms
+
+    def exchange(self) -> Exchange:
+        """Send it; the answer must be a 200."""
         start = time.perf_counter()
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         try:
@@ -29,6 +47,13 @@ class Client:
             content = answer.read()
         finally:
             connection.close()
+        ms = (time.perf_counter() - start) * 1000
         if answer.status != 200:
             raise RuntimeError(f"{answer.status}: {content[:200]!r}")
-        return (time.perf_counter() - start) * 1000
+        return Exchange(ms, stages_of(answer.headers["Server-Timing"]))
+
+
+def stages_of(server_timing: str) -> dict[str, float]:
+    """Read milliseconds by stage from a ``Server-Timing`` header."""
+    entries = (entry.split(";dur=") for entry in server_timing.split(", "))
+    return {name: float(ms) for name, ms in entries}

@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +31,10 @@ from benchmarks import machine
 from benchmarks.bystanders import Bystander, beside, percentiles
 from benchmarks.markers import write_section
 from benchmarks.report import table
-from testing import photos
+from testing import photos, web
 from testing.buckets import OUT, SOURCE, BucketServer, Courier, event_headers
 from testing.cgroups import MemoryGroup, memory_group
+from testing.sampling import sampled
 from testing.service import AUTHORIZATION, CREDENTIALS, ROOT, Service
 
 RESULTS = ROOT / "benchmarks" / "containers.json"
@@ -122,7 +122,7 @@ def measure(target: str, limit_mib: int, seconds: float) -> dict[str, Any]:
             time.sleep(ALONE_SECONDS)
         meanwhile = _bystanders(it, target)
         process = psutil.Process(it.process.pid)
-        with _sampled(process, group, watch):
+        with sampled(partial(watch.sample, process, group), SAMPLE_SECONDS):
             end = time.monotonic() + seconds
             threads = [
                 threading.Thread(target=_repeat, args=(kind, client, end, tally))
@@ -159,23 +159,6 @@ def measure(target: str, limit_mib: int, seconds: float) -> dict[str, Any]:
 def _seen(it: Bystander) -> dict[str, int]:
     """Summarise what one saw, with percentiles of the requests that succeeded."""
     return {"count": len(it.good), "failed": len(it.failed), **percentiles(it.good)}
-
-
-@contextmanager
-def _sampled(process: psutil.Process, group: MemoryGroup | None, watch: Watch) -> Iterator[None]:
-    ended = threading.Event()
-
-    def sample() -> None:
-        while not ended.wait(SAMPLE_SECONDS):
-            watch.sample(process, group)
-
-    thread = threading.Thread(target=sample)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _repeat(kind: str, client: Client, end: float, tally: Tally) -> None:
@@ -298,7 +281,7 @@ def _pictures(host: str) -> Iterator[str]:
     portrait = photos.resized("astronaut", 640, 480)
     bodies = {"/good.jpg": portrait, "/large.jpg": portrait + bytes((20 << 20) - len(portrait))}
 
-    class Handler(BaseHTTPRequestHandler):
+    class Pictures(web.Handler):
         def do_GET(self) -> None:
             body = bodies.get(self.path, portrait)
             self.send_response(200)
@@ -312,14 +295,8 @@ def _pictures(host: str) -> Iterator[str]:
                     self.wfile.write(bytes([drop]))
                     time.sleep(DRIP_SECONDS)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer((host, 0), Handler) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://{host}:{server.server_port}"
-        server.shutdown()
+    with web.serve(Pictures, host) as address:
+        yield address
 
 
 # ---- clients of `annotate`

@@ -1,6 +1,7 @@
 """Memory of the real server process."""
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,29 @@ REQUESTS = 1000
 
 def measure() -> dict[str, Any]:
     """Sample the server's memory over a thousand mixed requests, MiB."""
-    images = [collage(n, w, h) for n, w, h in ((1, 640, 480), (5, 640, 480), (1, 1024, 768))]
     with tempfile.TemporaryDirectory() as folder, Service(Path(folder) / "log") as service:
-        samples = [_sample(0, service.process.pid)]
-        for index in range(REQUESTS):
-            detector = ("fast", "accurate")[index % 2]
-            service.predict(images[index % 3], face_detector=detector)
-            if (index + 1) % (REQUESTS // 10) == 0:
-                samples.append(_sample(index + 1, service.process.pid))
+        pid = service.process.pid
+        samples = [_sample(0, pid)]
+        samples += [
+            _sample(done, pid)
+            for done in mixed_requests(service, REQUESTS)
+            if done % (REQUESTS // 10) == 0
+        ]
     settled = [s["pss_mib"] for s in samples[2:]]
     return {
         "samples": samples,
         "steady_mib": settled[-1],
         "growth_after_warm_up_mib": round(settled[-1] - settled[0], 1),
     }
+
+
+def mixed_requests(service: Service, count: int) -> Iterator[int]:
+    """Send requests of several sizes for both detectors; yield the number so far after each."""
+    images = [collage(n, w, h) for n, w, h in ((1, 640, 480), (5, 640, 480), (1, 1024, 768))]
+    for index in range(count):
+        detector = ("fast", "accurate")[index % 2]
+        service.predict(images[index % 3], face_detector=detector)
+        yield index + 1
 
 
 def _sample(requests: int, pid: int) -> dict[str, float]:

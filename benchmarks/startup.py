@@ -10,9 +10,12 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.client import stages_of
 from testing.photos import collage
 from testing.service import ROOT, Service
 
@@ -60,28 +63,36 @@ def container() -> dict[str, Any]:
     return {"command": os.environ[CONTAINER], "starts": _measure(Container, default)}
 
 
-def _measure(server: type[Service], cases: dict[str, Case]) -> dict[str, Any]:
+def _measure(server: Callable[..., Service], cases: dict[str, Case]) -> dict[str, Any]:
     """Start the server for each case in turn, `STARTS` times."""
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in cases}
     for _ in range(STARTS):
         for name, case in cases.items():
-            runs[name].append(_start(server, case.detector, case.environment))
+            runs[name].append(start(partial(server, **case.environment), case.detector))
     return {name: _summary(starts) for name, starts in runs.items()}
 
 
-def _start(server: type[Service], detector: str, environment: dict[str, str]) -> dict[str, float]:
-    """Seconds until the server is up and until a prediction, and its stages."""
+def start(server: Callable[[Path], Service], detector: str) -> dict[str, float]:
+    """Start a server once.
+
+    Args:
+        server: makes it, given a file for its log.
+        detector: to request.
+
+    Returns:
+        Seconds until it is up (``up``) and until a prediction (``total``), and the stages of that.
+    """
     data = base64.b64encode(collage(1, 640, 480)).decode("ascii")
     body = {"b64": data, "face_detector": detector}
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        with server(Path(folder) / "log", **environment) as service:
-            up = time.perf_counter() - start
+        begin = time.perf_counter()
+        with server(Path(folder) / "log") as service:
+            up = time.perf_counter() - begin
             answer = service.post(json=body)
-            total = time.perf_counter() - start
+            total = time.perf_counter() - begin
     answer.raise_for_status()
-    stages = dict(entry.split(";dur=") for entry in answer.headers["Server-Timing"].split(", "))
-    return {"total": total, "up": up, **{name: float(ms) / 1000 for name, ms in stages.items()}}
+    stages = stages_of(answer.headers["Server-Timing"])
+    return {"total": total, "up": up, **{name: ms / 1000 for name, ms in stages.items()}}
 
 
 def _summary(starts: list[dict[str, float]]) -> dict[str, Any]:

@@ -13,10 +13,11 @@ import functions_framework
 from cloudevents.http import CloudEvent
 from flask import Request, Response, current_app, has_app_context, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as WsgiResponse
 
 from age_gender import logs
-from age_gender.batch import hopeless
-from age_gender.batch.events import Handler
+from age_gender.batch import hopeless, responses
+from age_gender.batch.events import Handler, read_push
 from age_gender.edge import auth, server
 from age_gender.edge.app import Edge
 from age_gender.edge.front.policy import policy_of_events
@@ -75,21 +76,28 @@ def annotate(event: CloudEvent) -> None:
     _handler()(event, request.headers)
 
 
-def _not_an_event(_: Exception) -> str:
-    # The framework's own answer would repeat all headers of the request.
-    return _acknowledged("this is not an event of Cloud Storage")
+def _not_an_event(_: Exception) -> WsgiResponse:
+    push = read_push(request.get_data())
+    if push is None:
+        # The framework's own answer would repeat all headers of the request.
+        return _acknowledged("this is not an event of Cloud Storage")
+    try:
+        _handler()(push, request.headers)
+    except HTTPException as error:
+        return responses.refused(error)
+    return responses.acknowledged("OK")
 
 
-def _not_parsed(error: Exception) -> Exception | str:
-    # The framework failed before our code; it would fail at this event every time.
+def _not_parsed(error: Exception) -> WsgiResponse:
     if isinstance(error, HTTPException):
-        return error
+        return responses.refused(error)
+    # The framework failed before our code; it would fail at this event every time.
     return _acknowledged(f"the event cannot be parsed ({type(error).__name__})")
 
 
-def _acknowledged(reason: str) -> str:
+def _acknowledged(reason: str) -> WsgiResponse:
     hopeless.acknowledge(reason)
-    return reason
+    return responses.acknowledged(reason)
 
 
 if _target == "annotate" and has_app_context():

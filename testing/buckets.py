@@ -5,13 +5,11 @@ import json
 import os
 import random
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from typing import Any, Self
 from urllib.parse import quote
@@ -21,6 +19,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from age_gender.batch import bucket_store
+from testing import web
 from testing.service import START_SECONDS, free_port
 
 SOURCE, OUT = "pictures", "results"
@@ -135,7 +134,7 @@ class Proxy:
         target = server.port
         proxy = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Relay(web.Handler):
             protocol_version = "HTTP/1.1"
             # Else small answers wait for the client to acknowledge the headers.
             disable_nagle_algorithm = True
@@ -166,24 +165,17 @@ class Proxy:
                 self.end_headers()
                 self.wfile.write(answer)
 
-            do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _relay  # noqa: N815
+            do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _relay
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._server = web.serve(Relay)
+        self.url: str
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self.url = self._server.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def __exit__(self, *error: Any) -> None:
+        self._server.__exit__(*error)
 
     def count(self, kind: str, status: int) -> int:
         return sum(e.kind == kind and e.status == status for e in self.exchanges)

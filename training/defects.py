@@ -172,19 +172,55 @@ def object_before(image: Image, box: Float, points: Float, rng: Generator) -> Im
     frame = _frame(box, points)
     y = rng.uniform(0.6, 1.2) if rng.random() < 0.6 else rng.uniform(-1.1, -0.8)
     width, height, turn = rng.uniform(0.9, 1.9), rng.uniform(0.5, 0.9), rng.uniform(-0.4, 0.4)
-    corners = [(-width, -height), (width, -height), (width, height), (-width, height)]
     x = rng.uniform(-0.4, 0.4)
     turned = [
         (x + a * np.cos(turn) - b * np.sin(turn), y + a * np.sin(turn) + b * np.cos(turn))
-        for a, b in corners
+        for a, b in _corners(width, height)
     ]
     return _laid_over(image, _polygon(image, frame, turned), _cloth(image, frame, rng), rng)
 
 
+def bar(image: Image, box: Float, points: Float, rng: Generator) -> Image:
+    """Hide the eyes, or the mouth, under a bar of one colour or of coarse pixels."""
+    frame = _frame(box, points)
+    y = rng.uniform(-1.1, -0.85) if rng.random() < 0.75 else rng.uniform(0.8, 1.1)
+    width, height = rng.uniform(1.2, 2.2), rng.uniform(0.3, 0.6)
+    shape = _polygon(image, frame, [(x, y + v) for x, v in _corners(width, height)])
+    if rng.random() < 0.3:
+        return np.where(
+            shape[..., None] > 0, _coarse(image, frame[2] * rng.uniform(0.3, 0.7)), image
+        )
+    colour = np.full(3, rng.choice((0, 255, 128))) if rng.random() < 0.6 else rng.uniform(0, 255, 3)
+    return np.where(shape[..., None] > 0, colour.astype(np.uint8), image)
+
+
+def _coarse(image: Image, side: float) -> Image:
+    """Make pixels of ``side``."""
+    height, width = image.shape[:2]
+    size = (max(1, round(width / side)), max(1, round(height / side)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    large = cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(large, np.uint8)
+
+
+def half(image: Image, box: Float, points: Float, rng: Generator) -> Image:
+    """Hide one side of the face behind something: a door, another head, a black edge."""
+    frame = _frame(box, points)
+    sign, slope = rng.choice((-1, 1)), rng.uniform(-0.35, 0.35)
+    x = float(sign) * rng.uniform(-0.25, 0.3)
+    far = 6.0 * float(sign)
+    edge = [(x - 4 * slope, -4.0), (far, -4.0), (far, 5.0), (x + 5 * slope, 5.0)]
+    shape = _polygon(image, frame, edge)
+    if rng.random() < 0.4:
+        return np.where(shape[..., None] > 0, rng.choice((0, 255, 128)), image).astype(np.uint8)
+    return _laid_over(image, shape, _cloth(image, frame, rng), rng)
+
+
 def covered(image: Image, box: Float, points: Float, rng: Generator) -> Image:
-    """Cover mouth or eyes in one of the ways above."""
-    ways: tuple[Defect, ...] = (mask, scarf, dark_glasses, hand, object_before)
-    return ways[rng.choice(len(ways), p=(0.52, 0.12, 0.16, 0.1, 0.1))](image, box, points, rng)
+    """Cover mouth, eyes or one side in one of the ways above."""
+    ways: tuple[Defect, ...] = (mask, scarf, dark_glasses, hand, object_before, bar, half)
+    shares = (0.38, 0.1, 0.16, 0.09, 0.09, 0.1, 0.08)
+    return ways[rng.choice(len(ways), p=shares)](image, box, points, rng)
 
 
 def beside(image: Image, box: Float, points: Float, rng: Generator) -> Image:
@@ -235,6 +271,10 @@ def _to_image(frame: Frame, points: list[tuple[float, float]]) -> Float:
     x, y, unit, angle = frame
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     return np.asarray(np.array(points) * unit @ turn + (x, y), np.float32)
+
+
+def _corners(width: float, height: float) -> list[tuple[float, float]]:
+    return [(-width, -height), (width, -height), (width, height), (-width, height)]
 
 
 def _steps(start: float, stop: float) -> list[float]:

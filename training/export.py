@@ -11,10 +11,14 @@ calibrated yet, see `training.calibrate`.
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import re
 import shutil
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from age_gender.vision.model_spec import Ages, Chip, ModelSpec
 from modelbuild.build import build_all
@@ -40,6 +44,11 @@ def publish(weights: Path, spec: ModelSpec, models_dir: Path, own: Path = OWN) -
     shutil.copyfile(weights, committed)
     write_spec(spec, models_dir)
     return sha256(committed)
+
+
+def halves(weights: NDArray[np.floating]) -> str:
+    """Encode weights as specifications hold them: float16, little-endian, base64."""
+    return base64.b64encode(weights.astype("<f2").tobytes()).decode()
 
 
 def write_spec(spec: ModelSpec, models_dir: Path) -> None:

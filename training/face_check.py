@@ -16,7 +16,6 @@ classifiers in the networks' specifications.
 from __future__ import annotations
 
 import argparse
-import base64
 import csv
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,7 +37,7 @@ from age_gender.vision.face_check import (
 from age_gender.vision.model_spec import FaceClassifiers, Linear, load_spec
 from age_gender.vision.verification import SURE
 from training.boxes import TEXTURES, Boxes, Task, collect
-from training.export import write_spec
+from training.export import halves, write_spec
 from training.logistic import fit_logistic
 from training.without_people import A_PACKAGE, listed, of_packages, sampled
 
@@ -119,8 +118,7 @@ def fit_classifier(features: NDArray[np.float16], y: Bools, weights: Float) -> L
     """
     rows = features.astype(np.float32)
     vector, bias = fit_logistic(rows, y, ridge=RIDGE, weights=weights * len(y))
-    halves = vector.astype("<f2")
-    return Linear(weights=base64.b64encode(halves.tobytes()).decode(), bias=round(bias, 4))
+    return Linear(weights=halves(vector), bias=round(bias, 4))
 
 
 def fit_classifiers(boxes: Boxes, name: str) -> FaceClassifiers:

@@ -32,6 +32,8 @@ QUALITIES = tuple(f.name for f in fields(Quality) if f.name != "covered")
 """All that the chip and the box tell; `covered` needs what is fitted on it."""
 WITHOUT_PEOPLE = "without_people"
 """Kind of the looks at pictures without people."""
+VARIATIONS = 4
+"""Sizes and backgrounds of each of these pictures."""
 CHUNK = 250
 """Faces that a worker takes at a time."""
 
@@ -41,7 +43,7 @@ class Looks:
     """N faces as the service sees them.
 
     Attributes:
-        row: int ``[N]``, row in the prepared folder; -1 for a picture without people.
+        row: int ``[N]``, row in the prepared folder; for picture P without people -1 - P.
         kind: ``[N]``, what was done to the picture: a key of `KINDS`.
         distributions: float32 ``[N, K]``, over ages, as the network returns them.
         male: float32 ``[N]``, likewise.
@@ -145,6 +147,8 @@ KINDS = {
     "mask": _whole(defects.mask),
     "glasses": _whole(defects.dark_glasses),
     "hand": _whole(defects.hand),
+    "bar": _whole(defects.bar),
+    "half": _whole(defects.half),
     "beside": _whole(defects.beside),
     "drawn": _whole(drawings.drawn),
     "cut": cut_off,
@@ -200,21 +204,23 @@ def _looks(
 def without_people(
     pictures: Sequence[Picture], models: Path, name: str, detector: Detector
 ) -> Looks:
-    """Observe what the detector takes for faces in pictures without people."""
+    """Observe what the detector takes for faces in pictures without people, each varied."""
     engine = LiteRTEngine(models / f"{name}.tflite", CpuShares(1))
     spec = load_spec(models, name)
-    found = []
+    found, rows = [], []
     for number, picture in enumerate(pictures):
-        image = opened(picture.path, np.random.default_rng(number))
-        if image is None:
-            continue
-        detections = detector.detect(image, 0.1, 0.4)
-        assert detections.landmarks is not None
-        found += [
-            (image, box, points)
-            for box, points in zip(detections.boxes, detections.landmarks, strict=True)
-        ]
-    return _looks(iter(found), WITHOUT_PEOPLE, np.full(len(found), -1), engine, spec)
+        for variation in range(VARIATIONS):
+            image = opened(picture.path, np.random.default_rng((number, variation)))
+            if image is None:
+                break
+            detections = detector.detect(image, 0.1, 0.4)
+            assert detections.landmarks is not None
+            found += [
+                (image, box, points)
+                for box, points in zip(detections.boxes, detections.landmarks, strict=True)
+            ]
+            rows += [-1 - number] * len(detections)
+    return _looks(iter(found), WITHOUT_PEOPLE, np.array(rows, np.int64), engine, spec)
 
 
 def observe_all(

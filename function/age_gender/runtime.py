@@ -18,6 +18,7 @@ import cv2
 from age_gender.errors import ModelUnavailable
 from age_gender.limits.capacity import memory_limit, network_pixels
 from age_gender.limits.cpus import CpuShares, usable_cpus
+from age_gender.networks.batching import BatchingEngine
 from age_gender.networks.engine import Engine, LiteRTEngine, TensorFlowEngine
 from age_gender.networks.gpu import require_gpu
 from age_gender.networks.model_files import verified
@@ -134,13 +135,15 @@ class Runtime:
     def _load_engine(self, model: str) -> Engine:
         settings = self.settings
         if self.engine == "tensorflow":
-            return TensorFlowEngine(
+            network = TensorFlowEngine(
                 settings.models_dir / model,
                 self._threads,
                 gpu=settings.gpu,
                 gpu_fraction=settings.gpu_fraction,
                 gpu_required=settings.gpu_required,
             )
+            batch = settings.batch_in_use
+            return BatchingEngine(network, batch) if batch > 1 else network
         file = f"{model}.tflite"
         return LiteRTEngine(
             settings.models_dir / file,

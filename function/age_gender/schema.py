@@ -15,6 +15,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from age_gender import __version__
+from age_gender.numbers import NO_BOOLEAN
 from age_gender.vision.attributes import MAX_AGE
 from age_gender.vision.detectors.registry import DETECTORS, DetectorName, as_name
 from age_gender.vision.face import Face, FaceAttributes, Reason
@@ -33,7 +34,7 @@ MAX_URL_LENGTH = 8192
 MAX_SIDE = 65_500
 """Pixels; what a JPEG can have."""
 
-Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), NO_BOOLEAN]
 
 
 class PredictRequest(BaseModel):
@@ -78,25 +79,20 @@ class PredictRequest(BaseModel):
         examples=["/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAMCAgICAgM="],
     )
     blur: bool = Field(False, description="Make the faces in the returned image unrecognisable.")
-    max_faces: int | None = Field(
+    max_faces: Annotated[int, Field(ge=1, le=10_000), NO_BOOLEAN] | None = Field(
         None,
-        ge=1,
-        le=10_000,
         description="Return only the largest faces, up to this many.",
         examples=[10],
     )
-    min_face: int | None = Field(
+    min_face: Annotated[int, Field(ge=1, le=100_000), NO_BOOLEAN] | None = Field(
         None,
-        ge=1,
-        le=100_000,
         description="Side of the smallest face wanted, in pixels of the picture; larger is "
         f"faster. By default {_DEFAULT_MIN_FACES}, more on large pictures: see `smallest_face`.",
         examples=[32],
     )
 
-    over_age: tuple[Annotated[int, Field(ge=1, le=MAX_AGE)], ...] = Field(
+    over_age: tuple[Annotated[int, Field(ge=1, le=MAX_AGE), NO_BOOLEAN], ...] = Field(
         (),
-        min_length=1,
         max_length=MAX_OVER_AGES,
         description="Return the probability of being at least so many years old, for each of "
         f"these ages, at most {MAX_OVER_AGES}. No proof of age. In forms and queries repeat the "
@@ -109,10 +105,8 @@ class PredictRequest(BaseModel):
         description="False if the picture is one face and little else: it is not searched then, "
         "and the whole picture is the box.",
     )
-    image_max_side: int | None = Field(
+    image_max_side: Annotated[int, Field(ge=1, le=MAX_SIDE), NO_BOOLEAN] | None = Field(
         None,
-        ge=1,
-        le=MAX_SIDE,
         description="Longer side of the returned image in pixels, at most; boxes still refer to "
         "the picture as it was sent.",
         examples=[1024],
@@ -173,6 +167,10 @@ class PredictRequest(BaseModel):
         if "face_detector" in self.model_fields_set:
             return self
         return self.model_copy(update={"face_detector": name})
+
+    def without_image(self) -> Self:
+        """Drop the picture's text, which may be as large as a body."""
+        return self.model_copy(update={"url": None, "b64": None})
 
     @property
     def options(self) -> Options:

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from age_gender.auth_keys import DEFAULT_PASSWORD, MIN_KEY_LENGTH, AuthKey, parsed_keys
 from age_gender.errors import SettingsError
+from age_gender.numbers import NO_BOOLEAN
 from age_gender.vision.detectors.registry import DetectorName, as_name
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = "0.0.0.0"  # noqa: S104 - a container must listen on all interfaces
-    port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    port: Annotated[int, Field(ge=1, le=65535), NO_BOOLEAN] = 8080
     log: LogLevel = "info"
 
     auth: Literal["basic", "keys", "iam", "off"] = "basic"
@@ -69,30 +70,32 @@ class Settings(BaseModel):
 
     engine: Literal["litert", "tensorflow"] = "litert"
     gpu: bool = False
-    gpu_fraction: Annotated[float, Field(gt=0, le=1)] = 0.25
+    gpu_fraction: Annotated[float, Field(gt=0, le=1), NO_BOOLEAN] = 0.25
     gpu_required: bool = False
     """Whether to fail without a GPU instead of using the CPU."""
+    gpu_batch: Annotated[int, Field(ge=1, le=256), NO_BOOLEAN] = 32
+    """Pictures, or faces, of concurrent requests that a GPU processes together."""
     models_dir: Path = FUNCTION_DIR / "age_gender" / "models"
     attribute_model: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")] = "agn-v2"
     default_face_detector: DetectorName = "fast"
     """Of requests that do not name one; the HTTP contract's by default."""
-    inference_threads: Annotated[int, Field(ge=0, le=256)] = 0
+    inference_threads: Annotated[int, Field(ge=0, le=256), NO_BOOLEAN] = 0
     """Maximum threads per inference; 0: number of usable CPUs."""
 
-    max_body_bytes: Annotated[int, Field(ge=1024)] = 32 * MiB
-    max_picture_bytes: Annotated[int, Field(ge=1024)] = 20 * MiB
-    max_pixels: Annotated[int, Field(ge=1024)] = 50_000_000
+    max_body_bytes: Annotated[int, Field(ge=1024), NO_BOOLEAN] = 32 * MiB
+    max_picture_bytes: Annotated[int, Field(ge=1024), NO_BOOLEAN] = 20 * MiB
+    max_pixels: Annotated[int, Field(ge=1024), NO_BOOLEAN] = 50_000_000
     """Of one picture, and of all in progress; less where memory is short."""
-    max_held_bytes: Annotated[int, Field(ge=1024)] = 64 * MiB
+    max_held_bytes: Annotated[int, Field(ge=1024), NO_BOOLEAN] = 64 * MiB
     """Total of the bodies, pictures and answers held; beyond it, requests get a 429."""
 
-    max_in_flight: Annotated[int, Field(ge=0)] = 0
-    """Concurrent predictions; 0: number of CPUs + 1."""
-    max_queue: Annotated[int, Field(ge=0)] = 32
-    queue_timeout: Annotated[float, Field(gt=0, le=3600)] = 8.0
+    max_in_flight: Annotated[int, Field(ge=0), NO_BOOLEAN] = 0
+    """Concurrent predictions; 0: number of CPUs + 1, or with a GPU + ``gpu_batch``."""
+    max_queue: Annotated[int, Field(ge=0), NO_BOOLEAN] = 32
+    queue_timeout: Annotated[float, Field(gt=0, le=3600), NO_BOOLEAN] = 8.0
 
-    url_timeout: Annotated[float, Field(gt=0, le=300)] = 8.0
-    url_max_redirects: Annotated[int, Field(ge=0, le=20)] = 3
+    url_timeout: Annotated[float, Field(gt=0, le=300), NO_BOOLEAN] = 8.0
+    url_max_redirects: Annotated[int, Field(ge=0, le=20), NO_BOOLEAN] = 3
     allow_private_urls: bool = False
     gcs_buckets: tuple[str, ...] = ()
     """Buckets that ``gs://`` URLs may name; ``*`` for all."""
@@ -104,18 +107,18 @@ class Settings(BaseModel):
     output_bucket: Annotated[str, Field(pattern=r"^[a-z0-9._-]*$")] = ""
     output_prefix: str = ""
     annotate_face_detector: DetectorName = "accurate"
-    annotate_confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5
-    annotate_nms: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5
-    annotate_min_face: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    annotate_max_faces: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    annotate_confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), NO_BOOLEAN] = 0.5
+    annotate_nms: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), NO_BOOLEAN] = 0.5
+    annotate_min_face: Annotated[int, Field(ge=1, le=100_000), NO_BOOLEAN] | None = None
+    annotate_max_faces: Annotated[int, Field(ge=1, le=10_000), NO_BOOLEAN] | None = None
     annotate_attributes: bool = True
     annotate_image: Literal["none", "drawn", "blurred"] = "none"
     """Kind of annotated JPEG to write as well."""
-    annotate_in_flight: Annotated[int, Field(ge=1, le=64)] = 8
+    annotate_in_flight: Annotated[int, Field(ge=1, le=64), NO_BOOLEAN] = 8
     """Pictures being fetched, predicted and stored."""
-    annotate_retry_seconds: Annotated[float, Field(ge=0, le=600)] = 30.0
+    annotate_retry_seconds: Annotated[float, Field(ge=0, le=600), NO_BOOLEAN] = 30.0
     """For which an event is tried again before it is given back."""
-    annotate_storage_timeout: Annotated[float, Field(gt=0, le=600)] = 30.0
+    annotate_storage_timeout: Annotated[float, Field(gt=0, le=600), NO_BOOLEAN] = 30.0
     """Per operation on a bucket, with its retries."""
 
     @model_validator(mode="before")
@@ -228,6 +231,11 @@ class Settings(BaseModel):
         """``litert`` or ``tensorflow``, which a GPU needs."""
         return "tensorflow" if self.gpu else self.engine
 
+    @property
+    def batch_in_use(self) -> int:
+        """Samples of several requests in one run of a network: one without a GPU."""
+        return self.gpu_batch if self.gpu else 1
+
 
 def load_settings(
     config_file: Path | None = None, environ: Mapping[str, str] | None = None
@@ -295,9 +303,11 @@ def _warn_of_unknown(names: Iterable[str], config_file: Path) -> None:
 
 def _one_line(error: ValidationError) -> str:
     parts = []
-    for item in error.errors(include_url=False, include_context=False):
+    for item in error.errors(include_url=False):
         name = ".".join(str(p) for p in item["loc"]).upper()
         is_secret = "PASSWORD" in name or "AUTH_KEYS" in name
         shown = "" if is_secret or not name else f" (got {item['input']!r})"
-        parts.append(f"{name + ': ' if name else ''}{item['msg']}{shown}")
+        # Of our own checks, without the "Value error, " that pydantic puts before them.
+        message = item["ctx"]["error"] if item["type"] == "value_error" else item["msg"]
+        parts.append(f"{name + ': ' if name else ''}{message}{shown}")
     return "; ".join(parts)

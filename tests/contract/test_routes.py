@@ -1,5 +1,6 @@
 """Routes, methods, pages and headers; everything but predictions."""
 
+import gzip
 import json
 import re
 import subprocess
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 
 from age_gender import __version__
-from age_gender.edge.app import ROUTES, STATIC
+from age_gender.edge.app import ROUTES
+from age_gender.edge.compression import MIN_BYTES
 from age_gender.edge.openapi import description
+from age_gender.edge.pages import STATIC
 from age_gender.edge.problems import STATUSES
 from age_gender.edge.responses import ModelSpecBody
 from age_gender.settings import FUNCTION_DIR
@@ -99,6 +102,37 @@ class TestIndex:
         expected = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
         if STATIC[name].suffix in expected:
             assert response.mimetype == expected[STATIC[name].suffix]
+
+    @pytest.mark.parametrize("name", STATIC)
+    def test_assets_are_compressed_unless_they_are_already(self, client: Client, name: str) -> None:
+        plain = STATIC[name].read_bytes()
+        response = client.get(f"/assets/{name}", headers={"Accept-Encoding": "gzip"})
+        if name == "sample.jpg" or len(plain) < MIN_BYTES:
+            assert (response.data, response.headers.get("Content-Encoding")) == (plain, None)
+            return
+        assert response.headers["Content-Encoding"] == "gzip"
+        assert "Accept-Encoding" in response.vary
+        assert gzip.decompress(response.data) == plain
+        assert len(response.data) < 0.6 * len(plain)
+
+    @pytest.mark.parametrize("path", ["/docs", "/assets/app.js", "/assets/sample.jpg"])
+    @pytest.mark.parametrize("encoding", ["gzip", "identity"])
+    def test_what_a_browser_has_is_not_sent_again(
+        self, client: Client, path: str, encoding: str
+    ) -> None:
+        headers = {"Accept-Encoding": encoding}
+        tag = client.get(path, headers=headers).headers["ETag"]
+        again = client.get(path, headers={**headers, "If-None-Match": tag})
+        assert (again.status_code, again.data) == (304, b"")
+        assert again.headers["ETag"] == tag
+        other = client.get(path, headers={**headers, "If-None-Match": '"other"'})
+        assert other.status_code == 200
+        for condition in ("If-Match", "If-Modified-Since", "Range"):  # of no use here
+            assert client.get(path, headers={**headers, condition: '"other"'}).status_code == 200
+
+    def test_caches_keep_page_and_json_apart(self, client: Client) -> None:
+        for accept in (BROWSER, "application/json"):
+            assert "Accept" in client.get("/", headers={"Accept": accept}).vary
 
 
 class TestElsewhere:

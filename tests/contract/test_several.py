@@ -9,7 +9,6 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from werkzeug.test import TestResponse
 from age_gender.edge import parallel
 from age_gender.edge.several import MAX_IMAGES, Entry
 from age_gender.limits.cpus import usable_cpus
+from testing.web import Handler, serve
 from tests.contract.conftest import Client, FakeRuntime, Serve, validate
 from tests.contract.test_predict import B64
 from tests.unit.pictures import encoded
@@ -256,17 +256,9 @@ class TestOverAll:
 def web(body: bytes) -> Iterator[str]:
     """A web server with one picture, on the loopback; yields its address."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Picture(Handler):
         def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(200, body)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/a.png"
-        server.shutdown()
+    with serve(Picture) as address:
+        yield f"{address}/a.png"

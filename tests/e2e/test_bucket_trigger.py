@@ -224,6 +224,40 @@ def test_events_come_in_pubsub_messages_too(trigger: Trigger) -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", [None, "", "text/plain", "application/x-www-form-urlencoded"])
+def test_a_push_is_json_whatever_its_type_says(trigger: Trigger, kind: str | None) -> None:
+    start = f"type-{(kind or str(kind)).replace('/', '-')}/"
+    upload = trigger.server.put(f"{start}a.jpg", small())
+    attributes = {
+        "eventType": "OBJECT_FINALIZE",
+        "bucketId": upload["bucket"],
+        "objectId": upload["name"],
+        "objectGeneration": upload["generation"],
+    }
+    push = {"message": {"attributes": attributes, "messageId": "5"}, "subscription": "projects/p"}
+    headers: dict[str, Any] = {"Content-Type": kind}  # None: not sent
+    answer = Courier(trigger.url).send(headers, json.dumps(push))
+    assert (answer.status_code, answer.text) == (200, "OK")
+    assert trigger.results(start) == [f"{start}a.jpg.{upload['generation']}.json"]
+    for body in ("hello", "", "[1]", "3", '"x"'):
+        nothing = Courier(trigger.url).send(headers, body)
+        assert nothing.status_code == 200
+        assert nothing.headers["Content-Type"].startswith("text/plain")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/", 405), ("PUT", "/a", 405), ("GET", "/static/a", 404)]
+)
+def test_what_is_no_delivery_is_refused_in_json(
+    trigger: Trigger, method: str, path: str, status: int
+) -> None:
+    answer = requests.request(method, trigger.url + path, timeout=10)
+    assert answer.status_code == answer.json()["status"] == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["detail"]
+    assert answer.headers.get("Allow") == ("POST" if status == 405 else None)
+
+
 def test_nonsense_is_answered_without_repeating_it(trigger: Trigger) -> None:
     upload = trigger.server.put("nonsense/a.jpg", small())
     courier = Courier(trigger.url, headers={"Authorization": "Bearer hush"})

@@ -1,14 +1,11 @@
 """Who may call the real service, from where, and what its log says about them."""
 
 import base64
-import functools
-import http.server
 import json
 import os
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ import requests
 
 from testing import photos
 from testing.service import ROOT, Service
+from testing.web import serve_folder
 
 OLD, NEW = "old-" + "k" * 20, "new-" + "k" * 20
 KEYS = f"app-2025={OLD},app-2026={NEW},ann=ann:her:password"
@@ -35,11 +33,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a web server on another origin, with a page that predicts."""
     folder = tmp_path_factory.mktemp("web")
     (folder / "index.html").write_text("<!doctype html><title>Elsewhere</title>")
-    handler = functools.partial(_Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serve_folder(folder) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -171,8 +166,3 @@ def test_it_does_not_start_open_by_mistake(
     (line,) = done.stderr.splitlines()
     assert line.startswith("cannot start: ")
     assert reason in line
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        pass

@@ -1,15 +1,14 @@
 """The programs in docs/examples, each run as its readers would, against the real server."""
 
-import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -17,6 +16,7 @@ import requests
 from benchmarks import showcase
 from testing import photos
 from testing.service import ROOT, Service
+from testing.web import Handler, serve
 from tests.markdown import blocks, read
 
 EXAMPLES = ROOT / "docs" / "examples"
@@ -95,25 +95,21 @@ class BusyProxy:
         self.requested_at: list[float] = []
         outer = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Busy(Handler):
             def do_POST(self) -> None:
                 outer._answer(self)
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = serve(Busy)
+        self.url: str
 
     def __enter__(self) -> "BusyProxy":
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = self._server.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def __exit__(self, *error: Any) -> None:
+        self._server.__exit__(*error)
 
-    def _answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+    def _answer(self, handler: Handler) -> None:
         body = handler.rfile.read(int(handler.headers["Content-Length"]))
         self.requested_at.append(time.monotonic())
         if len(self.requested_at) <= self._refusals:

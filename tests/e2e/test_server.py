@@ -1,7 +1,5 @@
 """The server as a process: loading after the fork, threads, engines, settings, addresses."""
 
-import functools
-import http.server
 import os
 import subprocess
 import sys
@@ -15,6 +13,7 @@ import pytest
 
 from testing import photos
 from testing.service import ROOT, Service
+from testing.web import serve_folder
 
 SIZES = {"astronaut": (320, 320), "grace_hopper": (256, 300), "sample6": (640, 512)}
 
@@ -29,13 +28,8 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A web server on the loopback with one picture."""
     folder = tmp_path_factory.mktemp("web")
     (folder / "astronaut.jpg").write_bytes(photos.resized("astronaut", 320, 320))
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serve_folder(folder) as address:
+        yield address
 
 
 def without_times(answer: dict[str, Any]) -> dict[str, Any]:
@@ -107,8 +101,22 @@ def test_tensorflow_and_litert_agree(
 
 
 def test_gpu_without_a_gpu_says_so_and_goes_on(tmp_path: Path, pictures: dict[str, bytes]) -> None:
+    def ask(name: str) -> dict[str, Any]:
+        return service.predict(pictures[name], face_detector="accurate", return_image=False)
+
     with Service(tmp_path / "log", GPU="True", GPU_FRACTION="0.25") as service:
-        answer = service.predict(pictures["astronaut"], face_detector="accurate")
+        alone = {name: ask(name) for name in pictures}
+        jobs = [*pictures] * 4
+        # Those of several clients run in one batch.
+        with ThreadPoolExecutor(8) as pool:
+            together = list(pool.map(ask, jobs))
+    for name, answer in zip(jobs, together, strict=True):
+        for got, want in zip(answer["details"], alone[name]["details"], strict=True):
+            # Answers are rounded, and rounding may differ.
+            assert got["box"] == pytest.approx(want["box"], abs=1)
+            assert got["age"] == pytest.approx(want["age"], abs=0.11)
+            assert got["gender"] == want["gender"]
+    answer = alone["astronaut"]
     assert len(answer["faces"]) == 1
     assert answer["model"]["engine"] == "tensorflow"
     assert (tmp_path / "log").read_text().count("using the CPU") == 1

@@ -1,15 +1,12 @@
 """The demo page in a real browser: what a visitor does, sees and hears."""
 
 import base64
-import functools
-import http.server
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -18,6 +15,7 @@ import pytest
 
 from testing import photos
 from testing.service import CREDENTIALS, Service
+from testing.web import serve_folder
 
 pytest.importorskip("playwright", reason="the demo page is NOT tested: playwright is missing")
 
@@ -457,15 +455,8 @@ def assert_not_stretched(page: Page) -> None:
 
 @pytest.fixture
 def picture_server(portrait: Path) -> Iterator[str]:
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=str(portrait.parent))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}/{portrait.name}"
-        server.shutdown()
+    with serve_folder(portrait.parent) as address:
+        yield f"{address}/{portrait.name}"
 
 
 def test_a_picture_from_an_address_is_shown(

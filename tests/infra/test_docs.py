@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.infra.tools import ROOT, TERRAFORM, gcloud_commands, lint_gcloud
+from tests.infra.tools import (
+    ROOT,
+    TERRAFORM,
+    change,
+    copy_of_terraform,
+    gcloud_commands,
+    lint_gcloud,
+)
 
 DOC = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 
@@ -55,6 +62,24 @@ def test_named_outputs_exist() -> None:
 )
 def test_named_variables_exist(name: str) -> None:
     assert name in outputs_and_variables()[1]
+
+
+def undocumented_roles(terraform: Path) -> list[str]:
+    """Roles that modules and example grant and that the table of permissions does not name."""
+    granted = {
+        role
+        for path in terraform.rglob("*.tf")
+        for role in re.findall(r'"roles/([\w.]+)"', path.read_text(encoding="utf-8"))
+    }
+    section = DOC[DOC.index("\n## Permissions") : DOC.index("\n## Costs")]
+    return sorted(granted - set(re.findall(r"`([\w.]+)`", section)))
+
+
+def test_the_table_of_permissions_is_complete(tmp_path: Path) -> None:
+    assert undocumented_roles(TERRAFORM) == []
+    terraform = copy_of_terraform(tmp_path)
+    change(terraform / "envs/example/build.tf", '"roles/run.developer"', '"roles/run.admin"')
+    assert undocumented_roles(terraform) == ["run.admin"]
 
 
 def test_memory_is_the_measured_one() -> None:

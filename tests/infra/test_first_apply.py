@@ -1,6 +1,7 @@
 """A first apply comes up in a new project, later ones keep what works, destroy leaves nothing."""
 
 import fnmatch
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ FEATURES = (
 """What somebody switches later."""
 
 EVERYTHING = (
-    *GIVEN, KEY, "bigquery_dataset=faces", "gke_gpu=true", "gpu_quota=1", "public=false",
+    *GIVEN, KEY, "bigquery_dataset=faces", "gpu=true", "gke_gpu=true", "gpu_quota=1",
+    "public=false",
     "vpc_egress=true", "domain=faces.example.com", 'iap_members=["group:faces@example.com"]',
     'secret_locations=["europe-west1"]', "monitoring=true", "billing_account=012345-6789AB-CDEF01",
     'alert_emails=["somebody@example.com"]',
@@ -49,9 +51,63 @@ APIS = {
 WITHOUT_API = {"google_project_service", "google_project_service_identity", "terraform_data"}
 
 
+HOLD_DATA = {
+    "google_artifact_registry_repository": {"artifactregistry"},
+    "google_bigquery_dataset": {"bigquery"},
+    "google_cloud_run_v2_job": {"run"},
+    "google_cloud_run_v2_service": {"run"},
+    "google_container_cluster": {"compute", "container"},
+    "google_pubsub_topic": {"pubsub"},
+    "google_secret_manager_secret": {"secretmanager"},
+    "google_storage_bucket": {"storage"},
+}
+"""Types of resources that can be encrypted with a key of one's own, and the agents that do it."""
+
+
+def without_own_key(plan: Plan) -> list[str]:
+    """Resources that hold data and are not encrypted with the key given."""
+    key = KEY.removeprefix("kms_key=")
+    return [
+        resource["address"]
+        for kind in HOLD_DATA
+        for resource in plan.resources(kind)
+        if key not in _strings(resource["values"])
+    ]
+
+
+def agents_without_key(plan: Plan) -> list[str]:
+    """Google's agents that encrypt what is planned and may not use the key."""
+    kinds = {resource["type"] for resource in plan.resources()}
+    needed = set().union(*(HOLD_DATA[kind] for kind in HOLD_DATA.keys() & kinds))
+    may = {grant["index"] for grant in plan.resources("google_kms_crypto_key_iam_member")}
+    return sorted(needed - may)
+
+
+def _strings(value: Any) -> set[str]:
+    if isinstance(value, dict | list):
+        parts = value.values() if isinstance(value, dict) else value
+        return set().union(*map(_strings, parts))
+    return {value} if isinstance(value, str) else set()
+
+
 def lost_roles(plan: Plan) -> list[str]:
     """Roles that a plan takes away, even if it grants them again."""
     return [c.address for c in plan.changes if "_iam_" in c.type and "delete" in c.actions]
+
+
+NAMES = ("account_id", "dataset_id", "name", "repository_id", "secret_id")
+
+
+def taken_names(plan: Plan) -> list[str]:
+    """What a plan creates under a name that is not free yet: the old one goes afterwards."""
+    return [
+        change.address
+        for change in plan.changes
+        if change.actions == ("create", "delete")
+        if any(
+            change.before[name] == change.after.get(name) for name in NAMES if name in change.before
+        )
+    ]
 
 
 def missing_apis(plan: Plan) -> list[str]:
@@ -122,7 +178,7 @@ def with_default_identities(plan: Plan) -> list[str]:
     run = ("google_cloud_run_v2_service.", "google_cloud_run_v2_job.", "google_container_node_pool")
     return [
         f"module.{module}.{address}"
-        for module in ("predict", "annotate", "gpu")
+        for module in ("predict", "predict_gpu", "annotate", "gpu")
         for address, expressions in plan.configured(module).items()
         if address.startswith(run) and not _own_identity(expressions)
     ]
@@ -195,7 +251,9 @@ def applied(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
         ("apply",),
         ("plan:nothing",),
         ("plan:features", *FEATURES),
+        ("plan:gpu", "gpu=true"),
         ("plan:password", "password_version=2"),
+        ("plan:places", KEY, 'secret_locations=["europe-west1"]'),
         ("plan:keys", "auth=keys", "auth_keys_secret=callers"),
         ("plan:iam", "auth=iam", "public=false"),
         ("destroy",),
@@ -204,14 +262,22 @@ def applied(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
 
 
 @pytest.fixture(scope="module")
-def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
-    """First plans: with all features, and of the two environments."""
+def featured(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """All features planned, applied, planned again and destroyed; then plans of environments."""
     environments = ("staging", "production")
     return terraform_runs(
-        tmp_path_factory.mktemp("plans"),
+        tmp_path_factory.mktemp("featured"),
         ("plan:everything", *EVERYTHING),
+        ("apply", *EVERYTHING),
+        ("plan:everything-again", *EVERYTHING),
+        ("destroy", *EVERYTHING),
         *((f"plan:{name}", f"environments/{name}.tfvars") for name in environments),
-    ).plans
+    )
+
+
+@pytest.fixture(scope="module")
+def plans(featured: Outcome) -> dict[str, Plan]:
+    return featured.plans
 
 
 @pytest.fixture(scope="module")
@@ -235,16 +301,45 @@ def test_destroy_leaves_nothing_and_all_can_be_applied_again(applied: Outcome) -
     assert {c.actions for c in applied.plans["again"].changes} == {("create",)}
 
 
+def test_all_features_come_up_stay_as_they_are_and_go(featured: Outcome) -> None:
+    assert len(featured.plans["everything"].changes) > 100
+    assert featured.plans["everything-again"].changes == []
+    assert featured.left == []
+
+
 def test_what_is_switched_later_takes_no_role_away(applied: Outcome) -> None:
     plan = applied.plans["features"]
     assert {"google_bigquery_table", "google_container_cluster"} <= {c.type for c in plan.changes}
     assert lost_roles(plan) == []
 
 
+def test_a_gpu_comes_beside_what_serves(applied: Outcome) -> None:
+    """A machine with a GPU and the image of the other could not start."""
+    plan = applied.plans["gpu"]
+    assert {c.actions for c in plan.changes} == {("create",)}
+    names = {r["values"]["name"] for r in plan.resources("google_cloud_run_v2_service")}
+    assert names == {"age-gender-predict", "age-gender-predict-gpu", "age-gender-annotate"}
+    cpu, gib = quota(plan)
+    assert cpu <= 20
+    assert gib <= 40
+
+
 def test_a_new_password_is_a_new_version_and_revision(applied: Outcome) -> None:
     kinds = {c.type: c.actions for c in applied.plans["password"].changes}
     assert kinds["google_secret_manager_secret_version"] == ("create", "delete")
     assert kinds["google_cloud_run_v2_service"] == ("update",)
+
+
+def test_what_is_replaced_is_there_before_the_old_goes(applied: Outcome) -> None:
+    replaced = {c.type for c in applied.plans["places"].changes if "delete" in c.actions}
+    assert "google_secret_manager_secret" in replaced
+    # All that may read the old one may read the new one.
+    assert lost_roles(applied.plans["places"]) == [
+        "google_secret_manager_secret_iam_member.build_tests",
+        "module.predict.google_secret_manager_secret_iam_member.service",
+    ]
+    for plan in applied.plans.values():
+        assert taken_names(plan) == []
 
 
 @pytest.mark.parametrize("auth", ["keys", "iam"])
@@ -259,19 +354,24 @@ def test_another_check_of_callers_leaves_the_serving_revision_what_it_needs(
     assert value == auth
 
 
-def test_roles_that_are_taken_away_are_noticed(tmp_path: Path) -> None:
+def test_roles_and_names_that_are_taken_away_are_noticed(tmp_path: Path) -> None:
     terraform = copy_of_terraform(tmp_path)
     change(
         terraform / "modules/project/main.tf",
         "  project = local.with_storage\n",
         "  project = var.project_id\n  depends_on = [google_project_service.apis]\n",
     )
+    change(terraform / "modules/cloud_run/main.tf", "-password${local.secret_suffix}", "-password")
     outcome = terraform_runs(
         tmp_path,
         ("apply", *GIVEN),
         ("plan:table", *GIVEN, "bigquery_dataset=faces"),
+        ("plan:places", *GIVEN, 'secret_locations=["europe-west1"]'),
         terraform=terraform,
     )
+    assert taken_names(outcome.plans["places"]) == [
+        "module.predict.google_secret_manager_secret.password[0]"
+    ]
     assert lost_roles(outcome.plans["table"]) == [
         "module.annotate[0].google_pubsub_topic_iam_member.uploads_published"
     ]
@@ -319,6 +419,38 @@ def test_by_default_only_the_place_of_the_password_may_be_refused(applied: Outco
     ]
 
 
+def test_a_key_of_ones_own_encrypts_all_data(everything: Plan) -> None:
+    assert {r["type"] for r in everything.resources()} >= set(HOLD_DATA)
+    assert without_own_key(everything) == []
+    assert agents_without_key(everything) == []
+
+
+def test_data_without_the_key_is_noticed(everything: Plan) -> None:
+    document = json.loads(json.dumps(everything.document))
+    plan = Plan(document)
+    for kind, field in (
+        ("google_bigquery_dataset", "default_encryption_configuration"),
+        ("google_container_cluster", "cluster_autoscaling"),
+        ("google_container_cluster", "database_encryption"),
+        ("google_pubsub_topic", "kms_key_name"),
+    ):
+        for resource in plan.resources(kind):
+            resource["values"][field] = None
+    assert without_own_key(plan) == [
+        "module.annotate[0].google_bigquery_dataset.results[0]",
+        "module.gpu[0].google_container_cluster.this",
+        "module.annotate[0].google_pubsub_topic.dead_letters",
+        "module.annotate[0].google_pubsub_topic.uploads",
+    ]
+
+
+def test_an_agent_that_may_not_use_the_key_is_noticed(everything: Plan) -> None:
+    kept = [r for r in everything.resources() if r.get("index") not in ("bigquery", "compute")]
+    values = {"root_module": {"resources": kept}}
+    plan = Plan({**everything.document, "planned_values": values})
+    assert agents_without_key(plan) == ["bigquery", "compute"]
+
+
 def test_agents_may_do_their_part(everything: Plan) -> None:
     assert agents_without_roles(everything) == []
 
@@ -340,9 +472,9 @@ def test_what_would_be_refused_is_noticed(tmp_path: Path) -> None:
         "subscription = google_pubsub_subscription.uploads.name",
         "subscription = google_pubsub_subscription.dead_letters.name",
     )
-    change(terraform / "envs/example/main.tf", "var.gpu ? 4 : 2\n", "var.gpu ? 4 : 4\n")
+    instances = "max_instances       = var.max_instances"
+    change(terraform / "envs/example/main.tf", instances, "max_instances = 9")
     steps = ("plan:bad", *GIVEN, "public=false", "cpu_quota=40", "memory_quota_gib=41")
-    change(terraform / "envs/example/main.tf", '"${local.memory_gib}Gi"', '"2Gi"')
     plan = terraform_runs(tmp_path, steps, terraform=terraform).plans["bad"]
     policies = {line.split(": ")[1] for line in refused_by_policies(plan)}
     assert policies == {

@@ -28,7 +28,7 @@ def _pod(manifests: dict[str, str]) -> dict[str, Any]:
     return pod
 
 
-@pytest.mark.parametrize("changes", [{}, {"internal_lb": False, "settings": {}}])
+@pytest.mark.parametrize("changes", [{}, {"internal_lb": False, "settings": {}}, {"auth": "keys"}])
 def test_kubernetes_knows_every_field(changes: dict[str, object], tmp_path: Path) -> None:
     status, output = validate_manifests(rendered_manifests(TERRAFORM, **changes), tmp_path)
     assert status == 0, output

@@ -1,55 +1,39 @@
 """Images are pinned by what a registry says."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from container.pin_images import INDEXES, digest, pin, read_images
+from testing.web import Handler, serve
 
 DIGEST = "sha256:" + "a" * 64
 TEXT = "# Images\npython library/python:3.11-slim\nbuildkit moby/buildkit:latest@sha256:" + "0" * 64
 
 
-class Registry(BaseHTTPRequestHandler):
+class Registry(Handler):
     """Answers as Docker Hub does: with a token only, which it gives to anybody."""
 
     def do_GET(self) -> None:
-        self._answer(200, json.dumps({"token": "t"}).encode())
+        self.answer(200, json.dumps({"token": "t"}).encode())
 
     def do_HEAD(self) -> None:
         if self.headers.get("Authorization") != "Bearer t":
             host = f"http://{self.headers['Host']}"
             challenge = f'Bearer realm="{host}/token",service="registry",scope="pull"'
-            self._answer(401, b"", **{"WWW-Authenticate": challenge})
+            self.answer(401, b"", WWW_Authenticate=challenge)
         elif "missing" in self.path:
-            self._answer(404, b"")
+            self.answer(404, b"")
         else:
             kind = "application/json" if "single" in self.path else INDEXES[0]
-            self._answer(200, b"", **{"Docker-Content-Digest": DIGEST, "Content-Type": kind})
-
-    def _answer(self, status: int, body: bytes, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+            self.answer(200, b"", **{"Docker-Content-Digest": DIGEST, "Content-Type": kind})
 
 
 @pytest.fixture(scope="module")
 def registry() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serve(Registry) as address:
+        yield address
 
 
 def test_every_image_gets_its_present_digest(registry: str) -> None:

@@ -9,12 +9,10 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from container.installed import python_packages, system_packages
 from container.sbom import missing
 from container.vulnerabilities import fixable
 from testing.service import CREDENTIALS, Service
+from testing.web import Handler, serve
 from tests.infra.cloud_run import NOWHERE, TOKEN, new_state
 from tests.infra.tools import ROOT, cloudbuild, cloudbuild_steps
 
@@ -153,37 +152,24 @@ class Release:
 def front_end(service: Service) -> Iterator[str]:
     """Address of a front end that lets only callers with an identity through, as Google's does."""
 
-    class Gatekeeper(BaseHTTPRequestHandler):
+    class Gatekeeper(Handler):
         def do_GET(self) -> None:
             self.do_POST()
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0))) or None
             if self.headers.get("X-Serverless-Authorization") != f"Bearer {TOKEN}":
-                self._answer(403, b"Forbidden")
+                self.answer(403, b"Forbidden")
                 return
             passed_on = urllib.request.Request(service.url + self.path, body, dict(self.headers))
             try:
                 with urllib.request.urlopen(passed_on, timeout=60) as answer:
-                    self._answer(answer.status, answer.read())
+                    self.answer(answer.status, answer.read())
             except urllib.error.HTTPError as error:
-                self._answer(error.code, error.read())
+                self.answer(error.code, error.read())
 
-        def _answer(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Gatekeeper) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serve(Gatekeeper) as address:
+        yield address
 
 
 @pytest.fixture
@@ -243,6 +229,32 @@ def test_what_terraform_has_configured_is_tried_and_released(release: Release) -
         {"revisionName": "predict-3", "percent": 100}
     ]
     assert release.serving("predict")[0] == f"{IMAGE}new"
+
+
+def test_an_image_that_another_project_has_built_is_tried_and_released(release: Release) -> None:
+    image = "europe-west1-docker.pkg.dev/staging/age-gender/service@sha256:tried"
+    steps = ("build", "digest", "sbom", "components", "vulnerabilities", "release")
+    release.all(*steps, BUILD="false", GIVEN=image)
+    assert [release.serving(name) for name in ("predict", "annotate")] == [(image, [])] * 2
+    assert release.state["jobs"] == {"backfill": image}
+    assert not [call for call in release.calls if "build" in call.split()]
+    assert [call for call in release.calls if "secrets versions access" in call], "it was tried"
+
+
+@pytest.mark.parametrize(
+    ("image", "build", "complaint"),
+    [
+        ("europe-west1-docker.pkg.dev/staging/age-gender/service:first", "false", "a digest"),
+        (f"{IMAGE}tried", "true", "needs _BUILD=false"),
+    ],
+)
+def test_an_image_that_might_be_another_is_refused(
+    release: Release, image: str, build: str, complaint: str
+) -> None:
+    status, output = release.run("build", BUILD=build, GIVEN=image)
+    assert status != 0
+    assert complaint in output
+    assert release.calls == []
 
 
 def test_releasing_what_is_released_changes_nothing(release: Release) -> None:

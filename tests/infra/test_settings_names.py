@@ -75,6 +75,17 @@ def test_pods_set_only_what_the_service_knows_and_takes() -> None:
     assert settings.require_strong_auth
 
 
+def test_pods_with_keys_need_no_password() -> None:
+    environment = set_by_pods(rendered_manifests(TERRAFORM, auth="keys"))
+    assert unknown(environment) == []
+    assert not [name for name in environment if name.startswith("BASIC_AUTH")]
+    keys = f"shop={'0123456789abcdef' * 2}"
+    settings = load_settings(Path("none.json"), {**environment, "AUTH_KEYS": keys})
+    assert [key.name for key in settings.auth_keys] == ["shop"]
+    with pytest.raises(SettingsError, match="auth_keys"):
+        load_settings(Path("none.json"), environment)
+
+
 def test_the_image_sets_only_what_the_service_knows() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
     runtime = dockerfile[dockerfile.index("AS runtime") :]

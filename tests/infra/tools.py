@@ -181,6 +181,7 @@ def rendered_manifests(terraform: Path, **changes: object) -> dict[str, str]:
         "cpu": 4,
         "memory": "12Gi",
         "username": "sugar",
+        "auth": "basic",
         "min_replicas": 1,
         "max_replicas": 3,
         "internal_lb": True,

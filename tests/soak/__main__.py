@@ -10,9 +10,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ import requests
 
 from benchmarks import machine
 from benchmarks.memory import resident
+from testing.sampling import sampled
 from testing.service import Service
 from tests.soak import report as soak_report
 from tests.soak.faults import Environment, Faults
@@ -81,7 +81,7 @@ class Soak:
             len(all_cases), self._count, p=weights / weights.sum()
         )
         faults = Faults(self._service, self._environment)
-        with self._sampled(), ThreadPoolExecutor(clients) as pool:
+        with sampled(self._sample, SAMPLE_SECONDS), ThreadPoolExecutor(clients) as pool:
             futures = [
                 pool.submit(self._one, case, alone[case.name], faults)
                 for case in (all_cases[index] for index in chosen)
@@ -139,34 +139,17 @@ class Soak:
         time.sleep(0.5)
         return False
 
-    @contextmanager
-    def _sampled(self) -> Iterator[None]:
-        ended = threading.Event()
-
-        def sample() -> None:
-            while not ended.wait(SAMPLE_SECONDS):
-                try:
-                    self._samples.append(self._sample())
-                except psutil.NoSuchProcess:  # the worker was just killed
-                    continue
-
-        thread = threading.Thread(target=sample)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-
-    def _sample(self) -> dict[str, float]:
-        worker = psutil.Process(self._service.process.pid).children()[0]
-        return {
-            "seconds": round(time.monotonic() - self._begin, 1),
-            "done": self._done,
-            "pss_mib": resident(self._service.process.pid),
-            "files": worker.num_fds(),
-            "threads": worker.num_threads(),
-        }
+    def _sample(self) -> None:
+        with suppress(psutil.NoSuchProcess):  # the worker was just killed
+            worker = psutil.Process(self._service.process.pid).children()[0]
+            sample = {
+                "seconds": round(time.monotonic() - self._begin, 1),
+                "done": self._done,
+                "pss_mib": resident(self._service.process.pid),
+                "files": worker.num_fds(),
+                "threads": worker.num_threads(),
+            }
+            self._samples.append(sample)
 
     def _results(self, clients: int, faults: Faults, all_cases: list[Case]) -> dict[str, Any]:
         tally = self._tally

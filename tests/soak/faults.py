@@ -17,14 +17,14 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import psutil
 
 from testing import photos
 from testing.service import Service
+from testing.web import serve_folder
 
 NAME = "pictures.test"
 NAME_SERVER = "127.0.0.77"
@@ -64,16 +64,11 @@ class Environment:
         web.mkdir()
         self.temporary.mkdir()
         (web / "portrait.jpg").write_bytes(photos.resized("astronaut", 320, 320))
-        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(web)))
-        self._stack.enter_context(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self._stack.callback(server.shutdown)
-        host = "127.0.0.1"
+        self.address = self._stack.enter_context(serve_folder(web))
         if self.can_mount:
             self._mount()
             self._serve_names()
-            host = NAME
-        self.address = f"http://{host}:{server.server_port}"
+            self.address = self.address.replace("127.0.0.1", NAME)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -197,11 +192,6 @@ class Faults:
     def _silence_names(self) -> Callable[[], object]:
         self._environment.names_answered.clear()
         return self._environment.names_answered.set
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        pass
 
 
 def _can_mount() -> bool:

@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "main": {"edge", "batch", "runtime", "limits", "logs", "settings", "errors"},
     "edge": {"fetch", "runtime", "schema", "vision", "limits", "settings", "logs", "errors"},
     "batch": {
+        "numbers",
         "object_names",
         "runtime",
         "schema",
@@ -39,14 +40,15 @@ ALLOWED: dict[str, set[str]] = {
     "analyzer": {"runtime", "schema", "tables", "vision", "limits", "settings", "errors"},
     "client": {"tables"},
     "runtime": {"vision", "networks", "limits", "settings", "errors"},
-    "schema": {"vision"},
+    "schema": {"numbers", "vision"},
     "fetch": {"object_names", "settings", "errors"},
-    "settings": {"auth_keys", "vision.detectors.registry", "errors"},
+    "settings": {"auth_keys", "numbers", "vision.detectors.registry", "errors"},
     "vision": {"networks", "limits", "errors"},
     "networks": {"limits", "errors"},
     "limits": {"errors"},
     "auth_keys": set(),
     "logs": set(),
+    "numbers": set(),
     "object_names": set(),
     "tables": set(),
     "errors": set(),
@@ -63,7 +65,7 @@ EXCEPTIONS = {
 """Modules that may import one room more than theirs; these do without it where it is absent."""
 
 BELOW_EDGE_AND_CLI = {"batch", "runtime", "schema", "fetch", "settings", "vision", "networks"}
-BELOW_EDGE_AND_CLI |= {"auth_keys", "limits", "logs", "object_names", "errors"}
+BELOW_EDGE_AND_CLI |= {"auth_keys", "limits", "logs", "numbers", "object_names", "errors"}
 ALLOWED["testing"] = {"modelbuild"} | BELOW_EDGE_AND_CLI
 ALLOWED["training"] = {"modelbuild"} | BELOW_EDGE_AND_CLI
 

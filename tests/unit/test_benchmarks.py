@@ -1,13 +1,17 @@
 """Computations of the benchmarks, and how they report failures."""
 
 import json
+import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from benchmarks import check, cost, latency, reference
+from benchmarks import before, check, cost, latency, reference
+from benchmarks.client import stages_of
 from benchmarks.peers import compare, peer
 from benchmarks.peers.peer import Kind, Peer, Unavailable
 from benchmarks.report import _peers
@@ -125,3 +129,26 @@ class TestPeers:
         written = "\n".join(_peers(rows))
         for kind in peer.KINDS:
             assert f"| {kind.title} | not measured: cannot be installed: why not |" in written
+
+
+def test_twice_as_fast_whatever_the_machine_did() -> None:
+    """Pairs of which each second took ten times as long: the ratio and its interval stay 2."""
+    busy = np.tile([1.0, 10.0], 20)
+    found = before.compared({"before": 2 * busy, "after": busy})
+    assert found["ratio"] == found["low"] == found["high"] == 2
+
+
+def test_an_uncertain_ratio_has_a_wide_interval() -> None:
+    found = before.compared({"before": np.array([1.0, 9, 5, 5, 2]), "after": np.full(5, 2.0)})
+    assert found["low"] < found["ratio"] == 2.5 < found["high"]
+
+
+def test_the_cpu_time_of_a_process_is_counted_finely() -> None:
+    start, own = latency.cpu_seconds(os.getpid()), time.process_time()
+    while time.process_time() < own + 0.002:
+        pass
+    assert latency.cpu_seconds(os.getpid()) - start >= 0.002
+
+
+def test_server_timing() -> None:
+    assert stages_of("fetch;dur=1.5, decode;dur=12.0") == {"fetch": 1.5, "decode": 12.0}

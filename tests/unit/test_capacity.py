@@ -13,6 +13,7 @@ from age_gender.limits.capacity import (
     memory_limit,
     network_pixels,
     pixel_capacity,
+    spare_memory,
 )
 
 MiB = 1 << 20
@@ -31,6 +32,29 @@ class TestMemoryLimit:
         (tmp_path / "memory.max").write_text(text)
         assert memory_limit([tmp_path / "memory.max"]) is None
         assert memory_limit([tmp_path / "nothing"]) is None
+
+
+class TestSpareMemory:
+    def spare(self, tmp_path: Path, limit: str, status: str | None) -> int | None:
+        (tmp_path / "memory.max").write_text(limit)
+        if status is not None:
+            (tmp_path / "status").write_text(status)
+        return spare_memory([tmp_path / "memory.max"], tmp_path / "status")
+
+    @pytest.mark.parametrize(
+        ("status", "held"),
+        [
+            ("Name:\tpython\nVmRSS:\t  300000 kB\nRssAnon:\t  200000 kB\n", 200_000),
+            ("VmRSS:\t  300000 kB\n", 300_000),
+        ],
+    )
+    def test_what_the_process_does_not_hold(self, tmp_path: Path, status: str, held: int) -> None:
+        assert self.spare(tmp_path, str(512 * MiB), status) == 512 * MiB - 1024 * held
+        assert self.spare(tmp_path, str(100 * MiB), status) == 0
+
+    @pytest.mark.parametrize(("limit", "status"), [("max", "VmRSS: 1 kB"), ("9", None), ("9", "")])
+    def test_not_known(self, tmp_path: Path, limit: str, status: str | None) -> None:
+        assert self.spare(tmp_path, limit, status) is None
 
 
 @pytest.mark.defends("concurrent-pixels")

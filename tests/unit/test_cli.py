@@ -1,13 +1,10 @@
 """The command line within the test process: exit codes, JSON Lines, copies."""
 
 import csv
-import http.server
 import io
 import json
 import os
 import sys
-import threading
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from age_gender import __version__
 from age_gender.cli.main import app
 from age_gender.settings import Settings
 from age_gender.vision.formats.kinds import FORMATS
+from testing.web import serve_folder
 from tests.unit.models import model
 from tests.unit.pictures import Pixels, decoded, encoded, portrait
 
@@ -294,16 +292,12 @@ class TestPredict:
     def test_pictures_by_address(
         self, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        handler = partial(http.server.SimpleHTTPRequestHandler, directory=photo.parent)
-        monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
-        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-            address = f"http://127.0.0.1:{server.server_port}/one.jpg?x=1"
+        with serve_folder(photo.parent) as server:
+            address = f"{server}/one.jpg?x=1"
             refused = run("predict", address, photo, "--json")
             monkeypatch.setenv("ALLOW_PRIVATE_URLS", "true")
             fetched = run("predict", address, "--json", "--draw", tmp_path / "out")
             missing = run("predict", address.replace("one", "two"))
-            server.shutdown()
         assert refused.exit_code == 1
         assert [row["file"] for row in rows(refused)] == [str(photo)]
         assert "ALLOW_PRIVATE_URLS" in refused.stderr

@@ -1,10 +1,8 @@
 """The HTTP client against a server that answers as the test says."""
 
-import http.server
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,6 +27,7 @@ from age_gender.client import (
 )
 from age_gender.schema import PredictRequest, PredictResponse
 from testing.service import AUTHORIZATION, CREDENTIALS, ROOT
+from testing.web import Handler, serve
 from tests.markdown import blocks, read
 
 ANSWER = next(
@@ -66,7 +65,7 @@ class Stub:
 def stub() -> Iterator[Stub]:
     state = Stub()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Answers(Handler):
         protocol_version = "HTTP/1.1"
         ok: ClassVar = (200, {"Content-Type": "application/json", "X-Request-Id": "r1"})
 
@@ -75,25 +74,14 @@ def stub() -> Iterator[Stub]:
             state.requests.append((self.command, self.path, dict(self.headers), body))
             default = (*self.ok, json.dumps(ANSWER).encode())
             status, headers, content = state.answers.pop(0) if state.answers else default
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            self.answer(status, content, **headers)
 
         def do_GET(self) -> None:
             self.do_POST()
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        state.address = f"http://127.0.0.1:{server.server_port}"
+    with serve(Answers) as address:
+        state.address = address
         yield state
-        server.shutdown()
 
 
 def test_the_answer_is_typed(stub: Stub) -> None:

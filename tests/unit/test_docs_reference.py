@@ -57,7 +57,8 @@ class TestRequest:
             assert allowed == f"up to {schema['maxLength']} characters"
         elif "maxItems" in schema:
             least, most = (f"{schema['items'][f'{end}imum']}" for end in ("min", "max"))
-            count = f"{schema['minItems']} to {schema['maxItems']}"
+            fewest = f"{schema['minItems']} to" if "minItems" in schema else "up to"
+            count = f"{fewest} {schema['maxItems']}"
             assert allowed == f"{count} of {least} to {most}"
         else:
             assert allowed == ""

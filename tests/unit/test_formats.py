@@ -285,6 +285,32 @@ class TestProfiles:
         assert error_of(decode(data[:33] + chunk + data[33:]), self.SMALL) == 0
 
 
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"\0\0\2\0" + bytes(8) + b"\x20\0\x20\0\x18\0", "a TGA file"),
+        (b"\0\0\x0a\0" + bytes(8) + b"\x20\0\x20\0\x18\0", "a TGA file"),
+        (b"\0\0\2\0\1\0" + bytes(16), "a cursor"),
+        (b"\0\0\1\0\1\0" + bytes(16), "an icon"),
+        (b"\xff\xd8", kinds.UNKNOWN.name),
+        (b"abc\xc3", kinds.UNKNOWN.name),
+        (("x" * 1023 + "\u00e9").encode(), "a text"),
+        ("\u00e9".encode(), "a text"),
+    ],
+)
+def test_what_only_looks_like_something_else(data: bytes, name: str) -> None:
+    assert kinds.kind_of(data[: kinds.SNIFFED_BYTES]).name == name
+
+
+@pytest.mark.parametrize("name", ["AVIF", "TIFF", "PNG", "GIF", "WebP"])
+def test_what_is_cut_off_is_called_incomplete(name: str) -> None:
+    """And nothing else, such as larger than its header says."""
+    data = encoded(noise(64, 64), name)
+    with pytest.raises(ImageError, match="incomplete") as caught:
+        decode(data[: len(data) * 3 // 4])
+    assert "larger" not in caught.value.message
+
+
 @pytest.mark.parametrize("name", readable())
 def test_kinds_are_recognised_by_their_start(name: str) -> None:
     suffix, data = readable()[name]

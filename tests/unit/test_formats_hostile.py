@@ -195,6 +195,20 @@ def test_a_decoder_takes_no_more_memory_than_its_header_allows() -> None:
     assert int(measured.stdout) < 40_000, "kilobytes"
 
 
+@pytest.mark.defends("decoder-memory")
+def test_a_decoder_takes_no_more_memory_than_the_container_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As much as its size asks for is not there; what is there is enough for a small one."""
+    large = encoded(np.zeros((1000, 1000, 3), np.uint8), "AVIF")
+    assert decode(large, **LIMITS).shape == (1000, 1000, 3)
+    monkeypatch.setattr(isolated, "spare_memory", lambda: isolated.KEPT_BYTES)
+    monkeypatch.setattr(isolated, "BASE_BYTES", 10 << 20)
+    with pytest.raises(ImageTooLarge, match="more memory"):
+        decode(large, **LIMITS)
+    assert decode(AVIF, **LIMITS).shape == IMAGE.shape
+
+
 @pytest.mark.defends("decoder-secrets")
 def test_a_decoder_knows_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BASIC_AUTH_PASSWORD", "kubes")

@@ -314,6 +314,34 @@ class TestMalformed:
         assert (status, json.loads(body)["code"]) == (400, "incomplete-body")
         until(lambda: front.held() == 0)
 
+    @pytest.mark.defends("broken-chunks")
+    @pytest.mark.parametrize(
+        ("size", "status", "code"),
+        [
+            (b"f" * 30, 400, "malformed-request"),
+            (b"1" + b"0" * 16, 400, "malformed-request"),
+            (b"f" * 16, 413, "body-too-large"),
+            (b"%x" % (MAX_BODY + 1), 413, "body-too-large"),
+            (b"0" * 30 + b"%x;a=b" % (MAX_BODY + 1), 413, "body-too-large"),
+        ],
+    )
+    def test_the_size_of_a_chunk(self, front: Front, size: bytes, status: int, code: str) -> None:
+        """Refused at once, though the client keeps the connection and sends nothing more."""
+        with front.client() as made:
+            made.sendall(CHUNKED + size + b"\r\n")
+            got, body = one_answer(made)
+        assert (got, json.loads(body)["code"]) == (status, code)
+        until(lambda: front.held() == 0)
+
+    @pytest.mark.parametrize("first", [b"", b"1\r\na\r\n"])
+    def test_a_chunk_that_just_fits(self, front: Front, first: bytes) -> None:
+        left = MAX_BODY - bool(first)
+        chunk = b"0000%x\r\n" % left + bytes(left) + b"\r\n0\r\n\r\n"
+        with front.client() as made:
+            made.sendall(CHUNKED + first + chunk)
+            assert one_answer(made)[0] == 200
+        assert len(front.bodies[0]) == MAX_BODY
+
 
 class TestBodies:
     def test_too_large(self, front: Front) -> None:

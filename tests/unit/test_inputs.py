@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
@@ -125,14 +126,45 @@ class TestOverAge:
         fields, _ = read_json(b64=B64, over_age=given)
         assert fields.options.over_age == (18, 25)
 
+    def test_none_is_the_default(self) -> None:
+        """As an empty list, which is what the OpenAPI description calls the default."""
+        assert read_json(b64=B64, over_age=[])[0].options == Options()
+
     @pytest.mark.parametrize("given", [1, 100, [1, 100], list(range(20, 28))])
     def test_within_bounds(self, given: object) -> None:
         read_json(b64=B64, over_age=given)
 
-    @pytest.mark.parametrize("given", [0, 101, -1, [], list(range(20, 29)), 18.5, "x", ["18", ""]])
+    @pytest.mark.parametrize(
+        "given", [0, 101, -1, list(range(20, 29)), 18.5, "x", ["18", ""], True, [18, True]]
+    )
     def test_out_of_bounds(self, given: object) -> None:
         problem = refused("invalid-field", json.dumps({"b64": B64, "over_age": given}).encode())
         assert problem.errors[0].field.startswith("over_age")
+
+
+NUMBERS = ["confidence", "nms", "max_faces", "min_face", "image_max_side", "over_age"]
+
+
+@pytest.mark.parametrize("value", [True, False])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_boolean_is_no_number(name: str, value: bool) -> None:
+    body = json.dumps({"b64": B64, name: value}).encode()
+    (error,) = refused("invalid-field", body).errors
+    assert error.field.split(".")[0] == name
+    assert "not true or false" in error.message
+    text = str(value).lower()
+    with pytest.raises(Problem, match=name):
+        read(PICTURE, "image/png", f"{name}={text}")
+    with pytest.raises(Problem, match=name):
+        read_form(IMAGE_PART, (f'name="{name}"', text.encode()))
+
+
+def test_all_numbers_are_tried_with_booleans() -> None:
+    properties = PredictRequest.model_json_schema()["properties"]
+    numbers = [
+        name for name, schema in properties.items() if re.search("integer|number", str(schema))
+    ]
+    assert sorted(numbers) == sorted(NUMBERS)
 
 
 class TestAllWaysToSendAPicture:

@@ -1,11 +1,16 @@
 """Errors as answers."""
 
+import ast
+import re
+from collections.abc import Iterator
+
 import pytest
 
 from age_gender import errors
 from age_gender.edge.problems import STATUSES, FieldError, Problem
 from age_gender.errors import AgeGenderError
 from age_gender.fetch.checks import NOT_ALLOWED
+from age_gender.settings import FUNCTION_DIR
 
 
 def expected_errors() -> list[type[AgeGenderError]]:
@@ -59,3 +64,34 @@ def test_retry_after() -> None:
     assert response.status_code == 429
     assert response.headers["Retry-After"] == "7"
     assert "Retry-After" not in Problem.of(errors.Busy("x")).response("abc").headers
+
+
+def texts(call: ast.Call) -> Iterator[tuple[str, str]]:
+    """Start and end of each text that is given to an error."""
+    for argument in call.args:
+        parts = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
+        ends = [p.value if isinstance(p, ast.Constant) else "x" for p in (parts[0], parts[-1])]
+        if isinstance(argument, ast.JoinedStr | ast.Constant) and " " in ast.unparse(argument):
+            yield str(ends[0]), str(ends[1])
+
+
+def test_all_messages_are_written_alike() -> None:
+    """Without a capital letter, except of names, and without a full stop."""
+    wrong = []
+    raised = {kind.__name__ for kind in descendants(AgeGenderError)} | {"Problem", "refuse"}
+    count = 0
+    for path in (FUNCTION_DIR / "age_gender").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or ast.unparse(node.func) not in raised:
+                continue
+            for start, end in texts(node):
+                count += 1
+                if re.match("[A-Z][a-z]+ ", start.removeprefix("Cloud Storage")) or end[-1:] == ".":
+                    wrong.append(f"{path.name}: {start} … {end}")
+    assert count > 50
+    assert wrong == []
+
+
+def descendants(kind: type) -> set[type]:
+    """A class and all classes derived from it."""
+    return {kind}.union(*map(descendants, kind.__subclasses__()))

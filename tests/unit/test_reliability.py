@@ -1,6 +1,5 @@
 """Reasons why age and gender are not reliable."""
 
-import base64
 import csv
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from age_gender.vision.attributes import Attributes
 from age_gender.vision.decode import DecodedImage
 from age_gender.vision.face import Face, Reason
 from age_gender.vision.geometry import resize
-from age_gender.vision.model_spec import Head, Reliability, Risk
+from age_gender.vision.model_spec import Head, Linear, Reliability, Risk
 from age_gender.vision.pipeline import Options
 from age_gender.vision.quality import Quality
 from age_gender.vision.reliability import (
@@ -27,6 +26,7 @@ from age_gender.vision.reliability import (
 )
 from tests.unit.models import model
 from tests.unit.pictures import portrait
+from training.export import halves
 
 Pixels = NDArray[np.uint8]
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
@@ -94,8 +94,8 @@ def attributes(ages: list[float], embedding: list[list[float]] | None = None) ->
 
 
 def head(weights: list[float], limit: float) -> Head:
-    halves = np.array(weights, "<f2").tobytes()
-    return Head(weights=base64.b64encode(halves).decode(), bias=-1, limit=limit)
+    hidden = halves(np.array(weights)[:, None] * [2, -2])
+    return Head(hidden=hidden, hidden_biases=(0, 0), weights=(0.5, -0.5), bias=-1, limit=limit)
 
 
 def test_heads_add_reasons_and_the_probability_of_a_covering() -> None:
@@ -137,13 +137,32 @@ def test_risks_have_limits_by_age() -> None:
     assert reasons == [("gender-uncertain",), ("age-uncertain",)]
 
 
-@pytest.mark.parametrize("weights", ["", "AAA", "AHw=", "****"])
+def test_a_hidden_layer_adds_up_what_is_above_zero() -> None:
+    made = Head(
+        hidden=halves(np.array([[1, -1, 2], [0, 3, 0.5]])),
+        hidden_biases=(0, 0.5, -4),
+        weights=(1, 2, 10),
+        bias=-0.25,
+        limit=0.5,
+    )
+    embedding = np.array([[1, 0], [1, 1], [3, 0]], np.float32)
+    assert made.logits(embedding).tolist() == [0.75, 5.75, 22.75]
+
+
+@pytest.mark.parametrize("weights", ["AAA", "AHw=", "****"])
 def test_damaged_weights_are_refused(weights: str) -> None:
-    if weights == "":
-        assert Head(weights=weights, bias=0, limit=0.5).vector.shape == (0,)
-        return
     with pytest.raises(ValueError, match="weights"):
-        Head(weights=weights, bias=0, limit=0.5)
+        Linear(weights=weights, bias=0)
+    with pytest.raises(ValueError, match="hidden"):
+        Head(hidden=weights, hidden_biases=(0,), weights=(1,), bias=0, limit=0.5)
+
+
+@pytest.mark.parametrize(("biases", "weights"), [((), ()), ((0, 0), (1,)), ((0, 0, 0), (1, 1, 1))])
+def test_layers_that_do_not_fit_are_refused(
+    biases: tuple[float, ...], weights: tuple[float, ...]
+) -> None:
+    with pytest.raises(ValueError, match="same units"):
+        Head(hidden=halves(np.ones((2, 2))), hidden_biases=biases, weights=weights, bias=0, limit=0)
 
 
 @pytest.fixture(scope="module")

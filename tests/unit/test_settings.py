@@ -30,6 +30,7 @@ def refused(config: Path, written: dict[str, Any] | None = None, **environ: str)
         loaded(config, written, **environ)
     message = str(caught.value)
     assert "\n" not in message
+    assert "Value error" not in message  # pydantic's word for what our own checks say
     assert caught.value.message == message
     return message
 
@@ -95,6 +96,11 @@ class TestValues:
     @pytest.mark.parametrize("text", ["0.01", "0.25", "1", "1.0"])
     def test_gpu_fraction(self, config: Path, text: str) -> None:
         assert loaded(config, None, GPU_FRACTION=text).gpu_fraction == float(text)
+
+    @pytest.mark.parametrize("name", ["port", "url_timeout", "annotate_min_face"])
+    def test_a_boolean_is_no_number(self, config: Path, name: str) -> None:
+        message = refused(config, {name: True})
+        assert message == f"{name.upper()}: Input should be a number, not true or false (got True)"
 
     def test_a_required_gpu_must_be_used(self, config: Path) -> None:
         assert loaded(config, None, GPU="true", GPU_REQUIRED="true").gpu_required

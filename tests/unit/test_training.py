@@ -33,6 +33,7 @@ from training.data import (
 )
 from training.intervals import EDGES, fit_margins
 from training.metrics import share_interval, summary
+from training.perceptron import fit_perceptron
 from training.prepare import SIDE, squared
 from training.recipes import load_recipe, recipe_names
 from training.report import over_age
@@ -617,3 +618,14 @@ def test_tables_are_read_as_one_without_what_is_left_out(tmp_path: Path) -> None
     bad.write_text("name\n2.jpg\n")
     with pytest.raises(DataError, match=r"bad\.csv: missing column file"):
         read_tables([one], bad)
+
+
+def test_a_hidden_layer_tells_what_no_line_can() -> None:
+    points = np.random.default_rng(1).uniform(-1, 1, (800, 2)).astype(np.float32)
+    opposite = points[:, 0] * points[:, 1] < 0
+    fitted = fit_perceptron(np.concatenate([points * 5 + 3, points], axis=1), opposite)
+    others = np.random.default_rng(2).uniform(-1, 1, (400, 2)).astype(np.float32)
+    logits = fitted.logits(np.concatenate([others * 5 + 3, others], axis=1))
+    clear = np.abs(others[:, 0] * others[:, 1]) > 0.02
+    right = (logits > 0) == (others[:, 0] * others[:, 1] < 0)
+    assert right[clear].mean() > 0.97

@@ -32,6 +32,7 @@ from age_gender.errors import AgeGenderError
 from age_gender.limits import json_bounds
 from age_gender.limits.admission import Shutdown
 from age_gender.limits.limiter import PredictionLimiter
+from age_gender.numbers import NO_BOOLEAN
 from age_gender.object_names import is_bucket_name, is_object_name
 from age_gender.runtime import Runtime, get_runtime
 from age_gender.settings import Settings
@@ -205,7 +206,7 @@ def _in_utc(time: datetime) -> datetime:
 
 BucketName = Annotated[str, _checked(is_bucket_name)]
 ObjectName = Annotated[str, _checked(is_object_name)]
-Generation = Annotated[int, Field(ge=1, le=MAX_INT64)]
+Generation = Annotated[int, Field(ge=1, le=MAX_INT64), NO_BOOLEAN]
 
 
 class _ObjectResource(BaseModel):
@@ -214,7 +215,7 @@ class _ObjectResource(BaseModel):
     bucket: BucketName
     name: ObjectName
     generation: Generation
-    size: Annotated[int, Field(ge=0, le=MAX_INT64)]
+    size: Annotated[int, Field(ge=0, le=MAX_INT64), NO_BOOLEAN]
     timeCreated: Annotated[datetime, AfterValidator(_in_utc)]  # noqa: N815 - Google's name
     metadata: dict[str, str] | None = None
 
@@ -241,12 +242,27 @@ class _Attributes(BaseModel):
 class _Message(BaseModel):
     attributes: _Attributes
     data: str = ""
+    messageId: str = ""  # noqa: N815
 
 
 class _Published(BaseModel):
     """A Pub/Sub push request."""
 
     message: _Message
+
+
+def read_push(body: bytes) -> CloudEvent | None:
+    """Read a Pub/Sub push about an object, as an event; None if it is none.
+
+    The framework only reads pushes whose message has data, which those of a notification without
+    descriptions do not have.
+    """
+    try:
+        push = _Published.model_validate_json(body)
+    except ValidationError:
+        return None
+    attributes = {"type": PUBLISHED, "source": "pubsub", "id": push.message.messageId}
+    return CloudEvent(attributes, push.model_dump())
 
 
 def read_event(event: CloudEvent) -> Upload:

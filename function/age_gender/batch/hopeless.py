@@ -1,7 +1,7 @@
 """Events that can never be handled: acknowledged, named in the log, and counted.
 
 Any answer but 2xx would have them delivered again and again. The framework parses events before
-our code sees them, so what it could fail at is refused before.
+our code sees them, so what it could fail at is refused before, or put right.
 """
 
 import io
@@ -10,8 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import IO, Any
 
-from werkzeug.wrappers import Response
-
+from age_gender.batch import responses
 from age_gender.limits import json_bounds
 
 MAX_EVENT_BYTES = 1 << 20
@@ -42,10 +41,14 @@ def bounded(app: Wsgi) -> Wsgi:
         reason = _reason(body)
         if reason:
             acknowledge(reason)
-            return Response(reason, mimetype="text/plain")(environ, start_response)
+            return responses.acknowledged(reason)(environ, start_response)
         environ["wsgi.input"] = io.BytesIO(body)
         environ["CONTENT_LENGTH"] = str(len(body))
         environ.pop("HTTP_TRANSFER_ENCODING", None)
+        if "json" not in environ.get("CONTENT_TYPE", "").lower():
+            # Every event is JSON, but the framework refuses a push whose type does not say so, and
+            # what is refused comes again until it is a dead letter.
+            environ["CONTENT_TYPE"] = "application/json"
         return app(environ, start_response)
 
     return checked

@@ -1,62 +1,30 @@
 """The HTTP edge: routes requests, runs predictions, and turns errors into problems."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
-from functools import cache
-from pathlib import Path
 
 from flask import Request, Response
 
 from age_gender import __version__
-from age_gender.edge import answers, auth, body, completion, inputs
+from age_gender.edge import answers, auth, completion, inputs, pages
 from age_gender.edge.completion import Environ
 from age_gender.edge.compression import compress
 from age_gender.edge.cors import CrossOrigin
-from age_gender.edge.front.policy import (
-    CONNECTED,
-    RECEIVE_SECONDS,
-    RESERVATION,
-    Admission,
-    Policy,
-)
-from age_gender.edge.ignored import check_ignored
-from age_gender.edge.parallel import ParallelPredictions
+from age_gender.edge.front.policy import Admission, Policy
+from age_gender.edge.predict import PredictRoute
 from age_gender.edge.prediction import Predictions
 from age_gender.edge.problems import Problem
 from age_gender.edge.responses import HealthBody
-from age_gender.edge.several import Entry, read_entries
 from age_gender.errors import AgeGenderError
-from age_gender.limits.admission import Reservation, Shutdown
+from age_gender.limits.admission import Shutdown
 from age_gender.limits.limiter import PredictionLimiter
 from age_gender.runtime import Runtime, get_runtime
 from age_gender.settings import Settings
 from age_gender.vision.model_spec import load_spec
-from age_gender.vision.pipeline import Result
-from age_gender.vision.stopwatch import Stopwatch
 
-MIME_TYPES = {
-    ".html": "text/html",
-    ".js": "text/javascript",
-    ".css": "text/css",
-    ".svg": "image/svg+xml",
-    ".jpg": "image/jpeg",
-}
-
-WEB = Path(__file__).parent / "web"
-STATIC = {path.name: path for path in WEB.iterdir() if path.suffix in MIME_TYPES}
-"""Listed once at start, so that no name in a request ever becomes a path."""
 INTAKE = 8
 """Pictures unpacked at a time."""
 MAX_UNUSED_BYTES = 64 * 1024
 """Body of a request that needs none."""
-
-PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' blob: data:; connect-src 'self'; media-src 'self' blob:; "
-    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
 
 Handler = Callable[["Edge", Request], Response]
 
@@ -82,8 +50,8 @@ class Edge:
         self._cross_origin = CrossOrigin(settings.cors_origins)
         self._completion = completion.Completion(self._cross_origin)
         self._limiter = PredictionLimiter.from_settings(settings, intake=INTAKE, shutdown=shutdown)
-        self._predictions = Predictions(settings, self._limiter, runtime)
-        self._parallel = ParallelPredictions(settings, self._limiter, self._predictions)
+        predictions = Predictions(settings, self._limiter, runtime)
+        self._predict_route = PredictRoute(settings, self._limiter, predictions)
 
     @property
     def policy(self) -> Policy:
@@ -123,25 +91,27 @@ class Edge:
 
     def _index(self, request: Request) -> Response:
         best = request.accept_mimetypes.best_match(["application/json", "text/html"])
-        if best == "text/html":
-            return _file(WEB / "index.html")
-        return self._health(request)
+        is_page = best == "text/html"
+        response = pages.response("index.html", request) if is_page else self._health(request)
+        response.vary.add("Accept")
+        return response
 
     def _static(self, request: Request) -> Response:
-        return _file(STATIC[request.path.removeprefix("/assets/")])
+        return pages.response(request.path.removeprefix("/assets/"), request)
 
     def _health(self, _request: Request) -> Response:
         return answers.json_response(HealthBody(status="ok", version=__version__).model_dump())
 
     def _model(self, request: Request) -> Response:
         spec = load_spec(self._settings.models_dir, self._settings.attribute_model)
+        learned = {"hidden", "hidden_biases", "weights", "bias"}
         card = spec.model_dump(
-            exclude={"reliability": {"heads": {"__all__": {"weights"}}}, "face_check": True}
+            exclude={"reliability": {"heads": {"__all__": learned}}, "face_check": True}
         )
         return compress(answers.json_response(card), request, shared=True)
 
-    def _docs(self, _request: Request) -> Response:
-        return _file(WEB / "docs.html")
+    def _docs(self, request: Request) -> Response:
+        return pages.response("docs.html", request)
 
     def _openapi(self, request: Request) -> Response:
         from age_gender.edge import openapi  # only this needs pydantic's schema generator
@@ -157,70 +127,7 @@ class Edge:
 
     def _predict(self, request: Request) -> Response:
         self._check_headers(request)
-        settings, limiter, watch = self._settings, self._limiter, Stopwatch()
-        if (seconds := request.environ.get(RECEIVE_SECONDS)) is not None:
-            watch.stages["receive"] = seconds * 1000
-        wanted = request.environ.get(CONNECTED, lambda: True)
-        as_image = answers.asks_for_image(request)
-        with ExitStack() as stack:
-            fetched = None
-            reservation = request.environ.get(RESERVATION)
-            if reservation is None:  # another server than ours, which holds nothing for it
-                reservation = stack.enter_context(limiter.reserve())
-            with watch.stage("receive"):
-                data = body.read(request, settings.max_body_bytes, reservation.grow)
-            with limiter.intake(wanted=wanted), watch.stage("fetch"):
-                entries = read_entries(request, data, settings)
-                if entries is None:
-                    fields, encoded = inputs.read_request(request, data, settings)
-            del data  # it contains the picture as text
-            if entries is not None:
-                response = self._predict_several(request, entries, reservation, wanted, watch)
-                response.call_on_close(stack.pop_all().close)
-                return response
-            unused = request.args if inputs.is_json(request.mimetype) else {}
-            warnings = check_ignored(fields, unused)
-            if encoded is None:
-                fetched = stack.enter_context(limiter.reserve_fetched())
-                with watch.stage("fetch"):
-                    encoded = self._predictions.fetch(fields.url or "", fetched, wanted)
-                reservation.resize(0)
-            else:
-                reservation.resize(len(encoded))
-            options = self._predictions.options(
-                fields, answers.max_image_bytes(as_image=as_image), return_image=as_image
-            )
-            del fields
-            result = self._predictions.run(self._predictions.open(encoded), options, wanted)
-            response = answers.prediction(request, result, warnings, as_image=as_image)
-            if fetched is not None:
-                fetched.resize(0)
-            reservation.resize(response.content_length or 0)
-            _report(request.environ, response, result, watch.stages | dict(result.stages))
-            # Released when the client has the answer. Last: an error after this would leak it.
-            response.call_on_close(stack.pop_all().close)
-        return response
-
-    def _predict_several(
-        self,
-        request: Request,
-        entries: list[Entry],
-        reservation: Reservation,
-        wanted: Callable[[], bool],
-        watch: Stopwatch,
-    ) -> Response:
-        """Answer a request for several pictures."""
-        found = self._parallel.run(
-            entries, reservation, wanted, completion.request_id(request.environ)
-        )
-        response = compress(answers.json_response({"results": found.results}), request)
-        reservation.resize(response.content_length or 0)
-        stages = {**watch.stages, **found.stages}
-        _time(request.environ, response, stages)
-        completion.note(
-            request.environ, images=len(found.results), faces=found.faces, failed=found.failed
-        )
-        return response
+        return self._predict_route(request)
 
 
 ROUTES: dict[str, dict[str, Handler]] = {
@@ -232,19 +139,6 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "/docs": {"GET": Edge._docs},
     "/predict": {"POST": Edge._predict},
 }
-
-
-def _report(environ: Environ, response: Response, result: Result, stages: dict[str, float]) -> None:
-    _time(environ, response, stages)
-    completion.note(environ, faces=len(result.faces), size=result.size)
-
-
-def _time(environ: Environ, response: Response, stages: dict[str, float]) -> None:
-    """Put the milliseconds of each stage into the response's headers and the log."""
-    response.headers["Server-Timing"] = ", ".join(
-        f"{name};dur={ms:.1f}" for name, ms in stages.items()
-    )
-    completion.note(environ, stages={name: round(ms, 1) for name, ms in stages.items()})
 
 
 def _handler(request: Request) -> Handler:
@@ -271,7 +165,7 @@ def _handlers(path: str) -> dict[str, Handler]:
     Raises:
         Problem: 404.
     """
-    if path.removeprefix("/assets/") in STATIC:
+    if path.removeprefix("/assets/") in pages.STATIC:
         return {"GET": Edge._static}
     if path in ROUTES:
         return ROUTES[path]
@@ -280,15 +174,3 @@ def _handlers(path: str) -> dict[str, Handler]:
 
 def _methods(handlers: dict[str, Handler]) -> list[str]:
     return [*handlers, *(["HEAD"] if "GET" in handlers else []), "OPTIONS"]
-
-
-def _file(path: Path) -> Response:
-    response = Response(_content(path), mimetype=MIME_TYPES[path.suffix])
-    response.headers.update(PAGE_HEADERS)
-    return response
-
-
-@cache
-def _content(path: Path) -> bytes:
-    """Read a file of the page once: all responses share its bytes, however many are being sent."""
-    return path.read_bytes()

@@ -127,7 +127,11 @@ def read_form(request: Request, body: bytes, settings: Settings) -> Form:
     except RequestEntityTooLarge:
         raise Problem("malformed-form", f"the form has more than {MAX_FORM_PARTS} parts") from None
     except ValueError:
-        raise Problem("malformed-form", "the body is not multipart/form-data") from None
+        raise Problem(
+            "malformed-form",
+            "the body is not multipart/form-data with the boundary of its Content-Type, or is cut "
+            "off",
+        ) from None
     # For a file that was not chosen, browsers send a part without name and content.
     uploads = [data for upload in files.getlist("image") if (data := _content(upload)) is not None]
     known = {"image", *PredictRequest.model_fields}
@@ -229,7 +233,8 @@ def validated_json(model: type[Model], body: bytes) -> Model:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         if first["type"] == "json_invalid":
-            raise Problem("malformed-json", f"the body is not valid JSON: {first['msg']}") from None
+            reason = first["msg"].removeprefix("Invalid JSON: ")
+            raise Problem("malformed-json", f"the body is not valid JSON: {reason}") from None
         raise _invalid(error) from None
 
 

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,11 +16,10 @@ from typing import Any
 
 from age_gender.edge import answers
 from age_gender.edge.ignored import check_ignored
-from age_gender.edge.prediction import Predictions
+from age_gender.edge.prediction import Call, Predictions
 from age_gender.edge.problems import Problem
 from age_gender.edge.several import Entry
 from age_gender.errors import AgeGenderError, Busy, ClientGone, ImageTooLarge, ModelUnavailable
-from age_gender.limits.admission import Reservation
 from age_gender.limits.cpus import usable_cpus
 from age_gender.limits.limiter import PredictionLimiter
 from age_gender.settings import Settings
@@ -53,6 +52,16 @@ class Answers:
     failed: int = 0
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """What all requests share."""
+
+    settings: Settings
+    limiter: PredictionLimiter
+    predictions: Predictions
+    slots: threading.Semaphore
+
+
 class ParallelPredictions:
     """Answers requests for several pictures."""
 
@@ -64,42 +73,23 @@ class ParallelPredictions:
             limiter: of the process.
             predictions: fetches and predicts one.
         """
-        self._settings = settings
-        self._limiter = limiter
-        self._predictions = predictions
+        slots = threading.Semaphore(usable_cpus())
+        self._shared = _Shared(settings, limiter, predictions, slots)
         self._pool = ThreadPoolExecutor(THREADS, "several")
-        self._slots = threading.Semaphore(usable_cpus())
 
-    def run(
-        self,
-        entries: list[Entry],
-        reservation: Reservation,
-        wanted: Callable[[], bool],
-        request_id: str,
-    ) -> Answers:
+    def run(self, entries: list[Entry], call: Call) -> Answers:
         """Answer all pictures; one that fails ends none of the others.
 
         Args:
             entries: the pictures; emptied, so that each is released when it was read.
-            reservation: of the request, which holds the bytes of the pictures and answers.
-            wanted: whether the answers are still wanted.
-            request_id: for the errors.
+            call: the request; its reservation holds the bytes of the pictures and answers.
 
         Raises:
             ClientGone: the answers are not wanted any more.
             Busy: there was no capacity for any picture.
             ModelUnavailable: a model is missing, which all pictures need.
         """
-        batch = _Batch(
-            self._settings,
-            self._limiter,
-            self._predictions,
-            entries,
-            reservation,
-            wanted,
-            request_id,
-            self._slots,
-        )
+        batch = _Batch(self._shared, entries, call)
         others = [self._pool.submit(batch.work) for _ in range(min(MAX_PARALLEL, batch.size) - 1)]
         batch.work()
         for other in others:
@@ -111,23 +101,9 @@ class ParallelPredictions:
 class _Batch:
     """The pictures of one request, and what has come of them so far."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        limiter: PredictionLimiter,
-        predictions: Predictions,
-        entries: list[Entry],
-        reservation: Reservation,
-        wanted: Callable[[], bool],
-        request_id: str,
-        slots: threading.Semaphore,
-    ):
-        self._request_id = request_id
-        self._slots = slots
-        self._limiter = limiter
-        self._predictions = predictions
-        self._reservation = reservation
-        self._wanted = wanted
+    def __init__(self, shared: _Shared, entries: list[Entry], call: Call):
+        self._shared = shared
+        self._call = call
         self._end = time.monotonic() + MAX_SECONDS
         self.size = len(entries)
         self._held = sum(entry.size for entry in entries)
@@ -136,8 +112,8 @@ class _Batch:
         self._results: list[dict[str, Any] | Problem] = [{}] * self.size
         self._max_image_bytes = answers.max_image_bytes(as_image=False) // self.size
         self._lock = threading.Lock()
-        self._bytes = _Allowance(settings.max_body_bytes, "bytes")
-        self._pixels = _Allowance(settings.max_pixels, "pixels")
+        self._bytes = _Allowance(shared.settings.max_body_bytes, "bytes")
+        self._pixels = _Allowance(shared.settings.max_pixels, "pixels")
         self._stages: dict[str, float] = {}
         self._faces = 0
         self._fatal: AgeGenderError | None = None
@@ -159,7 +135,7 @@ class _Batch:
             except AgeGenderError as error:
                 answered = Problem.of(error)
             except Exception:
-                fields = {"request_id": self._request_id, "image": index}
+                fields = {"request_id": self._call.request_id, "image": index}
                 log.exception("unexpected error", extra={"fields": fields})
                 answered = Problem("internal", "an unexpected error occurred; it is logged")
             self._results[index] = answered
@@ -173,7 +149,7 @@ class _Batch:
         if len(problems) == len(self._results) and {p.code for p in problems} == {Busy.code}:
             raise problems[0]
         results = [
-            {"error": result.body(self._request_id)} if isinstance(result, Problem) else result
+            {"error": result.body(self._call.request_id)} if isinstance(result, Problem) else result
             for result in self._results
         ]
         return Answers(results, self._stages, self._faces, len(problems))
@@ -182,23 +158,23 @@ class _Batch:
         watch = Stopwatch()
         self._check_time()
         with ExitStack() as stack:
-            with self._limiter.intake(wanted=self._wanted), watch.stage("fetch"):
+            with self._shared.limiter.intake(wanted=self._call.wanted), watch.stage("fetch"):
                 fields, encoded = entry.read()
             warnings = check_ignored(fields, entry.unused)
             if encoded is None:
-                fetched = stack.enter_context(self._limiter.reserve_fetched())
+                fetched = stack.enter_context(self._shared.limiter.reserve_fetched())
                 with watch.stage("fetch"):
-                    encoded = self._predictions.fetch(
-                        fields.url or "", fetched, self._wanted, self._bytes.take
+                    encoded = self._shared.predictions.fetch(
+                        fields.url or "", fetched, self._call.wanted, self._bytes.take
                     )
             else:
                 self._bytes.take(len(encoded))
-            image = self._predictions.open(encoded)
+            image = self._shared.predictions.open(encoded)
             del encoded
             self._pixels.take(image.header.pixels)
-            options = self._predictions.options(fields, self._max_image_bytes)
+            options = self._shared.predictions.options(fields, self._max_image_bytes)
             with self._slot():
-                result = self._predictions.run(image, options, self._wanted)
+                result = self._shared.predictions.run(image, options, self._call.wanted)
             answer = answers.prediction_body(result, warnings)
         with self._lock:
             self._faces += len(result.faces)
@@ -208,16 +184,16 @@ class _Batch:
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
-        if not self._slots.acquire(timeout=max(0.0, self._end - time.monotonic())):
+        if not self._shared.slots.acquire(timeout=max(0.0, self._end - time.monotonic())):
             raise self._too_late()
         try:
             self._check_time()
             yield
         finally:
-            self._slots.release()
+            self._shared.slots.release()
 
     def _check_time(self) -> None:
-        if self._limiter.is_stopping:
+        if self._shared.limiter.is_stopping:
             raise Busy("this instance is shutting down: send this picture again", retry_after=1)
         if time.monotonic() > self._end:
             raise self._too_late()
@@ -232,7 +208,7 @@ class _Batch:
     def _hold(self, change: int) -> None:
         with self._lock:
             self._held += change
-            self._reservation.resize(max(0, self._held))
+            self._call.reservation.resize(max(0, self._held))
 
 
 class _Allowance:

@@ -15,6 +15,22 @@ from age_gender.settings import Settings
 from age_gender.vision.decode import EncodedImage
 from age_gender.vision.pipeline import Options, Result
 
+
+@dataclass(frozen=True)
+class Call:
+    """A request for predictions, as far as predicting needs to know it.
+
+    Attributes:
+        request_id: for errors and the log.
+        reservation: bytes that it holds: of its body, then of its picture, then of its answer.
+        wanted: whether the answer is still wanted.
+    """
+
+    request_id: str
+    reservation: Reservation
+    wanted: Callable[[], bool]
+
+
 WAIT_SECONDS = 2.0
 """Time for which a fetch waits for bytes that others hold."""
 POLL_SECONDS = 0.05

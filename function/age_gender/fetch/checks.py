@@ -20,7 +20,7 @@ def refuse(message: str) -> SourceError:
 def too_large(max_bytes: int) -> ImageTooLarge:
     """Build the error for a picture with more than ``max_bytes`` bytes."""
     return ImageTooLarge(
-        f"The picture is too large: at most {max_bytes} bytes are accepted. Make it smaller."
+        f"the picture is too large: at most {max_bytes:,} bytes are accepted; make it smaller"
     )
 
 
@@ -37,8 +37,8 @@ def check_not_compressed(encodings: str) -> None:
     """
     if _COMPRESSIONS & {name.strip().lower() for name in encodings.split(",")}:
         raise SourceError(
-            "The picture's server compressed it (Content-Encoding) without being asked: "
-            "have it deliver the file as it is."
+            "the picture's server compressed it (Content-Encoding) without being asked: "
+            "have it deliver the file as it is"
         )
 
 

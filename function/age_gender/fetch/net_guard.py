@@ -151,8 +151,8 @@ class Deadline:
     def error(self) -> SourceTimeout:
         """Build the error for a server that was too slow."""
         return SourceTimeout(
-            f"The picture's server is too slow: it must deliver the picture within "
-            f"{self._seconds:g} s. Use a faster server or send the picture itself."
+            f"the picture's server is too slow: it must deliver the picture within "
+            f"{self._seconds:g} s; use a faster server or send the picture itself"
         )
 
 
@@ -247,19 +247,19 @@ def prepare_get(url: str, headers: Mapping[str, str]) -> requests.PreparedReques
             user info, an invalid host or port, or characters that do not belong in a URL.
     """
     if len(url) > MAX_URL_LENGTH:
-        raise refuse(f"The URL is longer than {MAX_URL_LENGTH} characters.")
+        raise refuse(f"the URL is longer than {MAX_URL_LENGTH:,} characters")
     if _UNSAFE_CHARACTERS.search(url):
-        raise refuse("The URL has control characters or backslashes: percent-encode them.")
+        raise refuse("the URL has control characters or backslashes: percent-encode them")
     try:
         # requests leaves a scheme that it does not know as it is.
         request = requests.Request("GET", url, headers=dict(headers)).prepare()
         parts = urlsplit(request.url or "")
     except (requests.RequestException, ValueError):
-        raise refuse("This is not a valid URL.") from None
+        raise refuse("this is not a valid URL") from None
     if parts.scheme not in ("http", "https"):
-        raise refuse("The URL must start with http:// or https://.")
+        raise refuse("the URL must start with http:// or https://")
     if "@" in parts.netloc:
-        raise refuse("The URL must not contain a user name or password.")
+        raise refuse("the URL must not contain a user name or password")
     _check_host(parts.hostname or "", bracketed=parts.netloc.startswith("["))
     return request
 
@@ -329,7 +329,7 @@ class _GuardedReader(io.RawIOBase):
         self._received += count or 0
         if self._received > self._guard.max_wire_bytes:
             raise ImageTooLarge(
-                "The picture's server sends far more data than the largest picture accepted."
+                "the picture's server sends far more data than the largest picture accepted"
             )
         return count
 
@@ -375,7 +375,7 @@ def _cached_context() -> ssl.SSLContext:
 def _open_connection(host: str, port: int, guard: FetchGuard) -> socket.socket:
     if not guard.allow_private and port not in ALLOWED_PORTS:
         ports = ", ".join(str(allowed) for allowed in sorted(ALLOWED_PORTS))
-        raise refuse(f"The URL's port must be one of {ports}.")
+        raise refuse(f"the URL's port must be one of {ports}")
     name = host.strip("[]")
     with guard.turn.look_up(name):
         addresses = _look_up(name, port, guard.deadline)
@@ -417,7 +417,7 @@ def _connect(addresses: Sequence[_AddressInfo], guard: FetchGuard) -> socket.soc
             return sock
     if isinstance(failure, TimeoutError):
         raise deadline.error()
-    raise SourceError("The picture's server does not accept connections.")
+    raise SourceError("the picture's server does not accept connections")
 
 
 def _look_up(host: str, port: int, deadline: Deadline) -> Sequence[_AddressInfo]:
@@ -443,7 +443,7 @@ def _look_up(host: str, port: int, deadline: Deadline) -> Sequence[_AddressInfo]
     except RuntimeError:  # the operating system allows no more threads
         _lookups.release()
         raise Busy(
-            "The service is at capacity: it cannot look up the URL's host.", retry_after=1
+            "the service is at capacity: it cannot look up the URL's host", retry_after=1
         ) from None
     try:
         answer = answers.get(timeout=deadline.remaining())
@@ -457,13 +457,13 @@ def _look_up(host: str, port: int, deadline: Deadline) -> Sequence[_AddressInfo]
 def _look_up_failure(error: OSError, host: str) -> SourceError:
     if error.errno in _NO_SUCH_HOST:
         return _no_public_address(host)
-    return SourceError("The URL's host cannot be looked up at the moment: try again later.")
+    return SourceError("the URL's host cannot be looked up at the moment: try again later")
 
 
 def _no_public_address(host: str) -> SourceError:
     message = (
-        "The URL's host has no public internet address: check its spelling. Hosts in private "
-        "networks cannot be reached from here."
+        "the URL's host has no public internet address: check its spelling; hosts in private "
+        "networks cannot be reached from here"
     )
     if _is_inside(host):
         return refuse(message)
@@ -482,7 +482,7 @@ def _check_host(host: str, *, bracketed: bool) -> None:
     if bracketed:
         _check_ipv6(host)
     elif not _HOST_NAME.fullmatch(host) or len(host) > 254:
-        raise refuse("The URL's host is not a valid name.")
+        raise refuse("the URL's host is not a valid name")
     elif _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
         _check_ipv4(host)
 
@@ -491,9 +491,9 @@ def _check_ipv6(host: str) -> None:
     try:
         has_scope = IPv6Address(host).scope_id is not None
     except AddressValueError:
-        raise refuse("The URL's host is not a valid IPv6 address.") from None
+        raise refuse("the URL's host is not a valid IPv6 address") from None
     if has_scope:
-        raise refuse("The URL's host must not name a network interface.")
+        raise refuse("the URL's host must not name a network interface")
 
 
 def _check_ipv4(host: str) -> None:
@@ -501,4 +501,4 @@ def _check_ipv4(host: str) -> None:
     try:
         IPv4Address(host)
     except AddressValueError:
-        raise refuse("Write an IPv4 address as four decimal numbers.") from None
+        raise refuse("write the URL's IPv4 address as four decimal numbers") from None

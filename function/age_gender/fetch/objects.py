@@ -32,15 +32,29 @@ def from_bucket(url: str, settings: Settings, reserve: Callable[[int], None]) ->
         ImageTooLarge: more than ``max_picture_bytes`` bytes.
     """
     bucket_name, _, object_name = url.partition("://")[2].partition("/")
-    if not is_bucket_name(bucket_name) or not is_object_name(object_name):
-        raise refuse("Write gs:// URLs as gs://bucket/object.")
+    _check_names(bucket_name, object_name)
     if not {bucket_name, "*"} & set(settings.gcs_buckets):
-        raise refuse("This service may not read from that bucket.")
+        raise refuse("this service may not read from that bucket: GCS_BUCKETS has to name it")
     deadline = Deadline(settings.url_timeout)
     with _translated_errors(deadline):
         buffer = _TimedBuffer(settings.max_picture_bytes, reserve, deadline)
         _download(bucket_name, object_name, buffer, settings.max_picture_bytes, deadline)
         return buffer.getvalue()
+
+
+def _check_names(bucket: str, name: str) -> None:
+    if not bucket or not name:
+        raise refuse("write gs:// URLs as gs://bucket/object")
+    if not is_bucket_name(bucket):
+        raise refuse(
+            "the URL's bucket is not a name that buckets can have: 3 or more lowercase letters, "
+            "digits, dots, hyphens and underscores"
+        )
+    if not is_object_name(name):
+        raise refuse(
+            "the URL's object is not a name that objects can have: at most 1,024 bytes of UTF-8, "
+            "without line breaks"
+        )
 
 
 def bucket_of(url: str) -> str:
@@ -72,7 +86,7 @@ def _download(
     seconds = deadline.remaining()
     blob = bucket.get_blob(object_name, timeout=seconds, retry=DEFAULT_RETRY.with_timeout(seconds))
     if blob is None:
-        raise SourceError("There is no such object in the bucket.")
+        raise SourceError("there is no such object in the bucket")
     check_not_compressed(blob.content_encoding or "")
     if blob.size > max_bytes:
         raise too_large(max_bytes)
@@ -109,10 +123,10 @@ def _translated_errors(deadline: Deadline) -> Iterator[None]:
         raise deadline.error() from None
     except (api_errors.Forbidden, api_errors.Unauthorized, auth_errors.GoogleAuthError):
         raise SourceError(
-            "This service may not read the object: give its service account the role Storage "
-            "Object Viewer on the bucket."
+            "this service may not read the object: give its service account the role Storage "
+            "Object Viewer on the bucket"
         ) from None
     except (api_errors.NotFound, api_errors.PreconditionFailed):
-        raise SourceError("The object was replaced or deleted while it was read.") from None
+        raise SourceError("the object was replaced or deleted while it was read") from None
     except (api_errors.GoogleAPIError, DataCorruption, requests.RequestException, OSError):
-        raise SourceError("Cloud Storage is unavailable at the moment: try again later.") from None
+        raise SourceError("Cloud Storage is unavailable at the moment: try again later") from None

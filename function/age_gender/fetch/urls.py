@@ -14,7 +14,13 @@ import urllib3
 from age_gender import __version__
 from age_gender.errors import ImageError, SourceError
 from age_gender.fetch.base64 import from_base64
-from age_gender.fetch.checks import BoundedBuffer, check_not_compressed, refuse, too_large
+from age_gender.fetch.checks import (
+    NOT_ALLOWED,
+    BoundedBuffer,
+    check_not_compressed,
+    refuse,
+    too_large,
+)
 from age_gender.fetch.net_guard import (
     Deadline,
     FetchGuard,
@@ -82,7 +88,7 @@ def from_url(
             return from_bucket(url, settings, reserve)
     if scheme in ("http", "https"):
         return _from_web(url, settings, reserve, places)
-    raise refuse("The URL must start with https://, http://, gs:// or data:.")
+    raise refuse("the URL must start with https://, http://, gs:// or data:")
 
 
 def _from_web(
@@ -101,18 +107,31 @@ def _from_web(
         stack.callback(turn.release)  # last
         adapter = stack.enter_context(closing(GuardedAdapter(guard)))
         stack.enter_context(_translated_errors(deadline))
-        for _ in range(settings.url_max_redirects + 1):
-            request = prepare_get(url, _HEADERS)
-            seconds = guard.deadline.remaining()
-            with closing(adapter.send(request, stream=True, timeout=seconds)) as response:
+        for redirects in range(settings.url_max_redirects + 1):
+            with _named_after(redirects):
+                request = prepare_get(url, _HEADERS)
+                seconds = guard.deadline.remaining()
+                answer = adapter.send(request, stream=True, timeout=seconds)
+            with closing(answer) as response:
                 target = _redirect_target(response)
                 if target is None:
                     return _read_picture(response, settings.max_picture_bytes, reserve)
             url = target
     raise SourceError(
-        f"The URL redirects more than {settings.url_max_redirects} times: "
-        "use the address that it leads to."
+        f"the URL redirects more than {settings.url_max_redirects} times: "
+        "use the address that it leads to"
     )
+
+
+@contextmanager
+def _named_after(redirects: int) -> Iterator[None]:
+    """Say of a refused address that a redirect led there: it is not the one that was sent."""
+    try:
+        yield
+    except SourceError as error:
+        if redirects and error.code == NOT_ALLOWED:
+            raise refuse(f"after a redirect, {error.message}") from None
+        raise
 
 
 @contextmanager
@@ -124,12 +143,12 @@ def _translated_errors(deadline: Deadline) -> Iterator[None]:
         raise deadline.error() from None
     except (requests.exceptions.SSLError, urllib3.exceptions.SSLError):
         raise SourceError(
-            "No secure connection to the picture's server: its certificate is not valid for this "
-            "host, or it does not support TLS 1.2 or later."
+            "no secure connection to the picture's server: its certificate is not valid for this "
+            "host, or it does not support TLS 1.2 or later"
         ) from None
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
         raise SourceError(
-            "The picture's server closed the connection or sent invalid HTTP."
+            "the picture's server closed the connection or sent invalid HTTP"
         ) from None
 
 
@@ -141,11 +160,11 @@ def _redirect_target(response: requests.Response) -> str | None:
         # Headers are decoded as Latin-1, while servers that send non-ASCII mean UTF-8.
         target = urljoin(response.url, location.encode("latin-1").decode("utf-8"))
     except ValueError:
-        raise SourceError("The URL redirects to an invalid URL.") from None
+        raise SourceError("the URL redirects to an invalid URL") from None
     if urlsplit(response.url).scheme == "https" and target[:5].lower() == "http:":
         raise refuse(
-            "The URL redirects from https to http, where the picture could be changed on the way: "
-            "use the http address itself if you accept that."
+            "the URL redirects from https to http, where the picture could be changed on the way: "
+            "use the http address itself if you accept that"
         )
     return target
 
@@ -158,8 +177,8 @@ def _read_picture(
     for count, chunk in enumerate(_body(response)):
         if count > _FREE_CHUNKS + buffer.tell() // _MIN_CHUNK_BYTES:
             raise SourceError(
-                "The picture's server sends it in too small chunks: have it deliver the file as "
-                "it is."
+                "the picture's server sends it in too small chunks: have it deliver the file as "
+                "it is"
             )
         buffer.write(chunk)
     return buffer.getvalue()
@@ -169,20 +188,20 @@ def _body(response: requests.Response) -> Iterator[bytes]:
     try:
         yield from response.raw.stream(_CHUNK_BYTES, decode_content=False)
     except ValueError:  # urllib3 accepts any chunk length, even a negative one
-        raise SourceError("The picture's server sent invalid HTTP.") from None
+        raise SourceError("the picture's server sent invalid HTTP") from None
 
 
 def _check_headers(response: requests.Response, max_bytes: int) -> None:
     """Refuse, before the body, what cannot be a picture or is announced as too large."""
     status = response.status_code
     if status != http.HTTPStatus.OK:
-        raise SourceError(f"The picture's server answered with status {_status_text(status)}.")
+        raise SourceError(f"the picture's server answered with status {_status_text(status)}")
     content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if content_type in _PAGE_TYPES:
         # Other types are left to the decoder: many servers get them wrong.
         raise ImageError(
-            "The URL leads to a web page, not to a picture: use the address of the picture itself "
-            "(in browsers: open the picture in a new tab)."
+            "the URL leads to a web page, not to a picture: use the address of the picture itself "
+            "(in browsers: open the picture in a new tab)"
         )
     check_not_compressed(response.headers.get("Content-Encoding", ""))
     if (response.raw.length_remaining or 0) > max_bytes:

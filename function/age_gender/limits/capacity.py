@@ -48,6 +48,25 @@ def memory_limit(limit_files: Sequence[Path] = LIMIT_FILES) -> int | None:
     return None
 
 
+def spare_memory(
+    limit_files: Sequence[Path] = LIMIT_FILES, status: Path = Path("/proc/self/status")
+) -> int | None:
+    """Bytes that the container has left beside what this process holds; None without a limit.
+
+    Files that are mapped or cached do not count: the kernel drops them when memory is short.
+    """
+    limit = memory_limit(limit_files)
+    if limit is None:
+        return None
+    try:
+        lines = status.read_text(encoding="ascii").splitlines()
+    except OSError:  # not Linux
+        return None
+    sizes = dict(line.split(":", 1) for line in lines if ":" in line)
+    kilobytes = sizes.get("RssAnon", sizes.get("VmRSS"))  # the second counts files, too
+    return None if kilobytes is None else max(0, limit - 1024 * int(kilobytes.split()[0]))
+
+
 def pixel_capacity(max_pixels: int, limit: int | None) -> int:
     """Limit the total pixels of the pictures in flight.
 

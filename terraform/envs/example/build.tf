@@ -19,14 +19,12 @@ locals {
   mirror_substitution    = var.registry_mirror == null ? "" : ",_REGISTRY_MIRROR=${var.registry_mirror}"
 
   # What a release of each target changes.
-  predict_substitutions = ",_SERVICE=${module.predict.name},_AUTH=${var.auth},_USERNAME=${module.predict.username},_SECRET=${var.auth == "keys" ? var.auth_keys_secret : module.predict.password_secret}"
+  trial_substitutions   = ",_AUTH=${var.auth},_USERNAME=${module.predict.username},_SECRET=${var.auth == "keys" ? var.auth_keys_secret : module.predict.password_secret}"
   trigger_substitutions = var.bucket_trigger ? ",_ANNOTATE_SERVICE=${module.annotate[0].service},_BACKFILL_JOB=${module.annotate[0].job}" : ""
-  released = {
-    for target, substitutions in {
-      cpu = join("", [var.gpu ? ",_SERVICE=" : local.predict_substitutions, local.trigger_substitutions])
-      gpu = var.gpu ? local.predict_substitutions : ",_SERVICE="
-    } : target => substitutions if target == "cpu" && (!var.gpu || var.bucket_trigger) || target == "gpu" && local.needs_gpu
-  }
+  released = merge(
+    { cpu = ",_SERVICE=${module.predict.name}${local.trial_substitutions}${local.trigger_substitutions}" },
+    local.needs_gpu ? { gpu = var.gpu ? ",_SERVICE=${module.predict_gpu[0].name}${local.trial_substitutions}" : ",_SERVICE=" } : {},
+  )
 }
 
 # Tests run what they please, so their identity may do nothing but log.
@@ -133,6 +131,7 @@ resource "google_storage_bucket_iam_member" "logs_written" {
 resource "google_service_account_iam_member" "build_deploys" {
   for_each = merge(
     { predict = module.predict.service_account },
+    var.gpu ? { predict_gpu = module.predict_gpu[0].service_account } : {},
     var.bucket_trigger ? {
       annotate = module.annotate[0].service_account
       backfill = module.annotate[0].backfill_service_account

@@ -39,6 +39,8 @@ locals {
   agents = concat(
     var.bucket_trigger ? ["pubsub.googleapis.com"] : [],
     var.kms_key == null ? [] : ["artifactregistry.googleapis.com", "secretmanager.googleapis.com"],
+    var.kms_key == null || var.bigquery_dataset == null ? [] : ["bigquery.googleapis.com"],
+    var.kms_key == null || !var.gke_gpu ? [] : ["compute.googleapis.com", "container.googleapis.com"],
     length(var.iap_members) > 0 ? ["iap.googleapis.com"] : [],
   )
 
@@ -48,12 +50,17 @@ locals {
   # member is not known yet is deleted and granted again.
   build_account = "serviceAccount:age-gender-build@${var.project_id}.iam.gserviceaccount.com"
 
-  # A GPU on Cloud Run needs this much around it.
-  cpu           = var.gpu ? 4 : 2
-  memory_gib    = var.gpu ? 16 : 1
-  max_instances = coalesce(var.max_instances, var.gpu ? 1 : 4)
-  trigger_cpu   = var.bucket_trigger ? 2 * var.annotate_max_instances + var.backfill_shards : 0
-  trigger_gib   = var.bucket_trigger ? var.annotate_max_instances + var.backfill_shards : 0
+  # What all instances together take.
+  cpu = sum([
+    2 * var.max_instances,
+    var.gpu ? 4 * var.gpu_max_instances : 0,
+    var.bucket_trigger ? 2 * var.annotate_max_instances + var.backfill_shards : 0,
+  ])
+  memory_gib = sum([
+    var.max_instances,
+    var.gpu ? 16 * var.gpu_max_instances : 0,
+    var.bucket_trigger ? var.annotate_max_instances + var.backfill_shards : 0,
+  ])
 
   # Use the given images, or build this checkout.
   build     = var.image == null
@@ -94,12 +101,9 @@ module "predict" {
   source              = "../../modules/cloud_run"
   project_id          = module.project.project_id
   region              = var.region
-  image               = var.gpu ? local.gpu_image : local.image
-  cpu                 = local.cpu
-  memory              = "${local.memory_gib}Gi"
-  gpu                 = var.gpu
+  image               = local.image
   min_instances       = var.min_instances
-  max_instances       = local.max_instances
+  max_instances       = var.max_instances
   cpu_quota           = var.cpu_quota
   memory_quota_gib    = var.memory_quota_gib
   public              = var.public
@@ -118,6 +122,37 @@ module "predict" {
   egress              = var.vpc_egress ? module.network[0].egress : null
   deletion_protection = var.deletion_protection
   labels              = local.labels
+}
+
+# A service of its own: an image and a machine cannot change together, since Terraform leaves images
+# to releases. So the other one serves on, whatever becomes of this.
+module "predict_gpu" {
+  count            = var.gpu ? 1 : 0
+  source           = "../../modules/cloud_run"
+  project_id       = module.project.project_id
+  region           = var.region
+  name             = "age-gender-predict-gpu"
+  image            = local.gpu_image
+  cpu              = 4
+  memory           = "16Gi"
+  gpu              = true
+  max_instances    = var.gpu_max_instances
+  cpu_quota        = var.cpu_quota
+  memory_quota_gib = var.memory_quota_gib
+  public           = var.public
+  auth             = var.auth
+  auth_keys_secret = var.auth_keys_secret
+  cors_origins     = var.cors_origins
+  invokers         = concat(var.invokers, [local.build_account])
+  # The load balancer leads to the other one, and this must not be a way around it.
+  ingress                 = var.domain == null ? "INGRESS_TRAFFIC_ALL" : "INGRESS_TRAFFIC_INTERNAL_ONLY"
+  password_secret         = module.predict.password_secret
+  password_secret_version = module.predict.password_secret_version
+  picture_buckets         = var.picture_buckets
+  kms_key                 = var.kms_key
+  egress                  = var.vpc_egress ? module.network[0].egress : null
+  deletion_protection     = var.deletion_protection
+  labels                  = local.labels
 }
 
 module "annotate" {
@@ -157,8 +192,11 @@ module "gpu" {
   subnetwork          = module.network[0].subnetwork
   gpu_quota           = var.gpu_quota
   max_replicas        = min(3, var.gpu_quota)
+  auth                = var.auth == "keys" ? "keys" : "basic"
   password_secret     = module.predict.password_secret
+  auth_keys_secret    = var.auth_keys_secret
   picture_buckets     = var.picture_buckets
+  kms_key             = var.kms_key
   deletion_protection = var.deletion_protection
   labels              = local.labels
 }

@@ -3,7 +3,7 @@ module "monitoring" {
   count                    = var.monitoring ? 1 : 0
   source                   = "../../modules/monitoring"
   project_id               = module.project.project_id
-  predict_services         = [module.predict.name]
+  predict_services         = concat([module.predict.name], module.predict_gpu[*].name)
   annotate_service         = one(module.annotate[*].service)
   backfill_job             = one(module.annotate[*].job)
   event_subscription       = one(module.annotate[*].subscription)

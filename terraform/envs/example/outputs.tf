@@ -12,6 +12,11 @@ output "curl" {
   value       = replace(module.predict.curl, module.predict.url, local.url)
 }
 
+output "gpu_curl" {
+  description = "Command that sends photo.jpg to the service with a GPU, with gpu."
+  value       = one(module.predict_gpu[*].curl)
+}
+
 output "dns_record" {
   description = "DNS record to make, with domain."
   value       = one([for balancer in module.load_balancer : "${var.domain}. A ${balancer.address}"])
@@ -74,6 +79,11 @@ output "promote" {
     for target, substitutions in local.released :
     "${local.submit.build} --substitutions=${local.registry_substitutions},_TARGET=${target},_BUILD=false${substitutions}" if substitutions != ",_SERVICE="
   ])
+}
+
+output "release_image" {
+  description = "Commands that test the image that the variable IMAGE names by digest, which another environment has tried, and release it; run them in the repository's root."
+  value       = "${local.submit.build} --substitutions=${local.registry_substitutions},_BUILD=false,_IMAGE=$IMAGE${local.released.cpu}"
 }
 
 output "gpu_manifests" {

@@ -79,10 +79,10 @@ variable "min_instances" {
 
 variable "max_instances" {
   type        = number
-  description = "Maximum instances of predict; null: 4, or 1 with gpu."
-  default     = null
+  description = "Maximum instances of predict."
+  default     = 4
   validation {
-    condition     = var.max_instances == null || try(var.max_instances >= 1 && var.max_instances <= 1000 && floor(var.max_instances) == var.max_instances, false)
+    condition     = var.max_instances >= 1 && var.max_instances <= 1000 && floor(var.max_instances) == var.max_instances
     error_message = "max_instances must be a whole number from 1 to 1000."
   }
 }
@@ -112,8 +112,8 @@ variable "cpu_quota" {
   description = "vCPUs that Cloud Run may use in the region. New projects have 20; a fifth should stay free for revisions that replace others."
   default     = 20
   validation {
-    condition     = var.cpu_quota >= local.max_instances * local.cpu + local.trigger_cpu
-    error_message = "All instances together need ${local.max_instances * local.cpu + local.trigger_cpu} vCPU, more than cpu_quota: lower max_instances, annotate_max_instances or backfill_shards, or have the quota raised and set cpu_quota."
+    condition     = var.cpu_quota >= local.cpu
+    error_message = "All instances together need ${local.cpu} vCPU, more than cpu_quota: lower max_instances, gpu_max_instances, annotate_max_instances or backfill_shards, or have the quota raised and set cpu_quota."
   }
 }
 
@@ -122,8 +122,8 @@ variable "memory_quota_gib" {
   description = "GiB of memory that Cloud Run may use in the region; new projects have 40."
   default     = 40
   validation {
-    condition     = var.memory_quota_gib >= local.max_instances * local.memory_gib + local.trigger_gib
-    error_message = "All instances together need ${local.max_instances * local.memory_gib + local.trigger_gib} GiB, more than memory_quota_gib: lower max_instances, annotate_max_instances or backfill_shards, or have the quota raised and set memory_quota_gib."
+    condition     = var.memory_quota_gib >= local.memory_gib
+    error_message = "All instances together need ${local.memory_gib} GiB, more than memory_quota_gib: lower max_instances, gpu_max_instances, annotate_max_instances or backfill_shards, or have the quota raised and set memory_quota_gib."
   }
 }
 
@@ -353,8 +353,18 @@ variable "bigquery_dataset" {
 
 variable "gpu" {
   type        = bool
-  description = "Whether predict has an L4 GPU on Cloud Run. Experimental: not measured on a GPU yet."
+  description = "Whether to have a second predict, with an L4 GPU, on Cloud Run. Experimental: not measured on a GPU yet."
   default     = false
+}
+
+variable "gpu_max_instances" {
+  type        = number
+  description = "Maximum instances of the predict with a GPU. Each takes 4 vCPU, 16 GiB and a GPU."
+  default     = 1
+  validation {
+    condition     = var.gpu_max_instances >= 1 && var.gpu_max_instances <= 100 && floor(var.gpu_max_instances) == var.gpu_max_instances
+    error_message = "gpu_max_instances must be a whole number from 1 to 100."
+  }
 }
 
 variable "gke_gpu" {
@@ -421,7 +431,7 @@ variable "iap_members" {
 
 variable "kms_key" {
   type        = string
-  description = "Existing Cloud KMS key, in region, that encrypts buckets, messages, images, containers and the password; null: Google's own. Changing it replaces the secret and the repository."
+  description = "Existing Cloud KMS key, in region, that encrypts buckets, messages, images, containers, tables, a cluster's disks and secrets, and the password; null: Google's own. Changing it replaces the secret, the repository and a cluster's machines."
   default     = null
   validation {
     condition     = var.kms_key == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))

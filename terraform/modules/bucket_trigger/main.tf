@@ -485,6 +485,13 @@ resource "google_bigquery_dataset" "results" {
   description                = "Results of ${var.name}"
   delete_contents_on_destroy = true # tables over files: the files stay
   labels                     = var.labels
+
+  dynamic "default_encryption_configuration" {
+    for_each = var.kms_key == null ? [] : [var.kms_key]
+    content {
+      kms_key_name = default_encryption_configuration.value
+    }
+  }
 }
 
 resource "google_bigquery_table" "pictures" {

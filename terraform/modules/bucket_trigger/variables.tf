@@ -287,7 +287,7 @@ variable "bigquery_dataset" {
 
 variable "kms_key" {
   type        = string
-  description = "Cloud KMS key, in region, that encrypts buckets, messages and containers; the agents must be allowed to use it, see the module project. null: Google's own."
+  description = "Cloud KMS key, in region, that encrypts buckets, messages, containers and tables; the agents must be allowed to use it, see the module project. null: Google's own."
   default     = null
   validation {
     condition     = var.kms_key == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))

@@ -18,6 +18,11 @@ output "password_secret" {
   value       = local.secret_id
 }
 
+output "password_secret_version" {
+  description = "Version of that secret that new revisions read."
+  value       = local.secret_version
+}
+
 output "username" {
   description = "User name for Basic authentication."
   value       = var.username

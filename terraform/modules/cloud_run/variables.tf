@@ -149,7 +149,7 @@ variable "password_version" {
 
 variable "password_secret" {
   type        = string
-  description = "Existing Secret Manager secret whose latest version is the password, instead of password."
+  description = "Existing Secret Manager secret that is the password, instead of password."
   default     = null
   validation {
     condition     = var.password_secret == null || can(regex("^[A-Za-z0-9_-]{1,255}$", var.password_secret))
@@ -158,6 +158,16 @@ variable "password_secret" {
   validation {
     condition     = var.password_secret == null || var.password == null
     error_message = "Give password or password_secret, not both."
+  }
+}
+
+variable "password_secret_version" {
+  type        = string
+  description = "Version of password_secret; with a number, another one makes a new revision. latest: read whenever an instance starts."
+  default     = "latest"
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_-]{1,63}$", var.password_secret_version))
+    error_message = "password_secret_version must be latest, a number or an alias."
   }
 }
 

@@ -5,6 +5,13 @@
 locals {
   autopilot = var.mode == "autopilot"
 
+  # What pods check callers by: a secret of Secret Manager, copied into one of Kubernetes. One for each
+  # kind, since pods with the one serve until those with the other have started.
+  access = {
+    basic = { copy = "basic-auth", key = "password", secret = var.password_secret }
+    keys  = { copy = "auth-keys", key = "keys", secret = var.auth_keys_secret }
+  }[var.auth]
+
   manifests = [
     for file in ["namespace", "service-account", "deployment", "service", "autoscaler", "disruption-budget", "network-policy"] :
     templatefile("${path.module}/manifests/${file}.yaml.tftpl", {
@@ -15,6 +22,7 @@ locals {
       cpu          = var.cpu
       memory       = var.memory
       username     = var.username
+      auth         = var.auth
       min_replicas = var.min_replicas
       max_replicas = var.max_replicas
       internal_lb  = var.load_balancer == "internal"
@@ -62,8 +70,9 @@ resource "google_container_cluster" "this" {
   dynamic "node_config" {
     for_each = local.autopilot ? [] : [google_service_account.nodes.email]
     content {
-      service_account = node_config.value
-      oauth_scopes    = ["https://www.googleapis.com/auth/cloud-platform"]
+      service_account   = node_config.value
+      oauth_scopes      = ["https://www.googleapis.com/auth/cloud-platform"]
+      boot_disk_kms_key = var.kms_key
       shielded_instance_config {
         enable_secure_boot          = true
         enable_integrity_monitoring = true
@@ -79,9 +88,19 @@ resource "google_container_cluster" "this" {
     for_each = local.autopilot ? [google_service_account.nodes.email] : []
     content {
       auto_provisioning_defaults {
-        service_account = cluster_autoscaling.value
-        oauth_scopes    = ["https://www.googleapis.com/auth/cloud-platform"]
+        service_account   = cluster_autoscaling.value
+        oauth_scopes      = ["https://www.googleapis.com/auth/cloud-platform"]
+        boot_disk_kms_key = var.kms_key
       }
+    }
+  }
+
+  # Kubernetes' secrets, among them the copy of the password.
+  dynamic "database_encryption" {
+    for_each = var.kms_key == null ? [] : [var.kms_key]
+    content {
+      state    = "ENCRYPTED"
+      key_name = database_encryption.value
     }
   }
 
@@ -143,9 +162,10 @@ resource "google_container_node_pool" "system" {
   }
 
   node_config {
-    machine_type    = "e2-standard-2"
-    service_account = google_service_account.nodes.email
-    oauth_scopes    = ["https://www.googleapis.com/auth/cloud-platform"]
+    machine_type      = "e2-standard-2"
+    service_account   = google_service_account.nodes.email
+    oauth_scopes      = ["https://www.googleapis.com/auth/cloud-platform"]
+    boot_disk_kms_key = var.kms_key
     workload_metadata_config {
       mode = "GKE_METADATA"
     }
@@ -177,11 +197,12 @@ resource "google_container_node_pool" "gpu" {
   }
 
   node_config {
-    machine_type    = var.machine_type
-    spot            = var.spot
-    disk_size_gb    = 100
-    service_account = google_service_account.nodes.email
-    oauth_scopes    = ["https://www.googleapis.com/auth/cloud-platform"]
+    machine_type      = var.machine_type
+    spot              = var.spot
+    disk_size_gb      = 100
+    service_account   = google_service_account.nodes.email
+    oauth_scopes      = ["https://www.googleapis.com/auth/cloud-platform"]
+    boot_disk_kms_key = var.kms_key
 
     guest_accelerator {
       type  = var.gpu_type

@@ -9,11 +9,11 @@ output "manifests" {
 }
 
 output "apply_command" {
-  description = "Commands that apply password and manifests; MANIFESTS is the file with the output manifests."
+  description = "Commands that apply password or keys, and manifests; MANIFESTS is the file with the output manifests."
   value = join(" && ", [
     "gcloud container clusters get-credentials ${google_container_cluster.this.name} --dns-endpoint --location=${var.region} --project=${var.project_id}",
     "kubectl create namespace ${var.namespace} --dry-run=client -o yaml | kubectl apply -f -",
-    "kubectl create secret generic basic-auth --namespace=${var.namespace} --from-literal=password=\"$(gcloud secrets versions access latest --secret=${var.password_secret} --project=${var.project_id})\" --dry-run=client -o yaml | kubectl apply -f -",
+    "kubectl create secret generic ${local.access.copy} --namespace=${var.namespace} --from-literal=${local.access.key}=\"$(gcloud secrets versions access latest --secret=${local.access.secret} --project=${var.project_id})\" --dry-run=client -o yaml | kubectl apply -f -",
     "kubectl apply -f \"$MANIFESTS\"",
   ])
 }

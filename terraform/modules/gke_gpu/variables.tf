@@ -202,6 +202,30 @@ variable "subnetwork" {
   }
 }
 
+variable "auth" {
+  type        = string
+  description = "What pods check: basic (user name and password) or keys (those in auth_keys_secret). There is no iam: no one checks callers before them."
+  default     = "basic"
+  validation {
+    condition     = contains(["basic", "keys"], var.auth)
+    error_message = "auth must be basic or keys."
+  }
+}
+
+variable "auth_keys_secret" {
+  type        = string
+  description = "Secret Manager secret whose latest version lists the keys, for auth = \"keys\"; the output apply_command copies it into the cluster."
+  default     = null
+  validation {
+    condition     = var.auth_keys_secret == null || can(regex("^[A-Za-z0-9_-]{1,255}$", var.auth_keys_secret))
+    error_message = "auth_keys_secret must be a secret's name, not its path."
+  }
+  validation {
+    condition     = var.auth != "keys" || var.auth_keys_secret != null
+    error_message = "auth = \"keys\" needs auth_keys_secret."
+  }
+}
+
 variable "username" {
   type        = string
   description = "User name for Basic authentication; the password is in the Kubernetes secret basic-auth."
@@ -214,10 +238,24 @@ variable "username" {
 
 variable "password_secret" {
   type        = string
-  description = "Secret Manager secret whose latest version the output apply_command copies into the cluster."
+  description = "Secret Manager secret whose latest version is the password; the output apply_command copies it into the cluster."
   validation {
     condition     = can(regex("^[A-Za-z0-9_-]{1,255}$", var.password_secret))
     error_message = "password_secret must be a secret's name, not its path."
+  }
+}
+
+variable "kms_key" {
+  type        = string
+  description = "Cloud KMS key, in region, that encrypts the nodes' disks and Kubernetes' secrets; the agents of compute and container must be allowed to use it, see the module project. null: Google's own."
+  default     = null
+  validation {
+    condition     = var.kms_key == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
+    error_message = "kms_key must look like projects/…/locations/…/keyRings/…/cryptoKeys/…."
+  }
+  validation {
+    condition     = var.kms_key == null || try(split("/", var.kms_key)[3], "") == var.region
+    error_message = "kms_key must be in region."
   }
 }
 
@@ -240,7 +278,7 @@ variable "settings" {
     error_message = "names in settings must be upper case, such as MAX_PIXELS."
   }
   validation {
-    condition     = length(setintersection(keys(var.settings), ["BASIC_AUTH_PASSWORD", "BASIC_AUTH_USERNAME", "ENGINE", "FUNCTION_SIGNATURE_TYPE", "FUNCTION_TARGET", "GCS_BUCKETS", "GPU", "GPU_FRACTION", "MAX_QUEUE", "PORT", "REQUIRE_STRONG_AUTH", "THREADS"])) == 0
+    condition     = length(setintersection(keys(var.settings), ["AUTH", "AUTH_KEYS", "BASIC_AUTH_PASSWORD", "BASIC_AUTH_USERNAME", "ENGINE", "FUNCTION_SIGNATURE_TYPE", "FUNCTION_TARGET", "GCS_BUCKETS", "GPU", "GPU_FRACTION", "GPU_REQUIRED", "MAX_QUEUE", "PORT", "REQUIRE_STRONG_AUTH", "THREADS"])) == 0
     error_message = "settings must not repeat what the module sets: duplicate variables of a pod are an error."
   }
 }

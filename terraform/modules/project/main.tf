@@ -10,10 +10,19 @@ resource "google_project_service" "apis" {
   disable_on_destroy = false
 }
 
+locals {
+  # These have other ways: an API of their own that tells, or they are there once the API is enabled.
+  known_agents = {
+    bigquery  = one(data.google_bigquery_default_service_account.agent[*].email)
+    compute   = "service-${data.google_project.this.number}@compute-system.iam.gserviceaccount.com"
+    container = "service-${data.google_project.this.number}@container-engine-robot.iam.gserviceaccount.com"
+  }
+}
+
 # Google creates its agents at a project's first use of a service, but roles need an existing
 # identity. Existing agents are left alone.
 resource "google_project_service_identity" "agents" {
-  for_each   = toset(var.agents)
+  for_each   = setsubtract(var.agents, [for agent in keys(local.known_agents) : "${agent}.googleapis.com"])
   provider   = google-beta
   project    = var.project_id
   service    = each.value
@@ -32,6 +41,12 @@ data "google_storage_project_service_account" "agent" {
   project = local.with_storage
 }
 
+# And that of BigQuery.
+data "google_bigquery_default_service_account" "agent" {
+  count   = contains(var.agents, "bigquery.googleapis.com") ? 1 : 0
+  project = split("/", google_project_service.apis["bigquery.googleapis.com"].id)[0]
+}
+
 data "google_project" "this" {
   project_id = local.with_projects
 }
@@ -42,6 +57,7 @@ locals {
       storage = "serviceAccount:${data.google_storage_project_service_account.agent.email_address}"
       run     = "serviceAccount:service-${data.google_project.this.number}@serverless-robot-prod.iam.gserviceaccount.com"
     },
+    { for agent, email in local.known_agents : agent => "serviceAccount:${email}" if contains(var.agents, "${agent}.googleapis.com") },
     { for service, agent in google_project_service_identity.agents : trimsuffix(service, ".googleapis.com") => "serviceAccount:${agent.email}" },
   )
   agent_names = concat(["storage", "run"], [for service in var.agents : trimsuffix(service, ".googleapis.com")])

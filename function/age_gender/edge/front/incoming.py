@@ -81,6 +81,15 @@ class IncomingBody:
             self._reserved = self.received
             self.reservation.resize(self.received)
 
+    def check_room(self, announced: int) -> None:
+        """Refuse a chunked body as soon as a chunk is announced that it has no room for.
+
+        Raises:
+            Problem: 413.
+        """
+        if self.received + announced > self._max_bytes:
+            raise too_large(self._max_bytes)
+
     def finish(self) -> io.BytesIO:
         """Return the whole body and forget it; its bytes stay reserved."""
         self.reservation.resize(self.received)

@@ -57,7 +57,8 @@ class Answer:
         """Build the status line and headers."""
         headers = [*self.headers]
         has_length = any(name.lower() == "content-length" for name, _ in headers)
-        if not has_length and not self.status.startswith("204"):  # RFC 9110, 8.6
+        # RFC 9110, 8.6: none has a body, and of a 304 it would be the length of the file.
+        if not has_length and not self.status.startswith(("204", "304")):
             headers.append(("Content-Length", str(self.size)))
         headers += [
             ("Date", util.http_date()),

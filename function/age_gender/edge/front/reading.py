@@ -13,6 +13,9 @@ from age_gender.edge.front.messages import Address
 from age_gender.edge.front.policy import RECEIVE_SECONDS, RESERVATION, Policy
 from age_gender.edge.problems import Problem
 
+MAX_CHUNK_BYTES = (1 << 64) - 1
+"""As a chunk's size, what has more digits is a mistake or an attack rather than a large body."""
+
 
 class RequestReader:
     """Reads one request at a time, within limits of size, and decides on it by its headers.
@@ -94,6 +97,8 @@ class RequestReader:
             raise messages.malformed("its Content-Length has too many digits") from None
         if self._parser.is_complete:
             return True
+        if self.body and self._parser.is_chunked:
+            self._check_chunk(self._parser._chunk_remaining)
         if not self._has_head and self._head_bytes > messages.MAX_HEAD_BYTES:
             raise messages.head_too_large()
         return False
@@ -158,6 +163,17 @@ class RequestReader:
         self.body = IncomingBody(admission.max_bytes, announced, self._policy.reserve, self._now)
         self._on_body_begins()
         return False
+
+    def _check_chunk(self, announced: int) -> None:
+        """Refuse a chunk by its size, which need not wait for its bytes.
+
+        Args:
+            announced: bytes of it that have not arrived.
+        """
+        if announced > MAX_CHUNK_BYTES:
+            raise messages.malformed("the size of a chunk has too many digits")
+        if self.body:
+            self.body.check_room(announced)
 
     def _on_body(self, piece: bytes) -> None:
         if self.body:

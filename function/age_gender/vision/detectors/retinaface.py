@@ -19,7 +19,7 @@ from age_gender.networks.engine import Engine
 from age_gender.vision.detectors.base import Detections, InputScale, joined, top_k
 from age_gender.vision.detectors.looks import SAME_FACE, SURE, tiles, with_large_faces
 from age_gender.vision.detectors.registry import DETECTORS
-from age_gender.vision.geometry import Float, Image, resize_quickly
+from age_gender.vision.geometry import Float, Image, distinct_faces, resize_quickly
 
 STRIDES = (8, 16, 32)
 ANCHOR_SIDES = ((16, 32), (64, 128), (256, 512))
@@ -162,9 +162,12 @@ class RetinaFaceDetector:
 
 def _doubtful_at_border(found: Detections, width: int, height: int) -> bool:
     """Whether a face may be cut off: those are seen better at a smaller scale."""
-    distinct = found.suppressed(SAME_FACE)
-    beyond = (distinct.boxes < 0) | (distinct.boxes > np.tile([width, height], 2))
-    return bool((beyond.any(axis=1) & (distinct.scores < SURE)).any())
+    beyond = (found.boxes < 0) | (found.boxes > np.tile([width, height], 2))
+    doubtful = np.flatnonzero(beyond.any(axis=1) & (found.scores < SURE))
+    if not len(doubtful):
+        return False
+    distinct = distinct_faces(found.boxes, found.scores, found.landmarks, SAME_FACE)
+    return bool(np.isin(doubtful, distinct).any())
 
 
 def _any_face(found: Detections) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from age_gender.errors import ImageError, ImageTooLarge
+from age_gender.limits.capacity import spare_memory
 from age_gender.vision.formats import decoder
 from age_gender.vision.geometry import Image
 
@@ -24,7 +25,11 @@ FORMATS = ("HEIC", "AVIF", "TIFF")
 BASE_BYTES = 64 << 20
 """Memory of a decoder for a picture of any size: its tables, and a few tiles."""
 BYTES_PER_PIXEL = 28
-"""Memory per pixel: planes of up to 16 bits, and the result. Measured: HEIC 5, AVIF 17 to 26."""
+"""Memory per pixel: planes of up to 16 bits, and the result. Measured: HEIC 5, AVIF 18 with 8 bits
+and 22 to 26 with more."""
+KEPT_BYTES = 56 << 20
+"""Of the container's memory, kept for the decoder's libraries and for requests that come
+meanwhile."""
 BASE_SECONDS = 10
 PIXELS_PER_SECOND = 1_000_000
 """CPU time that a picture may take; a phone's takes about a tenth of it."""
@@ -34,7 +39,6 @@ _WAITING = 4
 _TOO_MUCH = (decoder.TOO_LARGE, -9, -24)
 """Exit statuses for too much memory or time: our own, SIGKILL and SIGXCPU."""
 _PROGRAM = Path(decoder.__file__)
-_MORE = "its content is larger than its header says, or damaged; save it again, or as JPEG"
 
 
 def decode(data: bytes, file_format: str, size: tuple[int, int], coded_pixels: int) -> Image:
@@ -54,7 +58,8 @@ def decode(data: bytes, file_format: str, size: tuple[int, int], coded_pixels: i
         ImageTooLarge: decoding takes more memory or time than such a picture should.
     """
     seconds = BASE_SECONDS + coded_pixels // PIXELS_PER_SECOND
-    max_bytes = BASE_BYTES + BYTES_PER_PIXEL * coded_pixels + 2 * len(data)
+    wanted = BASE_BYTES + BYTES_PER_PIXEL * coded_pixels + 2 * len(data)
+    max_bytes = _available(wanted)
     # -I, -S: nothing of the surroundings is read, which is quicker, too.
     arguments = [sys.executable, "-I", "-S", str(_PROGRAM), file_format, str(max_bytes)]
     process = subprocess.Popen(  # noqa: S603 - nothing in it is from outside
@@ -74,7 +79,22 @@ def decode(data: bytes, file_format: str, size: tuple[int, int], coded_pixels: i
         status = process.wait()
     if image is not None:
         return image
+    # Not every decoder reports a lack of memory apart from a damaged file.
+    if max_bytes < wanted and status in (*_TOO_MUCH, decoder.DAMAGED):
+        raise ImageTooLarge(
+            f"the {file_format} file takes more memory to decode than there is here, or is "
+            "damaged: make it smaller, or save it as JPEG"
+        )
     raise _failure(file_format, status)
+
+
+def _available(wanted: int) -> int:
+    """Return how many of the bytes that a decoder may need there are.
+
+    Where a container's memory is exceeded, what is killed may be the whole of it.
+    """
+    spare = spare_memory()
+    return wanted if spare is None else min(wanted, max(BASE_BYTES, spare - KEPT_BYTES))
 
 
 def _exchange(
@@ -120,7 +140,13 @@ def _failure(file_format: str, status: int) -> ImageError | ImageTooLarge:
             "use a JPEG"
         )
     if status in _TOO_MUCH:
-        return ImageTooLarge(f"the {file_format} file takes too much memory or time: {_MORE}")
+        return ImageTooLarge(
+            f"the {file_format} file takes too much memory or time: its content is larger than its "
+            "header says, or damaged; save it again, or as JPEG"
+        )
     if status < 0:
         log.warning("a decoder ended by signal %d on a damaged %s file", -status, file_format)
-    return ImageError(f"the {file_format} file is damaged or incomplete: {_MORE}")
+    return ImageError(
+        f"the {file_format} file is damaged or incomplete: use the original file, or save it "
+        "again with an image program"
+    )

@@ -21,6 +21,8 @@ SUFFIXES = {
 }
 """Usual ends of their files' names. What a file is, its content says; these only help to choose."""
 SNIFFED_BYTES = 1024
+_NOT_IN_TEXTS = bytes([*range(9), *range(14, 27)])
+"""Control characters that no text has."""
 """Bytes of a file's start that `kind_of` needs."""
 
 _SAVE = "save it as JPEG or PNG"
@@ -102,6 +104,8 @@ _STARTS: tuple[tuple[bytes, Kind], ...] = (
     (b"\0\0\0\x0cjP  \r\n\x87\n", _JPEG_2000),
     (b"\xff\x4f\xff\x51", _JPEG_2000),
     (b"\0\0\1\0", Kind("an icon")),
+    (b"\0\0\2\0\0\0\0\0", Kind("a TGA file")),
+    (b"\0\0\x0a\0\0\0\0\0", Kind("a TGA file")),
     (b"\0\0\2\0", Kind("a cursor")),
     (b"icns", Kind("an icon")),
     (b"v/1\x01", Kind("an OpenEXR file")),
@@ -210,11 +214,12 @@ def _text(data: bytes) -> Kind:
         return _SVG
     if lower.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return _HTML
-    if start and not any(byte < 9 or 13 < byte < 27 for byte in start):
+    if start and len(start.translate(None, _NOT_IN_TEXTS)) == len(start):
         try:
             start.decode()
         except UnicodeDecodeError as error:
-            if error.start < len(start) - 3:
+            is_cut = len(data) >= SNIFFED_BYTES and error.start >= len(start) - 3
+            if not is_cut:  # within a character
                 return UNKNOWN
         return _TEXT
     return UNKNOWN

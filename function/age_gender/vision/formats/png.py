@@ -73,7 +73,10 @@ def still_image(data: bytes) -> bytes:
             _check_pixels(data, pixels)
             return b"".join(kept)
         position = end
-    raise ImageError("the PNG file is damaged or incomplete")
+    raise ImageError(
+        "the PNG file is damaged or incomplete: use the original file, or save it again with an "
+        "image program"
+    )
 
 
 def _check_pixels(data: bytes, pixels: Sequence[memoryview]) -> None:

@@ -163,6 +163,15 @@ run "keys_and_origins" {
   }
 }
 
+run "releases_what_another_environment_has_tried" {
+  command = plan
+  variables { image = "europe-west1-docker.pkg.dev/my-staging/age-gender/service@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" }
+  assert {
+    condition     = strcontains(output.release_image, ",_BUILD=false,_IMAGE=$IMAGE,_SERVICE=age-gender-predict,") && strcontains(output.release_image, ",_ANNOTATE_SERVICE=age-gender-annotate,")
+    error_message = "the command names the image and all that gets it"
+  }
+}
+
 run "cloud_run_checks_callers" {
   command = plan
   variables {
@@ -208,10 +217,21 @@ run "builds_both_images" {
 
 run "a_gpu_on_cloud_run" {
   command = plan
-  variables { gpu = true }
+  variables {
+    gpu               = true
+    gpu_max_instances = 1
+  }
   assert {
     condition     = keys(terraform_data.image) == ["cpu", "gpu"] && !contains(module.project.services, "container.googleapis.com")
-    error_message = "no cluster is needed, and the trigger keeps the CPU's image"
+    error_message = "no cluster is needed, and the others keep the CPU's image"
+  }
+  assert {
+    condition     = module.predict.name == "age-gender-predict" && module.predict_gpu[0].name == "age-gender-predict-gpu"
+    error_message = "the service without a GPU stays"
+  }
+  assert {
+    condition     = module.predict_gpu[0].password_secret == module.predict.password_secret && length(google_service_account_iam_member.build_deploys) == 4
+    error_message = "both take the same password, and releases may run as both"
   }
 }
 
@@ -245,10 +265,10 @@ run "refuses_more_than_a_new_project_may_use" {
 run "refuses_two_gpu_machines_of_a_new_project" {
   command = plan
   variables {
-    gpu              = true
-    max_instances    = 3
-    cpu_quota        = 100
-    memory_quota_gib = 40
+    gpu               = true
+    gpu_max_instances = 2
+    cpu_quota         = 100
+    memory_quota_gib  = 40
   }
   expect_failures = [var.memory_quota_gib]
 }

@@ -330,8 +330,13 @@ run "pair_of_regions" {
 run "own_key_and_network" {
   command = plan
   variables {
-    kms_key = "projects/example-project/locations/europe-west1/keyRings/faces/cryptoKeys/faces"
-    egress  = { network = "faces", subnetwork = "faces" }
+    kms_key          = "projects/example-project/locations/europe-west1/keyRings/faces/cryptoKeys/faces"
+    egress           = { network = "faces", subnetwork = "faces" }
+    bigquery_dataset = "faces"
+  }
+  assert {
+    condition     = google_bigquery_dataset.results[0].default_encryption_configuration[0].kms_key_name == var.kms_key
+    error_message = "and the tables"
   }
   assert {
     condition     = alltrue([for k in [google_storage_bucket.input[0].encryption[0].default_kms_key_name, google_storage_bucket.output[0].encryption[0].default_kms_key_name, google_pubsub_topic.uploads.kms_key_name, google_pubsub_topic.dead_letters.kms_key_name, google_cloud_run_v2_service.annotate.template[0].encryption_key, google_cloud_run_v2_job.backfill.template[0].template[0].encryption_key] : k == var.kms_key])

@@ -230,6 +230,10 @@ run "one_region" {
     condition     = length(google_secret_manager_secret.password[0].replication[0].auto) == 0 && [for r in google_secret_manager_secret.password[0].replication[0].user_managed[0].replicas : r.location] == ["europe-west1", "europe-west4"]
     error_message = "the password is stored where it may be"
   }
+  assert {
+    condition     = can(regex("^age-gender-predict-basic-auth-password-[0-9a-f]{6}$", google_secret_manager_secret.password[0].secret_id))
+    error_message = "a secret that replaces another has another name"
+  }
 }
 
 run "own_key_and_network" {
@@ -356,6 +360,28 @@ run "secret_made_elsewhere" {
     condition     = google_secret_manager_secret_iam_member.service.secret_id == "projects/example-project/secrets/made-elsewhere"
     error_message = "the service may read that secret"
   }
+  assert {
+    condition     = output.password_secret_version == "latest"
+    error_message = "in the newest version"
+  }
+}
+
+run "secret_made_elsewhere_in_one_version" {
+  command = plan
+  variables {
+    password_secret         = "made-elsewhere"
+    password_secret_version = "3"
+  }
+  assert {
+    condition     = one([for env in google_cloud_run_v2_service.predict.template[0].containers[0].env : env.value_source[0].secret_key_ref[0].version if env.name == "BASIC_AUTH_PASSWORD"]) == "3"
+    error_message = "another version makes a new revision"
+  }
+}
+
+run "refuses_a_version_that_is_none" {
+  command = plan
+  variables { password_secret_version = "the newest" }
+  expect_failures = [var.password_secret_version]
 }
 
 run "gpu" {

@@ -162,6 +162,72 @@ run "options" {
   }
 }
 
+run "keys_instead_of_a_password" {
+  variables {
+    auth             = "keys"
+    auth_keys_secret = "callers"
+  }
+  assert {
+    condition     = one([for e in yamldecode(local.manifests[2]).spec.template.spec.containers[0].env : e.valueFrom.secretKeyRef if e.name == "AUTH_KEYS"]) == { name = "auth-keys", key = "keys" }
+    error_message = "pods read the keys from a secret"
+  }
+  assert {
+    condition     = !contains([for e in yamldecode(local.manifests[2]).spec.template.spec.containers[0].env : e.name], "BASIC_AUTH_PASSWORD")
+    error_message = "and no password"
+  }
+  assert {
+    condition     = strcontains(output.apply_command, "generic auth-keys ") && strcontains(output.apply_command, "--from-literal=keys=\"$(gcloud secrets versions access latest --secret=callers ")
+    error_message = "which the commands make"
+  }
+}
+
+run "own_key" {
+  state_key = "own_key"
+  variables {
+    kms_key = "projects/example-project/locations/europe-west1/keyRings/faces/cryptoKeys/faces"
+  }
+  assert {
+    condition     = google_container_cluster.this.database_encryption[0].key_name == var.kms_key && google_container_cluster.this.cluster_autoscaling[0].auto_provisioning_defaults[0].boot_disk_kms_key == var.kms_key
+    error_message = "secrets and disks are encrypted with it"
+  }
+}
+
+run "own_key_of_own_machines" {
+  state_key = "own_key_of_own_machines"
+  variables {
+    mode    = "standard"
+    kms_key = "projects/example-project/locations/europe-west1/keyRings/faces/cryptoKeys/faces"
+  }
+  assert {
+    condition     = alltrue([for pool in [google_container_node_pool.gpu[0], google_container_node_pool.system[0]] : pool.node_config[0].boot_disk_kms_key == var.kms_key])
+    error_message = "so are the disks of all machines"
+  }
+}
+
+run "refuses_a_key_elsewhere" {
+  command = plan
+  variables { kms_key = "projects/example-project/locations/us-central1/keyRings/faces/cryptoKeys/faces" }
+  expect_failures = [var.kms_key]
+}
+
+run "refuses_that_nobody_checks" {
+  command = plan
+  variables { auth = "iam" }
+  expect_failures = [var.auth]
+}
+
+run "refuses_keys_without_their_secret" {
+  command = plan
+  variables { auth = "keys" }
+  expect_failures = [var.auth_keys_secret]
+}
+
+run "refuses_to_go_on_without_its_gpu" {
+  command = plan
+  variables { settings = { GPU_REQUIRED = "False" } }
+  expect_failures = [var.settings]
+}
+
 run "without_load_balancer" {
   variables {
     load_balancer   = "none"

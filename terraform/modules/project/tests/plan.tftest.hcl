@@ -19,6 +19,10 @@ override_data {
   target = data.google_project.this
   values = { number = "123456789012" }
 }
+override_data {
+  target = data.google_bigquery_default_service_account.agent
+  values = { email = "bigquery-agent" }
+}
 override_resource {
   target = google_project_service_identity.agents
   values = { email = "agent" }
@@ -49,6 +53,33 @@ run "own_key" {
   assert {
     condition     = { for a, m in google_kms_crypto_key_iam_member.agents : a => m.member } == { pubsub = "serviceAccount:agent", run = "serviceAccount:service-123456789012@serverless-robot-prod.iam.gserviceaccount.com", storage = "serviceAccount:storage-agent" }
     error_message = "each agent may use the key"
+  }
+}
+
+run "own_key_for_tables_and_a_cluster" {
+  state_key = "tables_and_a_cluster"
+  variables {
+    services = [
+      "bigquery.googleapis.com",
+      "cloudresourcemanager.googleapis.com",
+      "compute.googleapis.com",
+      "container.googleapis.com",
+      "storage.googleapis.com",
+    ]
+    agents  = ["bigquery.googleapis.com", "compute.googleapis.com", "container.googleapis.com"]
+    kms_key = "projects/example-project/locations/europe-west1/keyRings/faces/cryptoKeys/faces"
+  }
+  assert {
+    condition = { for a, m in google_kms_crypto_key_iam_member.agents : a => m.member if !contains(["run", "storage"], a) } == {
+      bigquery  = "serviceAccount:bigquery-agent"
+      compute   = "serviceAccount:service-123456789012@compute-system.iam.gserviceaccount.com"
+      container = "serviceAccount:service-123456789012@container-engine-robot.iam.gserviceaccount.com"
+    }
+    error_message = "their agents may use the key"
+  }
+  assert {
+    condition     = length(google_project_service_identity.agents) == 0
+    error_message = "these agents need no creating"
   }
 }
 
