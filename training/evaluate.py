@@ -339,6 +339,7 @@ def main() -> None:
     if not args.retime and (args.images is None or not args.labels):
         parser.error("--images and --labels are needed to evaluate")
     set_threads(args.threads)
+    labels = None if args.retime else read_tables(args.labels, args.leave_out)
     specs = {name: load_spec(args.models, name) for name in args.names}
     engines = {
         name: LiteRTEngine(args.models / f"{name}.tflite", CpuShares(args.threads))
@@ -346,13 +347,12 @@ def main() -> None:
     }
     costs = milliseconds(engines, next(iter(specs.values())).chip.size)
     timing = {"threads": args.threads, "timed_runs": TIMED_RUNS}
-    if args.retime:
+    if labels is None:
         for name in args.names:
             known = json.loads((OWN / f"{name}.metrics.json").read_text(encoding="utf-8"))
             write_metrics(name, {**known, **timing, "milliseconds": costs[name]})
         write_card(args.models, args.docs / "model-card.md")
         return
-    labels = read_tables(args.labels, args.leave_out)
     if args.part == "validation":
         labels = labels[is_validation(list(labels.name))]
     test_set = detect_test_set(labels, args.images, args.models, args.sample, args.threads)
