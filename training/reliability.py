@@ -77,7 +77,7 @@ MIN_CONFIDENCE = 0.75
 MIN_SIZE = 16.0
 """Pixels: below, a face has fewer than the network was trained with."""
 MAX_OUTSIDE = 0.35
-"""Share of a face outside the picture. Tightly cropped whole faces reach 0.3, profiles above all; of
+"""Share of a face outside the picture. Tightly cropped whole faces, mostly profiles, reach 0.3; of
 half faces it is 0.36 and more."""
 
 UNCERTAIN = {"age": 0.011, "gender": 0.016}
