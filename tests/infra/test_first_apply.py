@@ -95,6 +95,21 @@ def lost_roles(plan: Plan) -> list[str]:
     return [c.address for c in plan.changes if "_iam_" in c.type and "delete" in c.actions]
 
 
+NAMES = ("account_id", "dataset_id", "name", "repository_id", "secret_id")
+
+
+def taken_names(plan: Plan) -> list[str]:
+    """What a plan creates under a name that is not free yet: the old one goes afterwards."""
+    return [
+        change.address
+        for change in plan.changes
+        if change.actions == ("create", "delete")
+        if any(
+            change.before[name] == change.after.get(name) for name in NAMES if name in change.before
+        )
+    ]
+
+
 def missing_apis(plan: Plan) -> list[str]:
     """APIs that planned resources need and that the plan does not enable."""
     enabled = {r["values"]["service"] for r in plan.resources("google_project_service")}
@@ -238,6 +253,7 @@ def applied(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
         ("plan:features", *FEATURES),
         ("plan:gpu", "gpu=true"),
         ("plan:password", "password_version=2"),
+        ("plan:places", KEY, 'secret_locations=["europe-west1"]'),
         ("plan:keys", "auth=keys", "auth_keys_secret=callers"),
         ("plan:iam", "auth=iam", "public=false"),
         ("destroy",),
@@ -314,6 +330,18 @@ def test_a_new_password_is_a_new_version_and_revision(applied: Outcome) -> None:
     assert kinds["google_cloud_run_v2_service"] == ("update",)
 
 
+def test_what_is_replaced_is_there_before_the_old_goes(applied: Outcome) -> None:
+    replaced = {c.type for c in applied.plans["places"].changes if "delete" in c.actions}
+    assert "google_secret_manager_secret" in replaced
+    # All that may read the old one may read the new one.
+    assert lost_roles(applied.plans["places"]) == [
+        "google_secret_manager_secret_iam_member.build_tests",
+        "module.predict.google_secret_manager_secret_iam_member.service",
+    ]
+    for plan in applied.plans.values():
+        assert taken_names(plan) == []
+
+
 @pytest.mark.parametrize("auth", ["keys", "iam"])
 def test_another_check_of_callers_leaves_the_serving_revision_what_it_needs(
     applied: Outcome, auth: str
@@ -326,19 +354,24 @@ def test_another_check_of_callers_leaves_the_serving_revision_what_it_needs(
     assert value == auth
 
 
-def test_roles_that_are_taken_away_are_noticed(tmp_path: Path) -> None:
+def test_roles_and_names_that_are_taken_away_are_noticed(tmp_path: Path) -> None:
     terraform = copy_of_terraform(tmp_path)
     change(
         terraform / "modules/project/main.tf",
         "  project = local.with_storage\n",
         "  project = var.project_id\n  depends_on = [google_project_service.apis]\n",
     )
+    change(terraform / "modules/cloud_run/main.tf", "-password${local.secret_suffix}", "-password")
     outcome = terraform_runs(
         tmp_path,
         ("apply", *GIVEN),
         ("plan:table", *GIVEN, "bigquery_dataset=faces"),
+        ("plan:places", *GIVEN, 'secret_locations=["europe-west1"]'),
         terraform=terraform,
     )
+    assert taken_names(outcome.plans["places"]) == [
+        "module.predict.google_secret_manager_secret.password[0]"
+    ]
     assert lost_roles(outcome.plans["table"]) == [
         "module.annotate[0].google_pubsub_topic_iam_member.uploads_published"
     ]

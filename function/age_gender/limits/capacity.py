@@ -63,7 +63,7 @@ def spare_memory(
     except OSError:  # not Linux
         return None
     sizes = dict(line.split(":", 1) for line in lines if ":" in line)
-    kilobytes = sizes.get("RssAnon", sizes.get("VmRSS"))  # gVisor has the second only
+    kilobytes = sizes.get("RssAnon", sizes.get("VmRSS"))  # the second counts files, too
     return None if kilobytes is None else max(0, limit - 1024 * int(kilobytes.split()[0]))
 
 

@@ -15,6 +15,9 @@ locals {
   secret_name = local.own_secret ? google_secret_manager_secret.password[0].id : "projects/${var.project_id}/secrets/${var.password_secret}"
   # Keys of one's own are regional, and then so is the secret.
   secret_locations = length(var.secret_locations) > 0 || var.kms_key == null ? var.secret_locations : [var.region]
+  # A secret cannot change its locations or key: others make another one, which has to be there before
+  # the old one goes.
+  secret_suffix = length(local.secret_locations) == 0 ? "" : "-${substr(sha256(jsonencode([local.secret_locations, var.kms_key])), 0, 6)}"
   # A version number where we know it, so that a new password creates a new revision and all
   # instances change together. "latest" is read whenever an instance starts.
   secret_version = local.own_secret ? google_secret_manager_secret_version.password[0].version : var.password_secret_version
@@ -68,7 +71,7 @@ ephemeral "random_password" "basic_auth" {
 resource "google_secret_manager_secret" "password" {
   count     = local.own_secret ? 1 : 0
   project   = var.project_id
-  secret_id = "${var.name}-basic-auth-password"
+  secret_id = "${var.name}-basic-auth-password${local.secret_suffix}"
   labels    = var.labels
 
   replication {

@@ -230,6 +230,10 @@ run "one_region" {
     condition     = length(google_secret_manager_secret.password[0].replication[0].auto) == 0 && [for r in google_secret_manager_secret.password[0].replication[0].user_managed[0].replicas : r.location] == ["europe-west1", "europe-west4"]
     error_message = "the password is stored where it may be"
   }
+  assert {
+    condition     = can(regex("^age-gender-predict-basic-auth-password-[0-9a-f]{6}$", google_secret_manager_secret.password[0].secret_id))
+    error_message = "a secret that replaces another has another name"
+  }
 }
 
 run "own_key_and_network" {
