@@ -64,6 +64,7 @@ def write_card(models: Path, target: Path) -> None:
 
 def _section(spec: ModelSpec, metrics: dict[str, Any]) -> str:
     calibration, cost = spec.calibration, metrics["milliseconds"]
+    threads = "one thread" if metrics["threads"] == 1 else f"{metrics['threads']} threads"
     lines = [
         f"## `{spec.name}` {spec.version}",
         "",
@@ -71,7 +72,7 @@ def _section(spec: ModelSpec, metrics: dict[str, Any]) -> str:
         f"- **Licence**: {spec.licence}",
         f"- **Network**: MobileNet-v1 on chips of {spec.chip.size} px, {spec.chip.scale:g} times"
         f" the face's box; {cost['in_8']:.1f} ms per face in a batch of eight,"
-        f" {cost['alone']:.1f} ms alone (LiteRT on {metrics['threads']} threads, the fastest of"
+        f" {cost['alone']:.1f} ms alone (LiteRT on {threads}, the fastest of"
         f" {metrics['timed_runs']} runs)",
         f"- **Calibration**: temperature {calibration.age_temperature:.2f} (age),"
         f" {calibration.gender_temperature:.2f} (gender); margins of the 80 % intervals by"

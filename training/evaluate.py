@@ -7,7 +7,8 @@
 
 Writes ``modelbuild/own/NAME.metrics.json`` for each model, the plots in ``docs/img/model`` and
 ``docs/model-card.md`` for all models with metrics; with ``--answers``, a table of the answers to
-single pictures, ``NAME.csv``, for `training.compare`.
+single pictures, ``NAME.csv``, for `training.compare`. ``--retime`` only measures the time again, on
+an idle machine.
 """
 
 from __future__ import annotations
@@ -303,10 +304,16 @@ def milliseconds(engines: Mapping[str, LiteRTEngine], size: int) -> dict[str, di
     return times
 
 
+def write_metrics(name: str, metrics: Mapping[str, Any]) -> None:
+    """Write the metrics of one model, from which the card is made."""
+    text = json.dumps(_rounded(metrics), indent=1, ensure_ascii=False) + "\n"
+    (OWN / f"{name}.metrics.json").write_text(text, encoding="utf-8")
+
+
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 4)
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_rounded(item) for item in value]
@@ -318,8 +325,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Evaluate models and write the model card.")
     parser.add_argument("--names", nargs="+", required=True)
     parser.add_argument("--models", type=Path, required=True)
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--labels", type=Path, nargs="+", required=True)
+    parser.add_argument("--images", type=Path)
+    parser.add_argument("--labels", type=Path, nargs="+")
     parser.add_argument("--leave-out", type=Path, help="CSV whose column file names bad images")
     parser.add_argument("--docs", type=Path, required=True)
     parser.add_argument("--log", type=Path, help="log.csv of the first model's training")
@@ -327,31 +334,33 @@ def main() -> None:
     parser.add_argument("--part", choices=("validation", "all"), default="validation")
     parser.add_argument("--sample", type=int, default=1000, help="images to degrade")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--retime", action="store_true", help="only measure the time again")
     args = parser.parse_args()
+    if not args.retime and (args.images is None or not args.labels):
+        parser.error("--images and --labels are needed to evaluate")
     set_threads(args.threads)
-    labels = read_tables(args.labels, args.leave_out)
-    if args.part == "validation":
-        labels = labels[is_validation(list(labels.name))]
-    test_set = detect_test_set(labels, args.images, args.models, args.sample, args.threads)
-    images = args.docs / "img" / "model"
+    labels = None if args.retime else read_tables(args.labels, args.leave_out)
     specs = {name: load_spec(args.models, name) for name in args.names}
     engines = {
         name: LiteRTEngine(args.models / f"{name}.tflite", CpuShares(args.threads))
         for name in args.names
     }
     costs = milliseconds(engines, next(iter(specs.values())).chip.size)
+    timing = {"threads": args.threads, "timed_runs": TIMED_RUNS}
+    if labels is None:
+        for name in args.names:
+            known = json.loads((OWN / f"{name}.metrics.json").read_text(encoding="utf-8"))
+            write_metrics(name, {**known, **timing, "milliseconds": costs[name]})
+        write_card(args.models, args.docs / "model-card.md")
+        return
+    if args.part == "validation":
+        labels = labels[is_validation(list(labels.name))]
+    test_set = detect_test_set(labels, args.images, args.models, args.sample, args.threads)
+    images = args.docs / "img" / "model"
     for name, spec in specs.items():
         metrics = evaluate(spec, engines[name], test_set, args.part == "validation", args.answers)
-        metrics = _rounded(
-            {
-                **metrics,
-                "milliseconds": costs[name],
-                "threads": args.threads,
-                "timed_runs": TIMED_RUNS,
-            }
-        )
-        text = json.dumps(metrics, indent=1, ensure_ascii=False) + "\n"
-        (OWN / f"{name}.metrics.json").write_text(text, encoding="utf-8")
+        metrics = {**metrics, **timing, "milliseconds": costs[name]}
+        write_metrics(name, metrics)
         plots.calibration(metrics, images / f"{name}-calibration.png")
         plots.error_by_size(metrics, images / f"{name}-size.png")
     if args.log and args.log.exists():

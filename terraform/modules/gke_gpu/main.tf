@@ -39,6 +39,7 @@ locals {
 
 resource "google_container_cluster" "this" {
   #checkov:skip=CKV_GCP_12: Dataplane V2 enforces network policies by itself
+  #checkov:skip=CKV_GCP_21: labels are merged by the caller, which checkov does not follow
   #checkov:skip=CKV_GCP_20: the control plane has no IP address to allow
   #checkov:skip=CKV_GCP_61: always on with Autopilot, set in standard mode
   #checkov:skip=CKV_GCP_65: IAM manages permissions, not Google Groups
