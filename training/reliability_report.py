@@ -57,7 +57,9 @@ def write_report(
                 percent(kept[rows].mean()),
                 f"{percent(wrong[inside].mean())} / {percent(wrong[outside].mean())}",
                 times(wrong[outside].mean(), wrong[inside].mean()),
-                f"{off[inside].mean():.2f} / {off[outside].mean():.2f}",
+                " / ".join(
+                    f"{off[part].mean():.2f}" if part.any() else "-" for part in (inside, outside)
+                ),
                 times(off[outside].mean(), off[inside].mean()),
             )
         )

@@ -15,6 +15,7 @@ from age_gender.vision.face import Face
 from age_gender.vision.geometry import Float, Image
 
 JPEG_QUALITY = 90
+EXCHANGED_ROWS = 16
 
 FREE_BLURRED_PIXELS = 16_000_000
 MAX_BLURRED_RATIO = 4
@@ -151,8 +152,23 @@ def _averaged(region: Image) -> Image:
 
 def encode_jpeg(image: Image) -> bytes:
     """Encode uint8 ``[H, W, 3]`` RGB as JPEG."""
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])
+    return encode_bgr(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8))
+
+
+def encode_bgr(image: Image) -> bytes:
+    """Encode uint8 ``[H, W, 3]`` BGR as JPEG."""
+    return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])
+
+
+def exchange_red_and_blue(image: Image) -> None:
+    """Turn RGB into BGR in place, uint8 ``[H, W, 3]``.
+
+    A few rows at a time stay in the processor's caches. That is three times as fast as a second
+    image, whose memory the system has to clear first.
+    """
+    for start in range(0, len(image), EXCHANGED_ROWS):
+        rows = image[start : start + EXCHANGED_ROWS]
+        rows[:] = cv2.cvtColor(rows, cv2.COLOR_RGB2BGR)
 
 
 def _label(face: Face) -> str:

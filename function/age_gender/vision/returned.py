@@ -40,19 +40,23 @@ def fitted_jpeg(
     Returns:
         A JPEG file, and warnings: why it is smaller than was asked for.
     """
+    given = image
     height, width = image.shape[:2]
     scale = 1.0 if max_side is None else min(1.0, max_side / max(width, height))
     if scale < 1:
         image, faces, blurred = _scaled(image, faces, blurred, scale)
     drawn = render.rendered(image, faces, blurred, draw=draw)
+    if drawn is given:
+        drawn = drawn.copy()
     del image
     wanted = drawn.shape[1::-1]
-    jpeg = render.encode_jpeg(drawn)
+    render.exchange_red_and_blue(drawn)
+    jpeg = render.encode_bgr(drawn)
     while max_bytes is not None and len(jpeg) > max_bytes and max(drawn.shape[:2]) > 1:
         step = min(MAX_STEP, MARGIN * math.sqrt(max_bytes / len(jpeg)))
         jpeg = b""  # not held while the next one is made
         drawn = resize(drawn, *_smaller(drawn, step))
-        jpeg = render.encode_jpeg(drawn)
+        jpeg = render.encode_bgr(drawn)
     if drawn.shape[1::-1] == wanted:
         return jpeg, ()
     made, asked = (" x ".join(map(str, size)) for size in (drawn.shape[1::-1], wanted))
