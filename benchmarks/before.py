@@ -151,9 +151,9 @@ def compared(values: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
     chosen = np.random.default_rng(0).integers(0, pairs.shape[1], (RESAMPLES, pairs.shape[1]))
     before, after = np.median(pairs[:, chosen], axis=2)
     low, high = np.quantile(before / after, (0.025, 0.975))
-    medians = dict(zip(VERSIONS, np.median(pairs, axis=1).round(2).tolist(), strict=True))
-    ratio = medians["before"] / medians["after"]
-    return {**medians, **_rounded(ratio=ratio, low=low, high=high)}
+    medians = np.median(pairs, axis=1)
+    rounded = dict(zip(VERSIONS, medians.round(2).tolist(), strict=True))
+    return {**rounded, **_rounded(ratio=medians[0] / medians[1], low=low, high=high)}
 
 
 def _rounded(**values: float) -> dict[str, float]:

@@ -141,6 +141,8 @@ def test_twice_as_fast_whatever_the_machine_did() -> None:
 def test_an_uncertain_ratio_has_a_wide_interval() -> None:
     found = before.compared({"before": np.array([1.0, 9, 5, 5, 2]), "after": np.full(5, 2.0)})
     assert found["low"] < found["ratio"] == 2.5 < found["high"]
+    quick = before.compared({"before": np.full(5, 0.02), "after": np.full(5, 0.024)})
+    assert quick["ratio"] == quick["low"] == 0.833  # of times that round to the same
 
 
 def test_the_cpu_time_of_a_process_is_counted_finely() -> None:
