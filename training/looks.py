@@ -26,7 +26,7 @@ from age_gender.vision.quality import Quality, assess
 from training import defects, drawings
 from training.data import Prepared, load_prepared
 from training.observe import make_detector
-from training.without_people import Picture, opened
+from training.without_people import Picture, read, varied
 
 QUALITIES = tuple(f.name for f in fields(Quality) if f.name != "covered")
 """All that the chip and the box tell; `covered` needs what is fitted on it."""
@@ -209,10 +209,11 @@ def without_people(
     spec = load_spec(models, name)
     found, rows = [], []
     for number, picture in enumerate(pictures):
+        original = read(picture.path)
+        if original is None:
+            continue
         for variation in range(VARIATIONS):
-            image = opened(picture.path, np.random.default_rng((number, variation)))
-            if image is None:
-                break
+            image = varied(original, np.random.default_rng((number, variation)))
             detections = detector.detect(image, 0.1, 0.4)
             assert detections.landmarks is not None
             found += [

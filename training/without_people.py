@@ -74,16 +74,19 @@ def of_packages(folder: Path, left_out: Sequence[str] = ()) -> list[Picture]:
 
 
 def opened(path: Path, rng: Rng) -> Image | None:
-    """Read a picture on a background of any colour, at any size; None if that is not worth while.
+    """Read a picture and vary it; see `read` and `varied`."""
+    image = read(path)
+    return None if image is None else varied(image, rng)
 
-    Symbols are left out, and what OpenCV does not read.
+
+def read(path: Path) -> Image | None:
+    """Read a picture; None if that is not worth while: symbols, and what OpenCV does not read.
 
     Args:
         path: of the file; transparency, grey values and palettes are fine.
-        rng: chooses background, size and border.
 
     Returns:
-        uint8 ``[H, W, 3]``, RGB.
+        uint8 ``[H, W, 3]``, BGR, or ``[H, W, 4]`` with opacity.
     """
     try:
         image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
@@ -91,19 +94,31 @@ def opened(path: Path, rng: Rng) -> Image | None:
         return None
     if image is None or image.dtype != np.uint8 or min(image.shape[:2]) < MIN_SIDE:
         return None
-    if image.ndim == 2:
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image)
+
+
+def varied(image: Image, rng: Rng) -> Image:
+    """Put a picture on a background of any colour, at any size.
+
+    Args:
+        image: as `read` returns it.
+        rng: chooses background, size and border.
+
+    Returns:
+        uint8 ``[H, W, 3]``, RGB.
+    """
+    shown: Image = image
     if image.shape[2] == 4:
         opacity = image[..., 3:] / np.float32(255)
         background = np.full(3, 255) if rng.random() < 0.5 else rng.uniform(0, 255, 3)
-        image = image[..., :3] * opacity + background * (1 - opacity)
+        shown = (image[..., :3] * opacity + background * (1 - opacity)).astype(np.uint8)
     longer = float(np.exp(rng.uniform(*np.log(LONGER_SIDES))))
-    zoom = min(longer / max(image.shape[:2]), 2.0)
+    zoom = min(longer / max(shown.shape[:2]), 2.0)
     method = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
-    image = cv2.resize(image.astype(np.uint8), None, fx=zoom, fy=zoom, interpolation=method)
-    border = int(rng.uniform(0, 0.15) * max(image.shape[:2]))
-    image = cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_REPLICATE)
-    return np.ascontiguousarray(image[..., ::-1]).astype(np.uint8)
+    resized = cv2.resize(shown, None, fx=zoom, fy=zoom, interpolation=method)
+    border = int(rng.uniform(0, 0.15) * max(resized.shape[:2]))
+    framed = cv2.copyMakeBorder(resized, border, border, border, border, cv2.BORDER_REPLICATE)
+    return np.ascontiguousarray(framed[..., ::-1]).astype(np.uint8)
 
 
 def sampled(pictures: Sequence[Picture], each: int, rng: Rng) -> Iterator[Picture]:

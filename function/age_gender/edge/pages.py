@@ -42,14 +42,15 @@ def response(name: str, request: Request) -> Response:
     path = STATIC[name]
     made = Response(_content(path), mimetype=MIME_TYPES[path.suffix])
     made.headers.update(HEADERS)
-    made.set_etag(_digest(path), weak=True)  # the same for the file as it is and compressed
+    digest = _digest(path)
+    made.set_etag(digest, weak=True)  # the same for the file as it is and compressed
     if path.suffix not in COMPRESSED_ALREADY:
         compress(made, request, shared=True)
-    if request.if_none_match.contains_weak(_digest(path)):
+    if request.if_none_match.contains_weak(digest):
         made.status_code = HTTPStatus.NOT_MODIFIED
         made.set_data(b"")
-        for name in ("Content-Length", "Content-Type", "Content-Encoding"):
-            made.headers.pop(name, None)
+        for header in ("Content-Length", "Content-Type", "Content-Encoding"):
+            made.headers.pop(header, None)
     return made
 
 

@@ -3,7 +3,7 @@
 OpenCV decodes from memory into an image of its own, and then copies that. Both are new memory that
 the system has to clear page by page, which takes as long as the decoding itself. From a file it
 decodes into an array that it is given, and NumPy's large arrays come in large pages. So the data
-get a name as a file in memory, where the system has such.
+are written to a file in memory (memfd), where the system has such files.
 """
 
 import os
@@ -36,7 +36,7 @@ def decode(data: bytes, width: int, height: int, flags: int) -> Image | None:
     if width * height * 3 < MIN_BYTES or not is_whole or not hasattr(os, "memfd_create"):
         return None
     image = np.empty((height, width, 3), np.uint8)
-    # The reader says nothing of its failures; but it writes the last row last.
+    # The reader reports no failure, but it writes the last row last.
     unwritten = np.random.default_rng().integers(0, 256, image[-1].shape, np.uint8)
     image[-1] = unwritten
     try:

@@ -21,9 +21,9 @@ SUFFIXES = {
 }
 """Usual ends of their files' names. What a file is, its content says; these only help to choose."""
 SNIFFED_BYTES = 1024
+"""Bytes of a file's start that `kind_of` needs."""
 _NOT_IN_TEXTS = bytes([*range(9), *range(14, 27)])
 """Control characters that no text has."""
-"""Bytes of a file's start that `kind_of` needs."""
 
 _SAVE = "save it as JPEG or PNG"
 
