@@ -17,7 +17,7 @@ from age_gender.limits.cpus import CpuShares
 from age_gender.networks.engine import LiteRTEngine
 from age_gender.vision.attributes import AttributeEstimator
 from age_gender.vision.detectors.base import Detections, Detector
-from age_gender.vision.detectors.registry import DETECTORS, FACE_MESH
+from age_gender.vision.detectors.registry import DETECTORS, FACE_MESH, SECOND_DETECTOR
 from age_gender.vision.face_check import Evidence
 from age_gender.vision.geometry import (
     Float,
@@ -25,12 +25,14 @@ from age_gender.vision.geometry import (
     chip_transforms,
     clip_boxes,
     iou_matrix,
+    roll_angles,
     unmirrored,
     warp_chips,
 )
 from age_gender.vision.mesh import FaceMesh
 from age_gender.vision.model_spec import load_spec
 from age_gender.vision.orientation import orient
+from age_gender.vision.second_detector import SecondDetector
 from training.observe import make_detector
 from training.prepare import read_image
 from training.scenes import (
@@ -152,11 +154,16 @@ class Collector:
     """Runs a detector, the mesh and networks over scenes, and collects what they say."""
 
     def __init__(
-        self, detector: Detector, mesh: FaceMesh, networks: Mapping[str, AttributeEstimator]
+        self,
+        detector: Detector,
+        mesh: FaceMesh,
+        second: SecondDetector,
+        networks: Mapping[str, AttributeEstimator],
     ):
         """Collect nothing yet."""
         self._detector = detector
         self._mesh = mesh
+        self._second = second
         self._networks = networks
         self.parts: list[Boxes] = []
 
@@ -175,6 +182,9 @@ class Collector:
         orientations = orient(self._mesh, scene.image, found)
         every_row = np.arange(len(found))
         evidence = Evidence.of(found, width, height).with_mesh(every_row, orientations)
+        angles = roll_angles(orientations.landmarks)
+        second = self._second.logits(scene.image, found.boxes, angles)
+        evidence = evidence.with_second(every_row, second)
         detected = found.landmarks
         own = orientations.landmarks if detected is None else unmirrored(detected)
         count = len(found)
@@ -219,6 +229,7 @@ class Worker:
             return LiteRTEngine(models / f"{name}.tflite", CpuShares(1))
 
         self._mesh = FaceMesh(engine(FACE_MESH))
+        self._second = SecondDetector(engine(SECOND_DETECTOR))
         self._detectors = {name: make_detector(name, models, 1) for name in DETECTORS}
         self._networks = {
             name: AttributeEstimator(engine(name), load_spec(models, name)) for name in names
@@ -227,7 +238,7 @@ class Worker:
     def observe(self, tasks: Sequence[Task]) -> dict[str, Boxes | None]:
         """Return the boxes of each detector, None if there are none; grouped by kind of scene."""
         found = {
-            name: Collector(detector, self._mesh, self._networks)
+            name: Collector(detector, self._mesh, self._second, self._networks)
             for name, detector in self._detectors.items()
         }
         for task in tasks:

@@ -1,9 +1,9 @@
 """Fits the probability that a box is a human face: see ``age_gender.vision.face_check``.
 
-Both detectors, the face mesh and the networks for age and gender run, as in the service, over
-pictures that a program varies: faces as they are, small in a scene, turned, half outside, blurred,
-dark, overexposed, covered; and animals, things, drawings, statues, textures and fragments of faces,
-which are none::
+Both detectors, the face mesh, the second detector and the networks for age and gender run, as in
+the service, over pictures that a program varies: faces as they are, small in a scene, turned, half
+outside, blurred, dark, overexposed, covered; and animals, things, drawings, statues, textures and
+fragments of faces, which are none::
 
     python -m training.face_check --images DIR --packages DIR --models DIR --cache FILE
 
@@ -62,7 +62,7 @@ RIDGE = 150.0
 """Of the classifiers, which have a thousand features."""
 L2 = 1e-3
 """Weight of the squared parameters of a regression, beside a mean loss."""
-SIGNS = {"score": 1, "mesh": 1, "embedding": 1, "overlap": 1} | dict.fromkeys(
+SIGNS = {"score": 1, "mesh": 1, "embedding": 1, "second": 1, "overlap": 1} | dict.fromkeys(
     ("mesh_low", "turned", "distance", "cut_off"), -1
 )
 """Of the weights of inputs of which more is always better, or worse."""
@@ -149,7 +149,13 @@ def without_mesh(boxes: Boxes) -> Boxes:
     """Forget what the mesh says."""
     unknown = np.full(len(boxes), np.nan, np.float32)
     evidence = replace(boxes.evidence, own=unknown, best=unknown, overlap=unknown, distance=unknown)
-    return replace(boxes, evidence=evidence)
+    return without_second(replace(boxes, evidence=evidence))
+
+
+def without_second(boxes: Boxes) -> Boxes:
+    """Forget what the second detector says."""
+    unknown = np.full(len(boxes), np.nan, np.float32)
+    return replace(boxes, evidence=replace(boxes.evidence, second=unknown))
 
 
 def cross_fitted(boxes: Boxes, others: Boxes, name: str) -> tuple[Boxes, Boxes]:
@@ -241,6 +247,7 @@ def fit_detector(
         "mesh": fit_variant(boxes, "mesh"),
         "embedding": fit_variant(without_mesh(upright), "embedding"),
         "both": fit_variant(final, "both"),
+        "all": fit_variant(final, "all"),
     }
 
 
@@ -249,10 +256,12 @@ def served(
 ) -> Float:
     """Return the probabilities as the service has them, float32 ``[N]``."""
     first = without_mesh(with_features(boxes, name, spec, first=True)).evidence
+    final = with_features(boxes, name, spec, first=False)
     sure = check.probabilities(detector, first)
-    final = check.probabilities(detector, with_features(boxes, name, spec, first=False).evidence)
+    both = check.probabilities(detector, without_second(final).evidence)
+    every = check.probabilities(detector, final.evidence)
     unasked = (sure >= SURE) & ~first.turned & (detector == "accurate")
-    return np.asarray(np.where(unasked, sure, final), np.float32)
+    return np.asarray(np.where(unasked, sure, np.where(both >= SURE, both, every)), np.float32)
 
 
 def report(boxes: Boxes, probabilities: Float) -> str:

@@ -26,11 +26,19 @@ from age_gender.settings import Settings, get_settings
 from age_gender.vision.attributes import AttributeEstimator
 from age_gender.vision.decode import EncodedImage
 from age_gender.vision.detectors.base import Detector
-from age_gender.vision.detectors.registry import DETECTORS, FACE_MESH, DetectorName, load_detector
+from age_gender.vision.detectors.registry import (
+    DETECTORS,
+    FACE_MESH,
+    SECOND_DETECTOR,
+    VERIFYING,
+    DetectorName,
+    load_detector,
+)
 from age_gender.vision.face_check import load_face_check
 from age_gender.vision.mesh import FaceMesh
 from age_gender.vision.model_spec import load_spec
 from age_gender.vision.pipeline import Pipeline
+from age_gender.vision.second_detector import SecondDetector
 from age_gender.vision.verification import FaceVerifier
 
 log = logging.getLogger(__name__)
@@ -78,7 +86,7 @@ def check_models(settings: Settings) -> None:
     load_spec(folder, settings.attribute_model)
     kind = "{}/saved_model.pb" if settings.engine_in_use == "tensorflow" else "{}.tflite"
     detectors = chain(*(info.networks for info in DETECTORS.values()))
-    names = [settings.attribute_model, *detectors, FACE_MESH]
+    names = [settings.attribute_model, *detectors, *VERIFYING]
     missing = [file for file in map(kind.format, names) if not (folder / file).is_file()]
     if missing:
         raise ModelUnavailable(f"model files are missing: {', '.join(missing)}: run `make models`")
@@ -106,7 +114,8 @@ class Runtime:
         }
         self.estimator = Lazy("attributes", self._load_estimator)
         mesh = Lazy("face mesh", lambda: FaceMesh(self._load_engine(FACE_MESH)))
-        self.verifier = Lazy("face check", lambda: FaceVerifier(mesh, load_face_check()))
+        second = Lazy("second detector", lambda: SecondDetector(self._load_engine(SECOND_DETECTOR)))
+        self.verifier = Lazy("face check", lambda: FaceVerifier(mesh, second, load_face_check()))
         self.pipeline = Pipeline(
             self._detector, self.estimator, self.verifier, cpus=self._cpus, engine=self.engine
         )

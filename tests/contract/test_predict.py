@@ -23,7 +23,7 @@ from age_gender.runtime import Runtime
 from age_gender.settings import Settings
 from tests.contract.conftest import AUTHORIZATION, Client, FakeRuntime, Serve, validate
 from tests.unit.fakes import FakeDetector, detections, spec
-from tests.unit.models import model
+from tests.unit.models import all_models
 from tests.unit.pictures import decoded, encoded, png, portrait
 from tests.unit.profile import examples
 
@@ -173,8 +173,7 @@ class TestAnswer:
 @pytest.fixture(scope="module")
 def runtime() -> Runtime:
     """Real models."""
-    for name in ("retinaface.tflite", "facemesh.tflite", f"{Settings().attribute_model}.tflite"):
-        model(name)
+    all_models()
     return Runtime(Settings())
 
 

@@ -22,7 +22,9 @@ import pytest
 import requests
 from PIL import Image
 
+from age_gender.cli.console import required_networks
 from age_gender.edge import server
+from age_gender.settings import Settings
 from testing import attacks, photos
 from testing.service import AUTHORIZATION, ROOT, Service, free_port
 
@@ -410,8 +412,8 @@ class TestFaults:
         models = tmp_path / "models"
         source = ROOT / "function" / "age_gender" / "models"
         shutil.copytree(source / "specs", models / "specs")
-        for name in ("retinaface.tflite", "agn-v2.tflite", "facemesh.tflite"):
-            (models / name).touch()
+        for name in required_networks(Settings()):
+            (models / f"{name}.tflite").touch()
         with Service(tmp_path / "log", MODELS_DIR=str(models)) as service:
             worker = psutil.Process(service.process.pid).children()[0]
             for size in (0, 100, 1_000_000):

@@ -16,10 +16,9 @@ import pytest
 import requests
 
 from age_gender import __version__
-from age_gender.settings import Settings
 from modelbuild.catalogue import MODELS_DIR
 from testing.service import ROOT, START_SECONDS, free_port
-from tests.unit.models import model
+from tests.unit.models import all_models, model
 
 PACKAGE = ROOT / "function" / "age_gender"
 SAMPLE = PACKAGE / "edge" / "web" / "sample.jpg"
@@ -29,9 +28,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from a copy of the checkout, with the networks that are there."""
-    networks = ("retinaface", "facemesh", Settings().attribute_model)
-    for name in ("manifest.json", *(f"{network}.tflite" for network in networks)):
-        model(name)
+    all_models()
+    model("manifest.json")
     source = tmp_path_factory.mktemp("source")
     for name in ("function", "modelbuild", "requirements", "LICENSES"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -13,7 +13,7 @@ from age_gender import FaceAnalyzer
 from age_gender.vision.face import Face, FaceAttributes
 from testing.photos import Photo, decoded, portraits
 from testing.service import ROOT
-from tests.unit.models import model
+from tests.unit.models import all_models
 
 CASES = ROOT.parent / "shared" / "cases"
 NO_FACES = ("animal", "thing")
@@ -25,8 +25,7 @@ Pixels = NDArray[np.uint8]
 
 @cache
 def analyzer() -> FaceAnalyzer:
-    for name in ("retinaface", "facemesh", "agn-v2"):
-        model(f"{name}.tflite")
+    all_models()
     return FaceAnalyzer()
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from age_gender.cli.console import required_networks
 from age_gender.settings import Settings
 
 MODELS = Settings().models_dir
@@ -15,3 +16,11 @@ def model(name: str) -> Path:
     if not path.exists():
         pytest.skip(f"NOT TESTED: {path.name} is missing, run `make models`")
     return path
+
+
+def all_models() -> list[str]:
+    """Names of all networks that predictions need, which have to be built."""
+    names = required_networks(Settings())
+    for name in names:
+        model(f"{name}.tflite")
+    return names

@@ -14,11 +14,11 @@ import age_gender
 from age_gender import FaceAnalyzer, Faces, analyzer
 from age_gender.analyzer import ImageLike
 from age_gender.errors import ImageError, ImageTooLarge, ModelUnavailable
-from age_gender.settings import REPLACED_MODELS, Settings
+from age_gender.settings import REPLACED_MODELS
 from testing.photos import decoded
 from testing.service import ROOT
 from tests.markdown import blocks, read
-from tests.unit.models import model
+from tests.unit.models import all_models
 
 SAMPLE = ROOT / "function" / "age_gender" / "edge" / "web" / "sample.jpg"
 
@@ -26,9 +26,7 @@ SAMPLE = ROOT / "function" / "age_gender" / "edge" / "web" / "sample.jpg"
 @pytest.fixture
 def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """``photo.jpg`` in the working directory."""
-    model("retinaface.tflite")
-    model("facemesh.tflite")
-    model(f"{Settings().attribute_model}.tflite")
+    all_models()
     monkeypatch.chdir(tmp_path)
     return Path(shutil.copy(SAMPLE, tmp_path / "photo.jpg"))
 

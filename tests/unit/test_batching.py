@@ -17,7 +17,7 @@ from age_gender.networks.engine import Arrays, LiteRTEngine, TensorFlowEngine, W
 from age_gender.runtime import Runtime
 from age_gender.settings import Settings
 from age_gender.vision import mesh
-from age_gender.vision.detectors.registry import DETECTORS, FACE_MESH
+from age_gender.vision.detectors.registry import DETECTORS, VERIFYING
 from age_gender.vision.model_spec import load_spec
 from tests.unit.models import model
 
@@ -263,7 +263,11 @@ def networks() -> dict[str, int]:
     settings = Settings()
     spec = load_spec(settings.models_dir, settings.attribute_model)
     detectors = {name: 160 for info in DETECTORS.values() for name in info.networks}
-    return {**detectors, FACE_MESH: mesh.SIDE, settings.attribute_model: spec.chip.size}
+    return {
+        **detectors,
+        **dict.fromkeys(VERIFYING, mesh.SIDE),
+        settings.attribute_model: spec.chip.size,
+    }
 
 
 @pytest.mark.parametrize(("name", "side"), networks().items())

@@ -15,10 +15,9 @@ from typer.testing import CliRunner, Result
 
 from age_gender import __version__
 from age_gender.cli.main import app
-from age_gender.settings import Settings
 from age_gender.vision.formats.kinds import FORMATS
 from testing.web import serve_folder
-from tests.unit.models import model
+from tests.unit.models import all_models, model
 from tests.unit.pictures import Pixels, decoded, encoded, portrait
 
 
@@ -28,9 +27,7 @@ def run(*arguments: str | Path) -> Result:
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    model("retinaface.tflite")
-    model("facemesh.tflite")
-    model(f"{Settings().attribute_model}.tflite")
+    all_models()
     path = tmp_path / "photos" / "one.jpg"
     path.parent.mkdir()
     path.write_bytes(encoded(portrait(), "JPEG", quality=95))

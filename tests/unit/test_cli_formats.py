@@ -12,9 +12,8 @@ from typer.testing import CliRunner, Result
 from age_gender.batch.folder_store import FolderStore
 from age_gender.batch.storage import StoredObject, Unreadable
 from age_gender.cli.main import app
-from age_gender.settings import Settings
 from tests.unit import files
-from tests.unit.models import model
+from tests.unit.models import all_models
 from tests.unit.pictures import encoded
 
 JPEG = encoded(files.IMAGE, "JPEG")
@@ -27,9 +26,7 @@ def run(*arguments: str | Path) -> Result:
 
 @pytest.fixture(autouse=True)
 def models() -> None:
-    model("retinaface.tflite")
-    model("facemesh.tflite")
-    model(f"{Settings().attribute_model}.tflite")
+    all_models()
 
 
 @pytest.fixture

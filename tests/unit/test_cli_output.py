@@ -10,11 +10,10 @@ import pytest
 from age_gender.cli import reports
 from age_gender.cli.frames import Frame
 from age_gender.cli.results_file import ResultsFile, UnusableFile
-from age_gender.settings import Settings
 from age_gender.vision.face import Face
 from age_gender.vision.pipeline import ModelNames, Result
 from tests.unit.fakes import face_attributes
-from tests.unit.models import model
+from tests.unit.models import all_models
 from tests.unit.pictures import encoded, portrait
 from tests.unit.test_cli import run
 
@@ -23,8 +22,7 @@ MODELS = ("retinaface-mobilenetv2", "agn-v2 2.0.0")
 
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
-    for name in ("retinaface.tflite", "facemesh.tflite", f"{Settings().attribute_model}.tflite"):
-        model(name)
+    all_models()
     folder = tmp_path / "album"
     folder.mkdir()
     for name in ("a.png", "b\n.png", "c.png"):

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from age_gender.cli.report_html import REASONS, age_bands
-from age_gender.settings import Settings
 from age_gender.vision.face import Reason
-from tests.unit.models import model
+from tests.unit.models import all_models
 from tests.unit.pictures import decoded, encoded, portrait
 from tests.unit.test_cli import run
 
@@ -61,8 +60,7 @@ class Page(HTMLParser):
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
     """A portrait twice, under names that look like HTML and like a formula, and no face."""
-    for name in ("retinaface.tflite", "facemesh.tflite", f"{Settings().attribute_model}.tflite"):
-        model(name)
+    all_models()
     folder = tmp_path / "album"
     (folder / "inner").mkdir(parents=True)
     (folder / "=cmd()|'x'!A1.png").write_bytes(encoded(portrait(), "PNG"))

@@ -9,8 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from age_gender.cli import video
-from age_gender.settings import Settings
-from tests.unit.models import model
+from tests.unit.models import all_models
 from tests.unit.pictures import decoded, noise, portrait
 from tests.unit.test_cli import rows, run
 
@@ -34,9 +33,7 @@ def film(path: Path, *scenes: tuple[NDArray[np.uint8], float]) -> Path:
 
 @pytest.fixture(autouse=True)
 def _models() -> None:
-    model("retinaface.tflite")
-    model("facemesh.tflite")
-    model(f"{Settings().attribute_model}.tflite")
+    all_models()
 
 
 @pytest.fixture

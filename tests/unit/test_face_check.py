@@ -53,9 +53,10 @@ def evidence(
     overlap: float = USUAL_OVERLAP,
     distance: float = USUAL_DISTANCE,
     embedding: float = NAN,
+    second: float = NAN,
 ) -> Evidence:
     best = own if best is None else best
-    row = (score, side, visible, own, best, overlap, distance, embedding)
+    row = (score, side, visible, own, best, overlap, distance, embedding, second)
     columns = [np.array([value], np.float32) for value in row]
     names = [f.name for f in fields(Evidence)]
     known = dict(zip(names, columns, strict=False))
@@ -88,6 +89,18 @@ class TestDelivered:
                 (p,) = check.probabilities(detector, evidence(0.9, side, own=mesh, embedding=-8))
                 assert p < 0.5
 
+    def test_what_the_second_detector_rejects_is_less_of_one(
+        self, check: FaceCheck, detector: str
+    ) -> None:
+        for side in (50, 64, 100, 300):
+            for mesh, embedding in ((-5, 3), (10, 0), (20, 2)):
+                known = {"own": mesh, "embedding": embedding}
+                animal, doubtful, face = (
+                    check.probabilities(detector, evidence(0.9, side, **known, second=logit))[0]
+                    for logit in (-3, -0.5, 1)
+                )
+                assert animal < doubtful < face
+
     def test_more_of_anything_is_more_of_a_face(self, check: FaceCheck, detector: str) -> None:
         by_mesh = [check.probabilities(detector, evidence(0.9, 90, 1, m))[0] for m in (12, 20, 30)]
         by_score = [
@@ -119,8 +132,8 @@ def test_tiny_faces_are_as_good_as_their_score(check: FaceCheck) -> None:
 
 
 def test_features() -> None:
-    given = evidence(0.5, 64, 0.75, -20, 4, 0.6, 0.12, 3)
-    row = dict(zip(FEATURES["both"], features(given, "both")[0].tolist(), strict=True))
+    given = evidence(0.5, 64, 0.75, -20, 4, 0.6, 0.12, 3, -1.5)
+    row = dict(zip(FEATURES["all"], features(given, "all")[0].tolist(), strict=True))
     assert row == pytest.approx(
         {
             "constant": 1,
@@ -136,6 +149,8 @@ def test_features() -> None:
             "cut_off_mesh": 0.1,
             "embedding": 0.6,
             "embedding_size": 0,
+            "second": -2.5,
+            "second_size": 0,
         }
     )
     for variant, names in FEATURES.items():
@@ -149,8 +164,11 @@ def test_the_regression_follows_from_what_is_known() -> None:
         evidence(own=NAN, embedding=1),
         evidence(embedding=1),
         evidence(own=NAN),
+        evidence(embedding=1, second=-2),
+        evidence(second=-2),
     ]
-    assert [e.variants[0] for e in known] == ["mesh", "embedding", "both", "mesh"]
+    expected = ["mesh", "embedding", "both", "mesh", "all", "mesh"]
+    assert [e.variants[0] for e in known] == expected
 
 
 def test_the_mesh_counts_by_size() -> None:
@@ -334,12 +352,16 @@ def test_only_the_best_box_on_a_face_and_all_on_none_are_collected() -> None:
                 np.full(len(boxes), 20, np.float32), np.zeros((len(boxes), 468, 2), np.float32)
             )
 
+    class Second:
+        def logits(self, _image: object, boxes: NDArray[np.float32], _angles: object) -> object:
+            return np.full(len(boxes), -1, np.float32)
+
     def embedded(batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         known = predicted_by_colour(batch)
         return {**known, "embedding": np.ones((len(batch), 3), np.float32)}
 
     networks = {"net": AttributeEstimator(FakeEngine(embedded), spec())}
-    collector = Collector(Detector(), Mesh(), networks)  # type: ignore[arg-type]
+    collector = Collector(Detector(), Mesh(), Second(), networks)  # type: ignore[arg-type]
     image = texture(160, 160, np.random.default_rng(0))
     collector.add(Scene(image, np.array([10, 10, 50, 50], np.float32)), "set kind", 1)
     collector.add(Scene(image, np.array([0, 100, 30, 130], np.float32)), "set kind", 2)
@@ -348,6 +370,7 @@ def test_only_the_best_box_on_a_face_and_all_on_none_are_collected() -> None:
     assert found.faces.tolist() == [True, False, False, False]
     assert found.picture.tolist() == [1, 3, 3, 3]
     assert found.final["net"].shape == (4, 3)
+    assert found.evidence.second.tolist() == [-1] * 4
     probabilities = np.array([0.9, 0.1, 0.1, 0.8], np.float32)
     assert "| set kind | yes | 1 | 100.0% | 100.0% |" in report(found, probabilities)
     assert "| cat | no | 3 | 100.0% | 33.3% |" in report(found, probabilities)

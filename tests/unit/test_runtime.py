@@ -16,6 +16,7 @@ from age_gender.errors import ModelUnavailable
 from age_gender.runtime import Lazy, Runtime, check_models
 from age_gender.settings import FUNCTION_DIR, Settings
 from age_gender.vision.attributes import AttributeEstimator
+from age_gender.vision.detectors.registry import VERIFYING
 from age_gender.vision.pipeline import Options
 from tests.unit.models import model
 from tests.unit.pictures import encoded, noise
@@ -119,10 +120,11 @@ class TestCheckModels:
     @pytest.mark.parametrize(
         ("engine", "missing"),
         [
-            ("litert", "agn-v2.tflite, retinaface.tflite, facemesh.tflite"),
+            ("litert", "agn-v2.tflite, retinaface.tflite, facemesh.tflite, blazeface.tflite"),
             (
                 "tensorflow",
-                "agn-v2/saved_model.pb, retinaface/saved_model.pb, facemesh/saved_model.pb",
+                "agn-v2/saved_model.pb, retinaface/saved_model.pb, facemesh/saved_model.pb, "
+                "blazeface/saved_model.pb",
             ),
         ],
     )
@@ -150,7 +152,7 @@ def with_models(folder: Path, *names: str) -> None:
 def test_the_bytes_that_were_verified_are_used(tmp_path: Path) -> None:
     source = model("retinaface.tflite")
     file = tmp_path / source.name
-    with_models(tmp_path, source.name, "facemesh.tflite", "agn-v2.tflite")
+    with_models(tmp_path, source.name, *(f"{n}.tflite" for n in VERIFYING), "agn-v2.tflite")
     runtime = Runtime(Settings(models_dir=tmp_path, inference_threads=1))
     options = Options(face_detector="accurate", get_attributes=False, confidence=0.01)
     before = runtime.pipeline.run(runtime.open_image(NOISE), options)

@@ -13,14 +13,13 @@ from age_gender.vision.mesh import FaceMesh
 from age_gender.vision.pipeline import Options, Result
 from age_gender.vision.whole_image import find_face
 from tests.unit.fakes import FakeEngine, Float
-from tests.unit.models import model
+from tests.unit.models import all_models
 from tests.unit.pictures import Pixels, noise, portrait
 
 
 @pytest.fixture(scope="module")
 def runtime() -> Runtime:
-    for name in ("retinaface.tflite", "facemesh.tflite", f"{Settings().attribute_model}.tflite"):
-        model(name)
+    all_models()
     return Runtime(Settings())
 
 

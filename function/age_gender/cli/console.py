@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from age_gender.errors import AgeGenderError, ModelUnavailable
 from age_gender.settings import FUNCTION_DIR, REPLACED_MODELS, Settings, load_settings
-from age_gender.vision.detectors.registry import DETECTORS, FACE_MESH
+from age_gender.vision.detectors.registry import DETECTORS, VERIFYING
 
 console = Console()
 """Standard output, for results."""
@@ -71,7 +71,7 @@ def require_models(settings: Settings) -> None:
 def required_networks(settings: Settings) -> list[str]:
     """Names of the networks that predictions need, without suffix."""
     detectors = (name for info in DETECTORS.values() for name in info.networks)
-    return [*detectors, FACE_MESH, settings.attribute_model]
+    return [*detectors, *VERIFYING, settings.attribute_model]
 
 
 def fail(message: str) -> NoReturn:

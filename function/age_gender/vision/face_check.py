@@ -4,10 +4,10 @@ A detector's score says how much a box looks like the faces that it was trained 
 for many a cat or a drawing. The features of the network for age and gender tell more, by a linear
 classifier that is part of its specification. The face mesh is an independent opinion, and where it
 and the detector place eyes, nose and mouth differently, it is hardly a face; it is asked only where
-there is a doubt. Tiny boxes count by their score alone. Logistic regressions of what is known,
-fitted by ``training.face_check`` for each detector, give a probability that means what it says: of
-boxes with 0.7, seven in ten are faces, if as many of all boxes are as in the data that it was
-fitted on.
+there is a doubt, and a second detector where there still is one. Tiny boxes count by their score
+alone. Logistic regressions of what is known, fitted by ``training.face_check`` for each detector,
+give a probability that means what it says: of boxes with 0.7, seven in ten are faces, if as many of
+all boxes are as in the data that it was fitted on.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -30,12 +30,14 @@ PARAMETERS = Path(__file__).with_name("face_check.json")
 
 TRUSTED_SIDES = (24.0, 64.0)
 """Longer side in pixels at which the mesh starts to count, and from which it counts fully."""
+CLEAR_SECOND = 1.0
+"""Logit of the second detector for most faces."""
 USUAL_OVERLAP, USUAL_DISTANCE = 0.7, 0.06
 """Of faces that are clear to see, see `Orientations`; assumed where they are unknown."""
 MAX_LOGIT = 9.2
 """Nothing is certain: scores and probabilities count as 0.0001 to 0.9999."""
 
-Variant = Literal["mesh", "embedding", "both"]
+Variant = Literal["mesh", "embedding", "both", "all"]
 """What is known of a box, besides the detector's score."""
 _MESH = (
     *("constant", "score", "size", "mesh", "mesh_size", "mesh_low", "turned"),
@@ -45,6 +47,7 @@ FEATURES: dict[Variant, tuple[str, ...]] = {
     "mesh": _MESH,
     "embedding": ("constant", "score", "size", "embedding", "embedding_size", "cut_off"),
     "both": (*_MESH, "embedding", "embedding_size"),
+    "all": (*_MESH, "embedding", "embedding_size", "second", "second_size"),
 }
 
 
@@ -61,6 +64,7 @@ class Evidence:
         overlap: see `Orientations`.
         distance: see `Orientations`.
         embedding: logit of being a face by the features of the network for age and gender.
+        second: logit of the second detector.
         turned: bool ``[N]``, whether these features show a face that is turned.
     """
 
@@ -72,6 +76,7 @@ class Evidence:
     overlap: Float
     distance: Float
     embedding: Float
+    second: Float
     turned: NDArray[np.bool_]
 
     @classmethod
@@ -92,6 +97,7 @@ class Evidence:
             overlap=unknown,
             distance=unknown,
             embedding=unknown,
+            second=unknown,
             turned=turned,
         )
 
@@ -102,6 +108,12 @@ class Evidence:
             changed[name] = getattr(self, name).copy()
             changed[name][rows] = getattr(found, name)
         return replace(self, **changed)
+
+    def with_second(self, rows: NDArray[np.intp], logits: Float) -> "Evidence":
+        """Add what the second detector says of the boxes at ``rows``."""
+        second = self.second.copy()
+        second[rows] = logits
+        return replace(self, second=second)
 
     def with_embedding(self, embedding: Float | None, check: FaceClassifiers | None) -> "Evidence":
         """Add what features ``[N, E]`` of the network for age and gender say of all boxes."""
@@ -132,7 +144,8 @@ class Evidence:
     def variants(self) -> NDArray[np.str_]:
         """The `Variant` of each box, ``[N]``."""
         mesh, embedding = ~np.isnan(self.own), ~np.isnan(self.embedding)
-        return np.where(embedding, np.where(mesh, "both", "embedding"), "mesh")
+        both = np.where(np.isnan(self.second), "both", "all")
+        return np.where(embedding, np.where(mesh, both, "embedding"), "mesh")
 
 
 def features(evidence: Evidence, variant: Variant) -> Float:
@@ -151,6 +164,7 @@ def features(evidence: Evidence, variant: Variant) -> Float:
     size = np.clip(np.log2(evidence.sides) - 6, -1, 2) / 2
     mesh, cut_off = np.clip(best, -10, 30) / 10, 1 - evidence.visible
     embedding = np.clip(np.nan_to_num(evidence.embedding), -10, 10) / 5
+    second = np.clip(np.nan_to_num(evidence.second), -4, 2) - CLEAR_SECOND
     columns = {
         "constant": np.ones_like(best),
         "score": evidence.score_logits / 4,
@@ -165,6 +179,8 @@ def features(evidence: Evidence, variant: Variant) -> Float:
         "cut_off_mesh": cut_off * mesh,
         "embedding": embedding,
         "embedding_size": embedding * size,
+        "second": second,
+        "second_size": second * size,
     }
     chosen = np.stack([columns[name] for name in FEATURES[variant]], axis=1)
     return (chosen * evidence.trust[:, None]).astype(np.float32)

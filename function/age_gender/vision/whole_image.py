@@ -52,6 +52,7 @@ class WholeFace:
             overlap=unknown,
             distance=unknown,
             embedding=unknown,
+            second=unknown,
             turned=np.zeros(1, np.bool_),
         )
 

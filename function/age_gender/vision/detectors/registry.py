@@ -55,6 +55,9 @@ DETECTORS = {
 
 FACE_MESH = "facemesh"
 """Model file, without suffix, of the network that verifies the faces of every detector."""
+SECOND_DETECTOR = "blazeface"
+"""Likewise, of the one that is asked where there is still a doubt."""
+VERIFYING = (FACE_MESH, SECOND_DETECTOR)
 
 if TYPE_CHECKING:
     DetectorName = str
