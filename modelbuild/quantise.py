@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from ai_edge_quantizer import quantizer, recipe  # type: ignore[import-untyped]
 from numpy.typing import NDArray
+from tensorflow.lite.tools import flatbuffer_utils
 
 from modelbuild.export import SIGNATURE
 
@@ -63,6 +64,14 @@ def quantise(model: Path, ranges: Ranges, float_parts: Sequence[str]) -> None:
             str(model), overwrite=True
         )
     model.chmod(0o644)
+
+
+def computed(model: Path) -> Iterator[str]:
+    """Names of the tensors that the operations of a ``.tflite`` file compute, so no weights."""
+    for graph in flatbuffer_utils.read_model(str(model)).subgraphs:
+        for operator in graph.operators:
+            for i in operator.outputs:
+                yield graph.tensors[int(i)].name.decode()
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Measures RetinaFace's activations: ``python -m modelbuild.retinaface_ranges FOLDER``.
 
 FOLDER holds JPEG photos with faces of many sizes; each is used at three scales. Run it again only
-if the names of the graph's tensors change.
+if the layers change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from modelbuild.build import fetched
 from modelbuild.catalogue import load_catalogue
 from modelbuild.quantise import measure_ranges
-from modelbuild.retinaface import NAME, RANGES, export_float
+from modelbuild.retinaface import GRAPH, NAME, RANGES, export_float, layer_of
+from modelbuild.retinaface_weights import folded, for_pixels, read_graph, simplified
 
 HEIGHT, WIDTH = 480, 640
 SCALES = (1.0, 0.625, 0.3125)
@@ -45,10 +46,16 @@ def main(folder: Path) -> None:
     """Measure and write the ranges."""
     source = fetched(load_catalogue()[NAME])
     with tempfile.TemporaryDirectory() as scratch:
-        model = export_float(source, Path(scratch), (HEIGHT, WIDTH))
-        ranges = measure_ranges(model, "image", _inputs(folder))
-    rounded = {tensor: [float(f"{v:.5g}") for v in limits] for tensor, limits in ranges.items()}
-    RANGES.write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
+        weights = for_pixels(simplified(folded(read_graph(source / GRAPH))))
+        model = export_float(weights, Path(scratch), (HEIGHT, WIDTH))
+        measured = measure_ranges(model, "image", _inputs(folder))
+    known = json.loads(RANGES.read_bytes())
+    for tensor, limits in measured.items():
+        # Before any activation, and of sums: what ends in these.
+        layer = layer_of(tensor).replace("FPN_", "FPN/")
+        if layer in known and tensor.split(";")[0].rpartition("/")[2] in ("BiasAdd", "add"):
+            known[layer] = [float(f"{v:.5g}") for v in limits]
+    RANGES.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -85,9 +85,8 @@ def planted(batch: Float, boxes: Float, score: float = 0.9) -> Mapping[str, Floa
     outputs = {
         "boxes": np.zeros((1, count, 4), np.float32),
         "landmarks": np.zeros((1, count, 10), np.float32),
-        "scores": np.zeros((1, count, 2), np.float32),
+        "scores": np.zeros((1, count, 1), np.float32),
     }
-    outputs["scores"][..., 0] = 1
     for n, (x1, y1, x2, y2) in enumerate(boxes):
         centre, sides = np.array([x1 + x2, y1 + y2]) / 2, np.array([x2 - x1, y2 - y1])
         distance = np.abs(anchors[:, :2] - centre).sum(1) + np.abs(anchors[:, 2] - sides.max())
@@ -97,7 +96,7 @@ def planted(batch: Float, boxes: Float, score: float = 0.9) -> Mapping[str, Floa
         outputs["boxes"][0, i, 2:] = np.log(sides / side) / 0.2
         landmarks = np.array([[x1, y1], [x2, y1], [*centre], [x1, y2], [x2, y2]])
         outputs["landmarks"][0, i] = ((landmarks - (x, y)) / side / 0.1).ravel()
-        outputs["scores"][0, i] = 1 - score + n / 100, score - n / 100
+        outputs["scores"][0, i] = score - n / 100
     return outputs
 
 
@@ -206,7 +205,7 @@ class TestRetinaFace:
         def everywhere(batch: Float) -> Mapping[str, Float]:
             outputs = planted(batch, np.zeros((0, 4), np.float32))
             scores = np.linspace(0, 1, outputs["scores"].shape[1])
-            outputs["scores"][0, :, 1] = scores
+            outputs["scores"][0, :, 0] = scores
             return outputs
 
         detector = RetinaFaceDetector(FakeEngine(everywhere))

@@ -17,7 +17,7 @@ def inputs(size: tuple[int, int], min_face: int | None) -> list[int]:
         lambda batch: {
             "boxes": np.zeros((1, 1, 4), np.float32),
             "landmarks": np.zeros((1, 1, 10), np.float32),
-            "scores": np.zeros((1, 1, 2), np.float32),
+            "scores": np.zeros((1, 1, 1), np.float32),
         }
     )
     RetinaFaceDetector(engine).detect(np.zeros((*size, 3), np.uint8), 0.5, 0.5, min_face)

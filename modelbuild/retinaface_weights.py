@@ -1,0 +1,142 @@
+"""RetinaFace's weights: read from the frozen graph, and made cheaper to run with the same results.
+
+Each normalisation is folded into its convolution. Then the scale of the pixels becomes a part of
+the first convolution, channels that are 0 for any picture are left out, and two linear layers in a
+row become one.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from tensorflow.python.framework import tensor_util
+
+from modelbuild.weights import Weights
+
+FIRST = "Conv1"
+SECOND = "expanded_conv_depthwise"
+THIRD = "expanded_conv_project"
+FOURTH = "block_1_expand"
+HALF = 127.5
+"""Of the range of the pixels, which the published network scales to -1 to 1."""
+CLIP = 6.0
+"""Upper limit of activations in the backbone (ReLU6)."""
+
+_HEADS = {"BboxHead": "boxes", "LandmarkHead": "landmarks", "ClassHead": "logits"}
+_LEFT_OUT = ("RetinaFaceModel", "MobileNetV2_extrator", "Conv2D", "depthwise", "conv")
+
+Array = NDArray[np.float32]
+
+
+def read_graph(path: Path) -> Any:
+    """Read a frozen graph as a ``GraphDef``."""
+    graph = tf.compat.v1.GraphDef()
+    graph.ParseFromString(path.read_bytes())
+    return graph
+
+
+def folded(graph: Any) -> Weights:
+    """Return the weights of a frozen graph, each normalisation folded into its convolution.
+
+    Args:
+        graph: ``GraphDef``.
+
+    Returns:
+        ``LAYER/kernel`` ``[O, I, H, W]`` and ``LAYER/bias`` ``[O]``; the heads of each level as
+        ``heads/boxes_0``, ``heads/landmarks_0`` and ``heads/logits_0``, of a face against none.
+    """
+    nodes = {node.name: node for node in graph.node}
+    following = {i.split(":")[0]: node for node in graph.node for i in node.input}
+    weights: Weights = {}
+    for node in graph.node:
+        if node.op not in ("Conv2D", "DepthwiseConv2dNative"):
+            continue
+        kernel = _constant(nodes, node.input[1])
+        after = following[node.name]
+        values = [_constant(nodes, name) for name in after.input[1:]]
+        if after.op == "BiasAdd":
+            scale, bias = np.ones_like(values[0]), values[0]
+        else:
+            gamma, beta, mean, variance = values
+            scale = gamma / np.sqrt(variance + after.attr["epsilon"].f)
+            bias = beta - mean * scale
+        # TensorFlow has the outputs of a depthwise convolution in the third place.
+        order = (3, 2, 0, 1) if node.op == "Conv2D" else (2, 3, 0, 1)
+        kernel = kernel.transpose(order) * scale[:, None, None, None]
+        layer, kernel, bias = _renamed(node.name, kernel, bias)
+        weights[f"{layer}/kernel"] = kernel.astype(np.float32)
+        weights[f"{layer}/bias"] = bias.astype(np.float32)
+    return weights
+
+
+def _constant(nodes: dict[str, Any], name: str) -> Array:
+    node = nodes[name.split(":")[0]]
+    while node.op == "Identity":
+        node = nodes[node.input[0]]
+    return np.asarray(tensor_util.MakeNdarray(node.attr["value"].tensor), np.float32)
+
+
+def _renamed(name: str, kernel: Array, bias: Array) -> tuple[str, Array, Array]:
+    """Shorten a layer's name; of two logits an anchor, keep the difference."""
+    short = "/".join(part for part in name.split("/") if part not in _LEFT_OUT)
+    if (head := re.fullmatch(r"(\w+Head)_(\d)/.*", short)) is None:
+        return short, kernel, bias
+    part = _HEADS[head[1]]
+    if part == "logits":
+        kernel, bias = kernel[1::2] - kernel[::2], bias[1::2] - bias[::2]
+    return f"heads/{part}_{head[2]}", kernel, bias
+
+
+def simplified(weights: Weights) -> Weights:
+    """Leave out channels that are always 0, and join what is linear.
+
+    Args:
+        weights: from `folded`.
+
+    Returns:
+        Weights of a network with the same results for pixels of -1 to 1.
+    """
+    changed = dict(weights)
+    kept = ~always_zero(weights)
+    for layer in (FIRST, SECOND):
+        for part in ("kernel", "bias"):
+            changed[f"{layer}/{part}"] = weights[f"{layer}/{part}"][kept]
+    changed[f"{THIRD}/kernel"] = weights[f"{THIRD}/kernel"][:, kept]
+    a, b = (changed[f"{layer}/kernel"][:, :, 0, 0] for layer in (THIRD, FOURTH))
+    changed[f"{FOURTH}/bias"] = b @ changed.pop(f"{THIRD}/bias") + changed[f"{FOURTH}/bias"]
+    changed[f"{FOURTH}/kernel"] = (b @ a)[:, :, None, None]
+    del changed[f"{THIRD}/kernel"]
+    return changed
+
+
+def always_zero(weights: Weights) -> NDArray[np.bool_]:
+    """Which channels of the first two layers are 0 for any pixels of -1 to 1, bool ``[C]``."""
+    kernel, bias = weights[f"{FIRST}/kernel"], weights[f"{FIRST}/bias"]
+    highest = np.clip(bias + np.abs(kernel).sum((1, 2, 3)), 0, CLIP)
+    kernel, bias = weights[f"{SECOND}/kernel"], weights[f"{SECOND}/bias"]
+    # Inputs are from 0 to the highest, so negative weights add nothing at best.
+    return np.asarray(np.maximum(kernel, 0).sum((1, 2, 3)) * highest + bias <= 0)
+
+
+def for_pixels(weights: Weights) -> Weights:
+    """Take the scale of the pixels into the first convolution.
+
+    What pads the picture at the right and at the bottom is then black instead of grey, so the last
+    row and column of the first layer differ.
+
+    Args:
+        weights: for pixels of -1 to 1.
+
+    Returns:
+        Weights for pixels of 0 to 255.
+    """
+    kernel = weights[f"{FIRST}/kernel"]
+    return weights | {
+        f"{FIRST}/kernel": kernel / np.float32(HALF),
+        f"{FIRST}/bias": weights[f"{FIRST}/bias"] - kernel.sum((1, 2, 3)),
+    }
