@@ -23,7 +23,7 @@ Bools = NDArray[np.bool_]
 
 EDGES = (1.5, 3.0, 6.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 68.0)
 """Predicted ages that separate the bands."""
-FLOOR = 0.75
+FLOOR = 0.77
 """Coverage below which a group's levels are raised; 70 % is asked of it on other faces."""
 MAX_LEVEL = 0.98
 INFANT = 2

@@ -72,10 +72,10 @@ SHARES = {
     "overexposed": 0.003,
 }
 """Share of ordinary faces beyond each limit."""
-MIN_CONFIDENCE = 0.75
-"""Of a detection. Most animals that pass for faces have less, and one face in a hundred has."""
-MIN_SIZE = 16.0
-"""Pixels: below, a face has fewer than the network was trained with."""
+MIN_CONFIDENCE = 0.85
+"""Of a detection. Most animals that pass for faces have less, and hardly a clear face has."""
+MIN_SIZE = 22.0
+"""Pixels, as `quality` measures the size: in smaller faces, ages are off by a quarter more."""
 MAX_OUTSIDE = 0.34
 """Share of a face outside the picture. Tightly cropped whole faces, mostly profiles, reach 0.3; of
 half faces it is 0.36 and more."""

@@ -30,7 +30,7 @@ from benchmarks.scenes.cases import Case, all_cases
 from benchmarks.scenes.counting import Outcome, compared, counted, errors, turns
 from benchmarks.scenes.services import DETECTORS, Checkout
 
-SAMPLE = 16
+SAMPLE = 32
 TABLES = ("rows", "turns", "labelled", "cases")
 IN_FLIGHT = 4
 """Pictures that are made and sent at a time."""

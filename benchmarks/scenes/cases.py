@@ -44,7 +44,7 @@ LARGE = (
 )
 """Name, size, height of the faces, `min_face`, grey value around them."""
 LARGE_PICTURES = 3
-TIMES = {"portraits": 3, "mask": 3, "labelled": 18, "without people": 25}
+TIMES = {"portraits": 3, "mask": 2, "labelled": 9, "without people": 13}
 """Pictures of these parts (labelled: of each set) for each face of the others."""
 
 

@@ -151,6 +151,7 @@ def test_features() -> None:
             "embedding_size": 0,
             "second": -2.5,
             "second_size": 0,
+            "cut_off_second": -0.625,
         }
     )
     for variant, names in FEATURES.items():

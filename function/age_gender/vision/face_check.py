@@ -47,7 +47,7 @@ FEATURES: dict[Variant, tuple[str, ...]] = {
     "mesh": _MESH,
     "embedding": ("constant", "score", "size", "embedding", "embedding_size", "cut_off"),
     "both": (*_MESH, "embedding", "embedding_size"),
-    "all": (*_MESH, "embedding", "embedding_size", "second", "second_size"),
+    "all": (*_MESH, "embedding", "embedding_size", "second", "second_size", "cut_off_second"),
 }
 
 
@@ -181,6 +181,7 @@ def features(evidence: Evidence, variant: Variant) -> Float:
         "embedding_size": embedding * size,
         "second": second,
         "second_size": second * size,
+        "cut_off_second": cut_off * second,
     }
     chosen = np.stack([columns[name] for name in FEATURES[variant]], axis=1)
     return (chosen * evidence.trust[:, None]).astype(np.float32)
