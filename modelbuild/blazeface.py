@@ -19,14 +19,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from modelbuild.export import Arrays, export, require_close, run_litert, run_saved_model
-from modelbuild.litert_graph import load_graph, run_original
+from modelbuild.export import Arrays
+from modelbuild.litert_graph import Converter, load_graph, run_original
 
 NAME = "blazeface"
 FILE = "face_detection_full_range.tflite"
 SIDE = 192
 GRID = 48
-"""Anchors in a row."""
+"""Anchors in a row and in a column, one in each square of 4 pixels."""
 MIDDLE = slice(GRID // 4, -GRID // 4)
 
 _TOLERANCE = {"face": 1e-3}
@@ -57,23 +57,6 @@ def original(path: Path, chips: NDArray[np.float32]) -> Arrays:
     return {"face": middle.max((1, 2), keepdims=True)[:, :, 0]}
 
 
-def convert(source: Path, target: Path) -> None:
-    """Write ``blazeface.tflite`` and ``blazeface/`` into `target`, and check both.
-
-    Args:
-        source: folder with the package's LiteRT file.
-        target: existing empty folder.
-
-    Raises:
-        ModelBuildError: a converted form disagrees with the original.
-    """
-    shape = (2, SIDE, SIDE, 3)  # two: the batch size must be free
-    chips = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
-    expected = original(source / FILE, chips)
-    network = load_network(source / FILE)
-    spec = tf.TensorSpec([None, SIDE, SIDE, 3], tf.float32, name="chips")
-    export(network, spec, target, NAME, float16=True)
-    saved = run_saved_model(target / NAME, chips)
-    require_close("SavedModel", expected, saved, _TOLERANCE)
-    lite = run_litert(target / f"{NAME}.tflite", chips)
-    require_close("LiteRT, float16", expected, lite, _FLOAT16_TOLERANCE)
+convert = Converter(
+    NAME, FILE, SIDE, load_network, original, _TOLERANCE, _FLOAT16_TOLERANCE
+).convert

@@ -6,7 +6,8 @@ them. Only the operations of the networks that we use are known.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from tensorflow.lite.python import schema_py_generated as schema
 
 from modelbuild.errors import ModelBuildError
+from modelbuild.export import Arrays, export, require_close, run_litert, run_saved_model
 
 _PADDINGS = {schema.Padding.SAME: "SAME", schema.Padding.VALID: "VALID"}
 _TYPES = {
@@ -24,6 +26,13 @@ _TYPES = {
     schema.TensorType.FLOAT16: np.float16,
     schema.TensorType.INT32: np.int32,
 }
+
+_PLAIN = {
+    **{"fusedActivationFunction": 0, "depthMultiplier": 1},
+    **dict.fromkeys(("dilationWFactor", "dilationHFactor"), 1),
+}
+"""Options of operations that must have these values."""
+_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if name[0] != "_"}
 
 Tensor = Any
 Step = Callable[[Any, list[Tensor]], Tensor]
@@ -91,17 +100,19 @@ def load_graph(path: Path) -> Callable[[Tensor], list[Tensor]]:
     """Rebuild a file's network as a function from its input to its outputs, in their order.
 
     Raises:
-        ModelBuildError: it has an operation that the known files do not have.
+        ModelBuildError: it has an operation, an option or a type that the known files do not have.
     """
     model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
     (graph,) = model.subgraphs
     codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
-    unknown = sorted({code for code in codes if code not in _STEPS})
+    unknown = sorted(_NAMES.get(code, str(code)) for code in set(codes) if code not in _STEPS)
+    unknown += sorted({str(t.type) for t in graph.tensors if t.type not in _TYPES})
     if unknown:
-        raise ModelBuildError(f"{path.name}: unexpected operations {unknown}")
+        raise ModelBuildError(f"{path.name}: unexpected operations or types: {', '.join(unknown)}")
     for step in graph.operators:
-        if getattr(step.builtinOptions, "fusedActivationFunction", 0):
-            raise ModelBuildError(f"{path.name}: an operation with a fused activation")
+        options = step.builtinOptions
+        if any(getattr(options, name, plain) != plain for name, plain in _PLAIN.items()):
+            raise ModelBuildError(f"{path.name}: an operation with unexpected options")
     constants = {
         index: _constant(tensor, model.buffers[tensor.buffer].data)
         for index, tensor in enumerate(graph.tensors)
@@ -112,7 +123,7 @@ def load_graph(path: Path) -> Callable[[Tensor], list[Tensor]]:
         values: dict[int, Tensor] = {i: tf.constant(array) for i, array in constants.items()}
         values[graph.inputs[0]] = image
         for step in graph.operators:
-            inputs = [values[i] for i in step.inputs if i in values]
+            inputs = [values[i] for i in step.inputs]
             values[step.outputs[0]] = _STEPS[codes[step.opcodeIndex]](step.builtinOptions, inputs)
         return [values[i] for i in graph.outputs]
 
@@ -143,3 +154,48 @@ def run_original(path: Path, images: NDArray[np.float32]) -> list[NDArray[np.flo
         interpreter.invoke()
         rows.append([interpreter.get_tensor(output["index"]).ravel() for output in outputs])
     return [np.stack(column) for column in zip(*rows, strict=True)]
+
+
+@dataclass(frozen=True)
+class Converter:
+    """Converts a network that looks at square chips.
+
+    Attributes:
+        name: of the files written.
+        file: of the package.
+        side: of a chip, pixels.
+        network: rebuilds the file's network as a function from chips ``[N, side, side, 3]``, RGB,
+            0 to 255, to named outputs.
+        original: what the file itself says of such chips.
+        tolerance: by output, of float32 weights.
+        float16_tolerance: by output, of weights rounded to float16; on noise, which is harder than
+            faces.
+    """
+
+    name: str
+    file: str
+    side: int
+    network: Callable[[Path], Callable[[Tensor], dict[str, Tensor]]]
+    original: Callable[[Path, NDArray[np.float32]], Arrays]
+    tolerance: Mapping[str, float]
+    float16_tolerance: Mapping[str, float]
+
+    def convert(self, source: Path, target: Path) -> None:
+        """Write ``NAME.tflite`` and ``NAME/`` into `target`, and check both.
+
+        Args:
+            source: folder with the package's file.
+            target: existing empty folder.
+
+        Raises:
+            ModelBuildError: a converted form disagrees with the original.
+        """
+        shape = (2, self.side, self.side, 3)  # two: the batch size must be free
+        chips = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
+        expected = self.original(source / self.file, chips)
+        spec = tf.TensorSpec([None, *shape[1:]], tf.float32, name="chips")
+        export(self.network(source / self.file), spec, target, self.name, float16=True)
+        saved = run_saved_model(target / self.name, chips)
+        require_close("SavedModel", expected, saved, self.tolerance)
+        lite = run_litert(target / f"{self.name}.tflite", chips)
+        require_close("LiteRT, float16", expected, lite, self.float16_tolerance)

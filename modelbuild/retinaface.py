@@ -33,8 +33,9 @@ small faces.
 from __future__ import annotations
 
 import json
+import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from modelbuild.errors import ModelBuildError
 from modelbuild.export import export, require_close, run_litert, run_saved_model
 from modelbuild.quantise import Ranges, computed, quantise
 from modelbuild.retinaface_weights import (
@@ -49,12 +51,12 @@ from modelbuild.retinaface_weights import (
     FIRST,
     HALF,
     SECOND,
+    Weights,
     folded,
     for_pixels,
     read_graph,
     simplified,
 )
-from modelbuild.weights import Weights
 
 NAME = "retinaface"
 GRAPH = "frozen_graph.pb"
@@ -208,28 +210,36 @@ def layer_of(tensor: str) -> str:
     return tensor.partition("/")[0]
 
 
-def ranges(file: Path, limits: Mapping[str, Sequence[float]]) -> Ranges:
-    """Ranges of the activations of a float32 LiteRT file of `Network`.
+def ranges(tensors: Iterable[str], limits: Mapping[str, Sequence[float]]) -> Ranges:
+    """Ranges of the activations that become int8.
 
     Args:
-        file: the file.
+        tensors: names of all that the float32 LiteRT file of `Network` computes.
         limits: lowest and highest output of each linear layer and sum, before any activation.
+
+    Raises:
+        ModelBuildError: they do not belong together.
     """
     scopes = {_scope(layer): (low, high) for layer, (low, high) in limits.items()}
-    scopes |= {"FPN_add_copies": _leaked(scopes["FPN_ConvBN_2"])}
-    scopes |= {"FPN_add_1_copies": _leaked(scopes["FPN_ConvBN_3"])}
+    copied = {"FPN_add": "FPN_ConvBN_2", "FPN_add_1": "FPN_ConvBN_3"}
     found: Ranges = {}
-    for tensor in computed(file):
-        name = tensor.split(";")[0]
-        scope = layer_of(tensor)
+    used = set()
+    for tensor in tensors:
+        name, scope = tensor.split(";")[0], layer_of(tensor)
         if "Relu6" in name:
             found[tensor] = (0.0, CLIP)
-        elif name.endswith("LeakyRelu") and scope in scopes:
-            found[tensor] = _leaked(scopes[scope])
-        elif scope.startswith("FPN_add") and "/add" not in name:
-            found[tensor] = scopes[f"{scope}_copies"]
-        elif scope in scopes:
-            found[tensor] = scopes[scope]
+            continue
+        if any(re.match(part, tensor) for part in FLOAT_PARTS):
+            continue
+        used.add(scope)
+        if scope in copied and not name.endswith("/add"):
+            found[tensor] = _leaked(scopes[copied[scope]])
+        elif scope not in scopes:
+            raise ModelBuildError(f"no range is known of {tensor}")
+        else:
+            found[tensor] = _leaked(scopes[scope]) if "Leaky" in name else scopes[scope]
+    if unused := scopes.keys() - used:
+        raise ModelBuildError(f"there are no layers {', '.join(sorted(unused))}")
     return found
 
 
@@ -257,7 +267,8 @@ def convert(source: Path, target: Path) -> None:
         target: existing empty folder.
 
     Raises:
-        ModelBuildError: a converted form disagrees with the frozen graph.
+        ModelBuildError: the rebuilt network disagrees with the frozen graph, or a converted form
+            with the rebuilt network.
     """
     weights = simplified(folded(read_graph(source / GRAPH)))
     # Not square, so that swapped sides are noticed.
@@ -277,7 +288,7 @@ def convert(source: Path, target: Path) -> None:
         limits = {
             layer: (low, high) for layer, (low, high) in json.loads(RANGES.read_bytes()).items()
         }
-        quantise(fixed, ranges(fixed, limits), FLOAT_PARTS)
+        quantise(fixed, ranges(computed(fixed), limits), FLOAT_PARTS)
         require_close("LiteRT, int8", expected, run_litert(fixed, image), _INT8_TOLERANCE)
         # GPUs compute shapes, and take images in batches.
         export(several, _spec(None, None, None), target, NAME, float16=False)

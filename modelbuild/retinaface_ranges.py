@@ -49,13 +49,17 @@ def main(folder: Path) -> None:
         weights = for_pixels(simplified(folded(read_graph(source / GRAPH))))
         model = export_float(weights, Path(scratch), (HEIGHT, WIDTH))
         measured = measure_ranges(model, "image", _inputs(folder))
-    known = json.loads(RANGES.read_bytes())
-    for tensor, limits in measured.items():
-        # Before any activation, and of sums: what ends in these.
-        layer = layer_of(tensor).replace("FPN_", "FPN/")
-        if layer in known and tensor.split(";")[0].rpartition("/")[2] in ("BiasAdd", "add"):
-            known[layer] = [float(f"{v:.5g}") for v in limits]
-    RANGES.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    names = {layer.replace("/", "_"): layer for layer in json.loads(RANGES.read_bytes())}
+    # Before any activation, and of sums: what ends in these.
+    found = {
+        names[layer_of(tensor)]: [float(f"{v:.5g}") for v in limits]
+        for tensor, limits in measured.items()
+        if tensor.split(";")[0].rpartition("/")[2] in ("BiasAdd", "add")
+        and layer_of(tensor) in names
+    }
+    if missing := set(names.values()) - found.keys():
+        raise SystemExit(f"not measured: {', '.join(sorted(missing))}")
+    RANGES.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,14 +16,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.python.framework import tensor_util
 
-from modelbuild.weights import Weights
-
 FIRST = "Conv1"
 SECOND = "expanded_conv_depthwise"
 THIRD = "expanded_conv_project"
 FOURTH = "block_1_expand"
 HALF = 127.5
-"""Of the range of the pixels, which the published network scales to -1 to 1."""
+"""Half of the range of pixels; the published network scales them to -1 to 1."""
 CLIP = 6.0
 """Upper limit of activations in the backbone (ReLU6)."""
 
@@ -31,6 +29,8 @@ _HEADS = {"BboxHead": "boxes", "LandmarkHead": "landmarks", "ClassHead": "logits
 _LEFT_OUT = ("RetinaFaceModel", "MobileNetV2_extrator", "Conv2D", "depthwise", "conv")
 
 Array = NDArray[np.float32]
+Weights = dict[str, Array]
+"""``LAYER/kernel`` ``[O, I, H, W]`` and ``LAYER/bias`` ``[O]``, by name."""
 
 
 def read_graph(path: Path) -> Any:

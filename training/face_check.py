@@ -35,7 +35,7 @@ from age_gender.vision.face_check import (
     offsets,
 )
 from age_gender.vision.model_spec import FaceClassifiers, Linear, load_spec
-from age_gender.vision.verification import SURE
+from age_gender.vision.verification import SURE, UNLIKELY
 from training.boxes import TEXTURES, Boxes, Task, collect
 from training.export import halves, write_spec
 from training.logistic import fit_logistic
@@ -261,7 +261,8 @@ def served(
     both = check.probabilities(detector, without_second(final).evidence)
     every = check.probabilities(detector, final.evidence)
     unasked = (sure >= SURE) & ~first.turned & (detector == "accurate")
-    return np.asarray(np.where(unasked, sure, np.where(both >= SURE, both, every)), np.float32)
+    settled = (both >= SURE) | (both < UNLIKELY)
+    return np.asarray(np.where(unasked, sure, np.where(settled, both, every)), np.float32)
 
 
 def report(boxes: Boxes, probabilities: Float) -> str:

@@ -73,7 +73,7 @@ SHARES = {
 }
 """Share of ordinary faces beyond each limit."""
 MIN_CONFIDENCE = 0.85
-"""Of a detection. Most animals that pass for faces have less, and hardly a clear face has."""
+"""Of a detection. Most animals that pass for faces have less, and hardly any clear face has."""
 MIN_SIZE = 22.0
 """Pixels, as `quality` measures the size: in smaller faces, ages are off by a quarter more."""
 MAX_OUTSIDE = 0.34

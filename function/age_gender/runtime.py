@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from itertools import chain
 from typing import Generic, TypeVar
 
 import cv2
@@ -30,9 +29,9 @@ from age_gender.vision.detectors.registry import (
     DETECTORS,
     FACE_MESH,
     SECOND_DETECTOR,
-    VERIFYING,
     DetectorName,
     load_detector,
+    required_networks,
 )
 from age_gender.vision.face_check import load_face_check
 from age_gender.vision.mesh import FaceMesh
@@ -85,8 +84,7 @@ def check_models(settings: Settings) -> None:
     folder = settings.models_dir
     load_spec(folder, settings.attribute_model)
     kind = "{}/saved_model.pb" if settings.engine_in_use == "tensorflow" else "{}.tflite"
-    detectors = chain(*(info.networks for info in DETECTORS.values()))
-    names = [settings.attribute_model, *detectors, *VERIFYING]
+    names = required_networks(settings.attribute_model)
     missing = [file for file in map(kind.format, names) if not (folder / file).is_file()]
     if missing:
         raise ModelUnavailable(f"model files are missing: {', '.join(missing)}: run `make models`")

@@ -22,9 +22,9 @@ import pytest
 import requests
 from PIL import Image
 
-from age_gender.cli.console import required_networks
 from age_gender.edge import server
 from age_gender.settings import Settings
+from age_gender.vision.detectors.registry import required_networks
 from testing import attacks, photos
 from testing.service import AUTHORIZATION, ROOT, Service, free_port
 
@@ -412,7 +412,7 @@ class TestFaults:
         models = tmp_path / "models"
         source = ROOT / "function" / "age_gender" / "models"
         shutil.copytree(source / "specs", models / "specs")
-        for name in required_networks(Settings()):
+        for name in required_networks(Settings().attribute_model):
             (models / f"{name}.tflite").touch()
         with Service(tmp_path / "log", MODELS_DIR=str(models)) as service:
             worker = psutil.Process(service.process.pid).children()[0]

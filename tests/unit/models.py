@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from age_gender.cli.console import required_networks
 from age_gender.settings import Settings
+from age_gender.vision.detectors.registry import required_networks
 
 MODELS = Settings().models_dir
 
@@ -20,7 +20,7 @@ def model(name: str) -> Path:
 
 def all_models() -> list[str]:
     """Names of all networks that predictions need, which have to be built."""
-    names = required_networks(Settings())
+    names = required_networks(Settings().attribute_model)
     for name in names:
         model(f"{name}.tflite")
     return names

@@ -16,8 +16,8 @@ from age_gender.networks.batching import BatchingEngine
 from age_gender.networks.engine import Arrays, LiteRTEngine, TensorFlowEngine, Write
 from age_gender.runtime import Runtime
 from age_gender.settings import Settings
-from age_gender.vision import mesh
-from age_gender.vision.detectors.registry import DETECTORS, VERIFYING
+from age_gender.vision import mesh, second_detector
+from age_gender.vision.detectors.registry import DETECTORS, FACE_MESH, SECOND_DETECTOR
 from age_gender.vision.model_spec import load_spec
 from tests.unit.models import model
 
@@ -265,7 +265,8 @@ def networks() -> dict[str, int]:
     detectors = {name: 160 for info in DETECTORS.values() for name in info.networks}
     return {
         **detectors,
-        **dict.fromkeys(VERIFYING, mesh.SIDE),
+        FACE_MESH: mesh.SIDE,
+        SECOND_DETECTOR: second_detector.SIDE,
         settings.attribute_model: spec.chip.size,
     }
 

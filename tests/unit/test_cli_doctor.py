@@ -10,14 +10,17 @@ from typer.testing import Result
 
 from age_gender.cli import checks, machine
 from age_gender.cli.checks import Status
-from age_gender.cli.console import required_networks
 from age_gender.settings import Settings
+from age_gender.vision.detectors.registry import required_networks
 from testing.service import ROOT
 from tests.unit.models import model
 from tests.unit.test_cli import run
 
 ATTRIBUTES = Settings().attribute_model
-MODELS = (*(f"{name}.tflite" for name in required_networks(Settings())), "manifest.json")
+MODELS = (
+    *(f"{name}.tflite" for name in required_networks(ATTRIBUTES)),
+    "manifest.json",
+)
 
 
 def findings(result: Result) -> dict[str, dict[str, str]]:

@@ -323,6 +323,8 @@ class TestTensorFlow:
             ("retinaface", (1, 96, 64, 3), 0.5),
             # Half-precision weights: outputs agree to about three digits.
             ("faceres", (2, 224, 224, 3), 0.02),
+            ("blazeface", (2, 192, 192, 3), 0.05),
+            ("facemesh", (2, 192, 192, 3), 1.0),
         ],
     )
     def test_parity_with_litert(self, name: str, shape: Shape, tolerance: float) -> None:

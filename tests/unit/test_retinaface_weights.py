@@ -3,9 +3,12 @@
 from typing import Any
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from modelbuild.errors import ModelBuildError
+from modelbuild.retinaface import layer_of, ranges
 from modelbuild.retinaface_weights import (
     CLIP,
     FIRST,
@@ -13,11 +16,11 @@ from modelbuild.retinaface_weights import (
     HALF,
     SECOND,
     THIRD,
+    Weights,
     always_zero,
     for_pixels,
     simplified,
 )
-from modelbuild.weights import Weights
 
 Array = NDArray[np.float32]
 
@@ -90,3 +93,46 @@ def test_pixels_need_no_scaling_but_at_the_far_borders() -> None:
     after = run(for_pixels(weights), pixels(), FIRST)
     np.testing.assert_allclose(after[:, :-1, :-1], before[:, :-1, :-1], rtol=1e-4, atol=1e-4)
     assert np.abs(after[:, -1] - before[:, -1]).max() > 1e-3
+
+
+TENSORS = (
+    "Conv1/Relu6;Conv1/BiasAdd",
+    "block_1_project/BiasAdd;block_1_project/Conv2D",
+    "FPN_ConvBN_2/BiasAdd",
+    "FPN_ConvBN_2/LeakyRelu",
+    "FPN_ConvBN_3/BiasAdd",
+    "FPN_add/concat",
+    "FPN_add/DepthToSpace",
+    "FPN_add/add",
+    "SSH_0_ConvBN/BiasAdd",
+    "heads_boxes_0/BiasAdd",
+    "answers_9/concat_2",
+)
+LIMITS = {
+    "block_1_project": (-3, 5),
+    "FPN/ConvBN_2": (-2, 4),
+    "FPN/ConvBN_3": (-1, 1),
+    "FPN/add": (-7, 9),
+}
+
+
+def test_ranges_follow_from_those_of_the_layers() -> None:
+    assert layer_of(TENSORS[1]) == "block_1_project"
+    assert ranges(TENSORS, LIMITS) == {
+        TENSORS[0]: (0, 6),
+        TENSORS[1]: (-3, 5),
+        "FPN_ConvBN_2/BiasAdd": (-2, 4),
+        "FPN_ConvBN_2/LeakyRelu": (-0.2, 4),
+        "FPN_ConvBN_3/BiasAdd": (-1, 1),
+        # Copies of the coarser map, before the sum.
+        "FPN_add/concat": (-0.2, 4),
+        "FPN_add/DepthToSpace": (-0.2, 4),
+        "FPN_add/add": (-7, 9),
+    }
+
+
+def test_a_missing_range_and_one_without_a_layer_end_the_build() -> None:
+    with pytest.raises(ModelBuildError, match="no range is known of block_2_add/add"):
+        ranges([*TENSORS, "block_2_add/add"], LIMITS)
+    with pytest.raises(ModelBuildError, match="there are no layers block_9_add"):
+        ranges(TENSORS, LIMITS | {"block_9_add": (0, 1)})

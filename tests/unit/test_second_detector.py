@@ -1,6 +1,7 @@
 """A second detector's opinion: where it looks, when it is asked, and what it says of pictures."""
 
-from collections.abc import Mapping
+import base64
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -8,13 +9,14 @@ import pytest
 from age_gender.limits.cpus import CpuShares
 from age_gender.networks.engine import LiteRTEngine
 from age_gender.vision import verification
-from age_gender.vision.detectors.base import Detections
+from age_gender.vision.attributes import AttributeEstimator
 from age_gender.vision.face_check import Evidence, FaceCheck
 from age_gender.vision.mesh import FaceMesh
+from age_gender.vision.model_spec import FaceClassifiers, Linear
 from age_gender.vision.second_detector import SCALES, SecondDetector
 from age_gender.vision.stopwatch import Stopwatch
 from age_gender.vision.verification import FaceVerifier, estimated
-from tests.unit.fakes import FakeEngine, Float, detections, estimator
+from tests.unit.fakes import FakeEngine, Float, detections, estimator, predicted_by_colour, spec
 from tests.unit.models import model
 from tests.unit.pictures import noise, portrait
 
@@ -64,10 +66,11 @@ class Asked(SecondDetector):
     def __init__(self, logit: float):
         self._logit = logit
         self.counts: list[int] = []
+        self.angles: list[list[float]] = []
 
     def logits(self, image: object, boxes: Float, angles: Float) -> Float:
-        assert len(boxes) == len(angles)
         self.counts.append(len(boxes))
+        self.angles.append(angles.tolist())
         return np.full(len(boxes), self._logit, np.float32)
 
 
@@ -83,7 +86,9 @@ class Chosen(FaceCheck):
 
 
 class TestWhenItIsAsked:
-    def settled(self, second: Asked, before: list[float], sides: list[float]) -> Float:
+    def settled(
+        self, second: Asked, before: list[float], sides: list[float], rolls: Sequence[float] = ()
+    ) -> Float:
         def mesh() -> FaceMesh:
             raise AssertionError("asked the mesh")
 
@@ -91,6 +96,11 @@ class TestWhenItIsAsked:
         image = np.zeros((300, 300, 3), np.uint8)
         boxes = [(10, 10, 10 + side, 10 + side) for side in sides]
         found = detections(*boxes, landmarks=True)
+        assert found.landmarks is not None
+        for i, roll in enumerate(rolls):
+            centre = found.landmarks[i].mean(axis=0)
+            turn = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
+            found.landmarks[i] = (found.landmarks[i] - centre) @ turn.T + centre
         faces = estimated(image, found, estimator(), Stopwatch())
         known = np.full(len(boxes), 12, np.float32)
         nothing = Evidence.of(found, 300, 300)
@@ -107,6 +117,16 @@ class TestWhenItIsAsked:
         scores = self.settled(second, [0.999, 0.6, 0.999], [100, 100, 100])
         assert second.counts == [1]
         assert scores.tolist() == pytest.approx([0.999, 0.1, 0.999])
+
+    def test_with_the_rotation_of_each_face(self) -> None:
+        second = Asked(-3)
+        self.settled(second, [0.999, 0.6, 0.7], [80, 100, 100], [0.1, 0.5, -0.4])
+        assert second.angles[0] == pytest.approx([0.5, -0.4], abs=0.01)
+
+    def test_not_about_what_is_surely_none(self) -> None:
+        second = Asked(3)
+        self.settled(second, [0.01, 0.001], [100, 100])
+        assert second.counts == []
 
     def test_not_at_all_where_nothing_is(self) -> None:
         second = Asked(-3)
@@ -158,13 +178,27 @@ class TestRealNetwork:
         assert reverse < upright - 0.5
 
 
-def test_a_picture_that_is_no_face_has_no_landmarks_and_is_still_settled() -> None:
+def with_features() -> AttributeEstimator:
+    """An estimator whose features tell nothing of a face."""
+    nothing = Linear(weights=base64.b64encode(np.zeros(3, "<f2").tobytes()).decode(), bias=0.0)
+
+    def answer(batch: Float) -> Mapping[str, Float]:
+        embedding = np.ones((len(batch), 3), np.float32)
+        return {**predicted_by_colour(batch), "embedding": embedding}
+
+    check = FaceClassifiers(face=nothing, turned=nothing)
+    return AttributeEstimator(FakeEngine(answer), spec().model_copy(update={"face_check": check}))
+
+
+def test_a_picture_that_is_no_face_has_no_landmarks_and_is_asked_about_level() -> None:
     second = Asked(-3)
     verifier = FaceVerifier(
         lambda: FaceMesh(LiteRTEngine(model("facemesh.tflite"), CpuShares(1))),
         lambda: second,
         Chosen([0.6], 0.1),
     )
-    faces = verifier.whole_image(noise(200, 200), estimator(), Stopwatch())
-    assert isinstance(faces.verified, Detections)
+    faces = verifier.whole_image(noise(200, 200), with_features(), Stopwatch())
     assert faces.verified.landmarks is None
+    assert faces.verified.scores.tolist() == pytest.approx([0.1])
+    assert second.counts == [1]
+    assert second.angles == [[0.0]]

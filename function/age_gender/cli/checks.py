@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from age_gender.cli import machine
-from age_gender.cli.console import REBUILD_MODELS, REINSTALL, required_networks
+from age_gender.cli.console import REBUILD_MODELS, REINSTALL
 from age_gender.errors import AgeGenderError, ModelUnavailable
 from age_gender.networks.model_files import verified
 from age_gender.settings import FUNCTION_DIR, Settings
-from age_gender.vision.detectors.registry import DETECTORS, DetectorName
+from age_gender.vision.detectors.registry import DETECTORS, DetectorName, required_networks
 
 if TYPE_CHECKING:
     from age_gender.runtime import Runtime
@@ -175,7 +175,7 @@ def _models(settings: Settings, model_problems: Callable[[Path], list[str]]) -> 
     except Exception as error:  # a damaged catalogue
         yield Check("models", Status.FAILED, str(error), REBUILD_MODELS)
         return
-    needed = required_networks(settings)
+    needed = required_networks(settings.attribute_model)
     for problem in problems:
         status = Status.FAILED if problem.split(":")[0] in needed else Status.WARNING
         yield Check("models", status, problem, REBUILD_MODELS)

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from age_gender.errors import AgeGenderError, ModelUnavailable
 from age_gender.settings import FUNCTION_DIR, REPLACED_MODELS, Settings, load_settings
-from age_gender.vision.detectors.registry import DETECTORS, VERIFYING
+from age_gender.vision.detectors.registry import required_networks
 
 console = Console()
 """Standard output, for results."""
@@ -63,15 +63,9 @@ def with_model(settings: Settings, name: str) -> Settings:
 
 def require_models(settings: Settings) -> None:
     """End the command where a network is missing."""
-    networks = required_networks(settings)
+    networks = required_networks(settings.attribute_model)
     if not all((settings.models_dir / f"{name}.tflite").is_file() for name in networks):
         fail(f"the models are missing: {REBUILD_MODELS}")
-
-
-def required_networks(settings: Settings) -> list[str]:
-    """Names of the networks that predictions need, without suffix."""
-    detectors = (name for info in DETECTORS.values() for name in info.networks)
-    return [*detectors, *VERIFYING, settings.attribute_model]
 
 
 def fail(message: str) -> NoReturn:

@@ -26,7 +26,8 @@ from age_gender.vision.model_spec import FaceClassifiers
 from age_gender.vision.orientation import Orientations
 
 PARAMETERS = Path(__file__).with_name("face_check.json")
-"""The fitted regressions. They belong to the detectors and the mesh."""
+"""The fitted regressions. They belong to both detectors, the mesh, the second detector and the
+classifiers in the networks' specifications."""
 
 TRUSTED_SIDES = (24.0, 64.0)
 """Longer side in pixels at which the mesh starts to count, and from which it counts fully."""
@@ -65,7 +66,8 @@ class Evidence:
         distance: see `Orientations`.
         embedding: logit of being a face by the features of the network for age and gender.
         second: logit of the second detector.
-        turned: bool ``[N]``, whether these features show a face that is turned.
+        turned: bool ``[N]``, whether the features of the network for age and gender show a face
+            that is turned.
     """
 
     scores: Float

@@ -211,7 +211,7 @@ def chip_transforms(boxes: Float, landmarks: Float | None, scale: float, size: i
 
     Args:
         boxes: ``[N, 4]``.
-        landmarks: ``[N, 5, 2]``; a row of NaN, .
+        landmarks: ``[N, 5, 2]``, or None for faces that are taken to be level.
         scale: side of the chip in box lengths.
         size: side of the chip in pixels.
 

@@ -22,7 +22,7 @@ BOX_WIDTH, BOX_HEIGHT, BOX_ABOVE = 0.82, 1.1, 0.06
 """Of a detector's box around a face, in heights of the mesh: width, height, and how much higher its
 centre lies. Medians of clear faces in photos, where nine of ten are within 0.06, 0.05 and 0.02."""
 NEUTRAL_SCORE = 0.5
-"""In place of a detector's score: the mesh alone decides."""
+"""In place of a detector's score, of which there is none."""
 
 
 @dataclass(frozen=True)

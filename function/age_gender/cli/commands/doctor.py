@@ -10,9 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from age_gender.cli import checks
-from age_gender.cli.console import CHECKOUT, console, notes, required_networks
+from age_gender.cli.console import CHECKOUT, console, notes
 from age_gender.errors import AgeGenderError
 from age_gender.settings import Settings, load_settings
+from age_gender.vision.detectors.registry import required_networks
 
 
 def doctor(
@@ -54,7 +55,7 @@ def _model_check(settings: Settings) -> Callable[[Path], list[str]]:
         from modelbuild import build
     except ModuleNotFoundError:
         return lambda models_dir: checks.installed_model_problems(
-            models_dir, required_networks(settings)
+            models_dir, required_networks(settings.attribute_model)
         )
     return build.check
 

@@ -59,6 +59,17 @@ SECOND_DETECTOR = "blazeface"
 """Likewise, of the one that is asked where there is still a doubt."""
 VERIFYING = (FACE_MESH, SECOND_DETECTOR)
 
+
+def required_networks(attribute_model: str) -> list[str]:
+    """Model files that predictions need, without suffix.
+
+    Args:
+        attribute_model: that of the network for age and gender.
+    """
+    detectors = (name for info in DETECTORS.values() for name in info.networks)
+    return [attribute_model, *detectors, *VERIFYING]
+
+
 if TYPE_CHECKING:
     DetectorName = str
 else:
