@@ -16,6 +16,9 @@ Pixels = NDArray[np.uint8]
 RED = (250, 10, 20)
 GREEN = (0, 100, 0)
 
+PORTRAIT_BOX = np.array([[77, 62, 173, 180]], np.float32)
+"""The face of `portrait`."""
+
 
 def marked(width: int = 24, height: int = 16) -> Pixels:
     """Make a green image with a red block in its upper left, which no symmetry maps onto itself."""
@@ -99,6 +102,19 @@ def portrait() -> Pixels:
 
     image: Pixels = data.astronaut()  # type: ignore[no-untyped-call]
     return np.ascontiguousarray(image[:300, 100:400])
+
+
+def rotated_portrait(turn: int) -> tuple[Pixels, NDArray[np.float32]]:
+    """The portrait rotated clockwise, and the box of its face."""
+    image = np.ascontiguousarray(np.rot90(portrait(), -turn))
+    x1, y1, x2, y2 = PORTRAIT_BOX[0]
+    box = [
+        (x1, y1, x2, y2),
+        (300 - y2, x1, 300 - y1, x2),
+        (300 - x2, 300 - y2, 300 - x1, 300 - y1),
+        (y1, 300 - x2, y2, 300 - x1),
+    ][turn]
+    return image, np.array([box], np.float32)
 
 
 def png_of(side: int, *chunks: bytes) -> bytes:

@@ -15,10 +15,8 @@ from age_gender.vision.mesh import LANDMARKS, SIDE, FaceMesh
 from age_gender.vision.orientation import orient
 from tests.unit.fakes import FakeEngine, Float, detections
 from tests.unit.models import model
-from tests.unit.pictures import Pixels, portrait
+from tests.unit.pictures import PORTRAIT_BOX, Pixels, rotated_portrait
 
-BOX = np.array([[77, 62, 173, 180]], np.float32)
-"""The face of `portrait`."""
 UPRIGHT = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32)
 
 
@@ -121,19 +119,6 @@ def mesh() -> FaceMesh:
     return FaceMesh(LiteRTEngine(model("facemesh.tflite"), CpuShares(1)))
 
 
-def rotated_portrait(turn: int) -> tuple[Pixels, Float]:
-    """The portrait rotated clockwise, and the box of its face."""
-    image = np.ascontiguousarray(np.rot90(portrait(), -turn))
-    x1, y1, x2, y2 = BOX[0]
-    box = [
-        (x1, y1, x2, y2),
-        (300 - y2, x1, 300 - y1, x2),
-        (300 - x2, 300 - y2, 300 - x1, 300 - y1),
-        (y1, 300 - x2, y2, 300 - x1),
-    ][turn]
-    return image, np.array([box], np.float32)
-
-
 class TestRealMesh:
     @pytest.mark.parametrize("turn", [0, 1, 2, 3])
     def test_a_portrait_is_turned_upright(self, mesh: FaceMesh, turn: int) -> None:
@@ -152,4 +137,4 @@ class TestRealMesh:
         shapes[100:110, 100:150] = shapes[150:220, 80:90] = 255
         noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3)).astype(np.uint8)
         for image in (np.zeros((300, 300, 3), np.uint8), shapes, noise):
-            assert orient(mesh, image, Detections(BOX, np.ones(1, np.float32))).best[0] < 0
+            assert orient(mesh, image, Detections(PORTRAIT_BOX, np.ones(1, np.float32))).best[0] < 0

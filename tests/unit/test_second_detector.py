@@ -18,10 +18,8 @@ from age_gender.vision.stopwatch import Stopwatch
 from age_gender.vision.verification import FaceVerifier, estimated
 from tests.unit.fakes import FakeEngine, Float, detections, estimator, predicted_by_colour, spec
 from tests.unit.models import model
-from tests.unit.pictures import noise, portrait
+from tests.unit.pictures import PORTRAIT_BOX, noise, portrait, rotated_portrait
 
-BOX = np.array([[77, 62, 173, 180]], np.float32)
-"""The face of `portrait`."""
 LEVEL = np.zeros(1, np.float32)
 
 
@@ -156,24 +154,17 @@ class TestRealNetwork:
     def test_a_portrait_is_a_face_however_it_is_turned(
         self, detector: SecondDetector, turn: int
     ) -> None:
-        image = np.ascontiguousarray(np.rot90(portrait(), -turn))
-        x1, y1, x2, y2 = BOX[0]
-        boxes = [
-            (x1, y1, x2, y2),
-            (300 - y2, x1, 300 - y1, x2),
-            (300 - x2, 300 - y2, 300 - x1, 300 - y1),
-            (y1, 300 - x2, y2, 300 - x1),
-        ]
-        box = np.array([boxes[turn]], np.float32)
+        image, box = rotated_portrait(turn)
         assert detector.logits(image, box, LEVEL + np.float32(turn * np.pi / 2))[0] > 0.5
 
     def test_noise_and_plain_areas_are_none(self, detector: SecondDetector) -> None:
         for image in (noise(300, 300), np.full((300, 300, 3), 128, np.uint8)):
-            assert detector.logits(image, BOX, LEVEL)[0] < -2
+            assert detector.logits(image, PORTRAIT_BOX, LEVEL)[0] < -2
 
     def test_upside_down_in_the_chip_it_is_hardly_one(self, detector: SecondDetector) -> None:
         upright, reverse = (
-            detector.logits(portrait(), BOX, LEVEL + np.float32(angle))[0] for angle in (0, np.pi)
+            detector.logits(portrait(), PORTRAIT_BOX, LEVEL + np.float32(angle))[0]
+            for angle in (0, np.pi)
         )
         assert reverse < upright - 0.5
 
