@@ -224,7 +224,7 @@ def _placed(width: int, height: int, scale: float) -> tuple[int, int, tuple[int,
     if inner >= 1:
         return across, down, shape
     if scale == 1:  # not resampled, which would blur it: more pixels cost less
-        return across, down, _shape_for(down + ROOM, MARGIN + across + ROOM)
+        return across, down, (_multiple_of_32(down + ROOM), _multiple_of_32(MARGIN + across + ROOM))
     return *_scaled(width, height, scale * inner), shape
 
 
