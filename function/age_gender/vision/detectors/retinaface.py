@@ -91,7 +91,7 @@ class RetinaFaceDetector:
 
         Args:
             engine: input ``[1, H, W, 3]`` with sides that are multiples of 32; outputs
-                ``boxes`` ``[1, A, 4]``, ``landmarks`` ``[1, A, 10]``, ``scores`` ``[1, A, 2]``.
+                ``boxes`` ``[1, A, 4]``, ``landmarks`` ``[1, A, 10]``, ``scores`` ``[1, A, 1]``.
         """
         self._engine = engine
 
@@ -190,7 +190,7 @@ class _Letterbox:
     """
 
     def __init__(self, width: int, height: int, scale: float):
-        self.width, self.height, self.shape = _placed(width, height, scale)
+        self.width, self.height, self.shape = _fitted(width, height, scale)
         self.left = MARGIN
         self.top = min(MARGIN, max(0, self.shape[0] - self.height - ROOM))
 
@@ -207,7 +207,7 @@ def _scaled(width: int, height: int, scale: float) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _placed(width: int, height: int, scale: float) -> tuple[int, int, tuple[int, int]]:
+def _fitted(width: int, height: int, scale: float) -> tuple[int, int, tuple[int, int]]:
     """Fit an image into a shape with `ROOM`.
 
     Args:
@@ -237,7 +237,7 @@ def _shape_for(height: int, width: int) -> tuple[int, int]:
 
 def _scale_of_one_run(width: int, height: int, scale: float) -> float:
     """Return ``scale``, or the largest one for which the input has at most `NETWORK_PIXELS`."""
-    while (pixels := math.prod(_placed(width, height, scale)[2])) > NETWORK_PIXELS:
+    while (pixels := math.prod(_fitted(width, height, scale)[2])) > NETWORK_PIXELS:
         scale *= 0.99 * math.sqrt(NETWORK_PIXELS / pixels)
     return scale
 
