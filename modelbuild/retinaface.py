@@ -285,9 +285,7 @@ def convert(source: Path, target: Path) -> None:
         # LiteRT can resize any input, and fixed shapes convert without -1 dimensions.
         fixed = export_float(weights, Path(scratch), _FIXED)
         require_close("LiteRT", expected, run_litert(fixed, image), _TOLERANCE)
-        limits = {
-            layer: (low, high) for layer, (low, high) in json.loads(RANGES.read_bytes()).items()
-        }
+        limits = json.loads(RANGES.read_bytes())
         quantise(fixed, ranges(computed(fixed), limits), FLOAT_PARTS)
         require_close("LiteRT, int8", expected, run_litert(fixed, image), _INT8_TOLERANCE)
         # GPUs compute shapes, and take images in batches.

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -101,11 +102,9 @@ class TestWhenItIsAsked:
             found.landmarks[i] = (found.landmarks[i] - centre) @ turn.T + centre
         faces = estimated(image, found, estimator(), Stopwatch())
         known = np.full(len(boxes), 12, np.float32)
-        nothing = Evidence.of(found, 300, 300)
-        evidence = Evidence(
-            nothing.scores,
-            *(nothing.sides, nothing.visible, known, known, known, known, known),
-            *(nothing.second, nothing.turned),
+        seen = Evidence.of(found, 300, 300)
+        evidence = replace(
+            seen, own=known, best=known, overlap=known, distance=known, embedding=known
         )
         settled = verifier._settled(image, faces, evidence, "accurate", Stopwatch())
         return settled.verified.scores

@@ -88,11 +88,15 @@ class Evidence:
         inside = clip_boxes(boxes, width, height)
         areas = [np.prod(b[:, 2:] - b[:, :2], axis=1, dtype=np.float32) for b in (inside, boxes)]
         visible = areas[0] / np.maximum(areas[1], 1e-6)
-        unknown = np.full(len(boxes), np.nan, np.float32)
-        turned = np.zeros(len(boxes), np.bool_)
+        return cls.unseen(detections.scores, box_sides(boxes), visible)
+
+    @classmethod
+    def unseen(cls, scores: Float, sides: Float, visible: Float) -> Self:
+        """Evidence of boxes that no network but the detector has looked at, ``[N]`` each."""
+        unknown = np.full(len(scores), np.nan, np.float32)
         return cls(
-            scores=detections.scores,
-            sides=box_sides(boxes),
+            scores=scores,
+            sides=sides,
             visible=visible,
             own=unknown,
             best=unknown,
@@ -100,7 +104,7 @@ class Evidence:
             distance=unknown,
             embedding=unknown,
             second=unknown,
-            turned=turned,
+            turned=np.zeros(len(scores), np.bool_),
         )
 
     def with_mesh(self, rows: NDArray[np.intp], found: Orientations) -> "Evidence":

@@ -2,8 +2,8 @@
 
 Each box is looked at by the network for age and gender, which runs in any case, and whose features
 tell faces from what only looks like one. Where that leaves a doubt, or the face may be turned, the
-face mesh looks, too; and where it finds the face turned, the chip is cut again. What is still in
-doubt, a second detector is asked about.
+face mesh looks, too; and where it finds the face turned, the chip is cut again. A second detector
+looks at what is still in doubt.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ MAX_FACES = 300
 """Boxes verified in one image, those with the best scores. It bounds the time of a request for
 overlapping boxes of any confidence."""
 MAX_SECOND = 24
-"""Of these, looked at by the second detector, the largest ones: 6 ms of CPU time each."""
+"""Largest of these that the second detector looks at; each takes 6 ms of CPU time."""
 CANDIDATE_SCORE = 0.3
 """Detector's score from which boxes are looked at, unless less confidence is asked for."""
 SURE = 0.99

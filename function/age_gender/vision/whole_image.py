@@ -4,7 +4,7 @@ The face mesh says where in the picture the face is and how it is turned, so tha
 as from a detector's box. Where the mesh is not sure, the picture is taken for a chip as it is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,19 +42,9 @@ class WholeFace:
     @property
     def evidence(self) -> Evidence:
         """What speaks for its being a human face."""
-        one, unknown = np.ones(1, np.float32), np.full(1, np.nan, np.float32)
-        return Evidence(
-            scores=one * np.float32(NEUTRAL_SCORE),
-            sides=box_sides(self.box),
-            visible=one,
-            own=self.logits,
-            best=self.logits,
-            overlap=unknown,
-            distance=unknown,
-            embedding=unknown,
-            second=unknown,
-            turned=np.zeros(1, np.bool_),
-        )
+        one = np.ones(1, np.float32)
+        unseen = Evidence.unseen(one * np.float32(NEUTRAL_SCORE), box_sides(self.box), one)
+        return replace(unseen, own=self.logits, best=self.logits)
 
 
 def find_face(mesh: FaceMesh, image: Image) -> WholeFace:

@@ -223,7 +223,7 @@ def _fitted(width: int, height: int, scale: float) -> tuple[int, int, tuple[int,
     inner = min((shape[0] - ROOM) / down, (shape[1] - ROOM - MARGIN) / across)
     if inner >= 1:
         return across, down, shape
-    if scale == 1:  # not resampled, which would blur it: more pixels cost less
+    if scale == 1:  # padded, because resampling would blur the image
         return across, down, (_multiple_of_32(down + ROOM), _multiple_of_32(MARGIN + across + ROOM))
     return *_scaled(width, height, scale * inner), shape
 
