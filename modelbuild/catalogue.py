@@ -140,15 +140,15 @@ def _third_party(name: str, table: Mapping[str, Any]) -> Model:
 
 def _own(name: str, table: Mapping[str, Any], folder: Path) -> Model:
     source = Committed(folder / "own" / f"{name}.npz", table["sha256"])
-    chip_size = int(table["chip_size"])
+    arguments = (int(table["chip_size"]),) if "chip_size" in table else ()
     return Model(
         name=name,
         version=table["version"],
         source=source,
-        converter="modelbuild.agn",
+        converter=f"modelbuild.{table.get('converter', 'agn')}",
         outputs=(f"{name}.tflite", name),
-        fingerprint=_digest(table["version"], source.sha256, table["revision"], chip_size),
-        arguments=(chip_size,),
+        fingerprint=_digest(table["version"], source.sha256, table["revision"], *arguments),
+        arguments=arguments,
     )
 
 

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 from ai_edge_quantizer import quantizer, recipe  # type: ignore[import-untyped]
 from numpy.typing import NDArray
+from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
+from modelbuild.errors import ModelBuildError
 from modelbuild.export import SIGNATURE
 
 FLOAT_OPERATIONS = ("INPUT", "OUTPUT", "SOFTMAX", "LOGISTIC", "MEAN", "FULLY_CONNECTED")
@@ -72,6 +74,79 @@ def computed(model: Path) -> Iterator[str]:
         for operator in graph.operators:
             for i in operator.outputs:
                 yield graph.tensors[int(i)].name.decode()
+
+
+def rearrange_in_int8(model: Path) -> None:
+    """Let depth-to-space take and return int8, which it only moves.
+
+    The quantiser does not know that operation and leaves it in float32 between two conversions.
+    Those go where both have the same scale, so results stay the same.
+
+    Args:
+        model: file from `quantise`, changed in place.
+    """
+    content = flatbuffer_utils.read_model(str(model))
+    for graph in content.subgraphs:
+        graph.operators = _without_conversions(graph, content.operatorCodes)
+    flatbuffer_utils.write_model(content, str(model))
+
+
+def take_int8(model: Path) -> None:
+    """Let a network take int8, so that nothing converts its input.
+
+    Args:
+        model: file from `quantise`, changed in place. Its input is converted to int8 first.
+
+    Raises:
+        ModelBuildError: that conversion is missing, or does more than subtract 128 from pixels.
+    """
+    content = flatbuffer_utils.read_model(str(model))
+    (graph,) = content.subgraphs
+    (before,) = (int(i) for i in graph.inputs)
+    readers = [o for o in graph.operators if before in list(o.inputs)]
+    kinds = [content.operatorCodes[o.opcodeIndex].builtinCode for o in readers]
+    if kinds != [schema.BuiltinOperator.QUANTIZE]:
+        raise ModelBuildError(f"{model.name}: its input is not converted to int8")
+    after = int(readers[0].outputs[0])
+    if _scale(graph, after) != ([1.0], [-128]):
+        raise ModelBuildError(f"{model.name}: its input is not pixels of 0 to 255")
+    graph.operators = [o for o in graph.operators if o is not readers[0]]
+    graph.inputs = [after]
+    for signature in content.signatureDefs:
+        for tensor in signature.inputs:
+            tensor.tensorIndex = after
+    flatbuffer_utils.write_model(content, str(model))
+
+
+def _without_conversions(graph: Any, codes: Sequence[Any]) -> list[Any]:
+    kinds = schema.BuiltinOperator
+    kind_of = {id(o): codes[o.opcodeIndex].builtinCode for o in graph.operators}
+    by_output = {int(i): o for o in graph.operators for i in o.outputs}
+    readers: dict[int, list[Any]] = {}
+    for operator in graph.operators:
+        for i in operator.inputs:
+            readers.setdefault(int(i), []).append(operator)
+    gone: set[int] = set()
+    for operator in graph.operators:
+        if kind_of[id(operator)] != kinds.DEPTH_TO_SPACE:
+            continue
+        before = by_output[int(operator.inputs[0])]
+        after = readers[int(operator.outputs[0])]
+        ends = [kind_of[id(o)] for o in (before, *after)]
+        if ends != [kinds.DEQUANTIZE, kinds.QUANTIZE]:
+            continue
+        if _scale(graph, before.inputs[0]) != _scale(graph, after[0].outputs[0]):
+            continue
+        operator.inputs, operator.outputs = before.inputs, after[0].outputs
+        gone |= {id(after[0])}
+        if readers[int(before.outputs[0])] == [operator]:
+            gone |= {id(before)}
+    return [operator for operator in graph.operators if id(operator) not in gone]
+
+
+def _scale(graph: Any, tensor: Any) -> tuple[list[float], list[int]]:
+    quantisation = graph.tensors[int(tensor)].quantization
+    return list(quantisation.scale), list(quantisation.zeroPoint)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Weights files of our own networks: arrays by ``layer/index``, in Keras's order of axes."""
+"""Weights files of our own networks: arrays by ``layer/name``; each converter knows its axes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Weights = dict[str, NDArray[np.float32]]
-"""Arrays by ``layer/index``."""
+"""Arrays by ``layer/name``."""
+LIMITS = "limits/"
+"""Before the name of a layer or sum: lowest and highest value of its output, ``[2]``."""
 
 
 def save(weights: Weights, path: Path) -> None:

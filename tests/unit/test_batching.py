@@ -200,7 +200,7 @@ def test_an_input_that_cannot_be_written_reaches_no_network() -> None:
     network = Sums()
     engine = BatchingEngine(network, 32)
 
-    def fails(_: Float) -> None:
+    def fails(_: object) -> None:
         raise OSError("truncated")
 
     with pytest.raises(OSError, match="truncated"):

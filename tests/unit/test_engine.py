@@ -157,7 +157,7 @@ class TestPreparedShapes:
     def test_an_error_in_the_writer_does_not_block_the_next_run(
         self, small_budget: LiteRTEngine
     ) -> None:
-        def fail(_data: Float) -> None:
+        def fail(_data: object) -> None:
             raise ValueError("mine")
 
         with pytest.raises(ValueError, match="mine"):
@@ -320,7 +320,7 @@ class TestTensorFlow:
         ("name", "shape", "tolerance"),
         [
             # Mostly int8, on noise, where the error is larger than on photos.
-            ("retinaface", (1, 96, 64, 3), 0.5),
+            ("retinaface", (1, 96, 64, 3), 1.0),
             # Half-precision weights: outputs agree to about three digits.
             ("faceres", (2, 224, 224, 3), 0.02),
             ("blazeface", (2, 192, 192, 3), 0.05),

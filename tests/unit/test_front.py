@@ -260,6 +260,7 @@ class TestMalformed:
             (b"GET / HTTP/1.1\nHost: x\n\n", 400, "malformed-request"),
             (b"GET / HTTP/1.1\r\nHost: x\nX: y\r\n\r\n", 400, "malformed-request"),
             (b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400, "malformed-request"),
+            (b"GET / HTTP/1.1\r\n\r\n", 400, "malformed-request"),
             (b"GET / HTTP/1.1\r\nX: y\r\n z\r\n\r\n", 400, "malformed-request"),
             (b"GET / HTTP/1.1\r\nX : y\r\n\r\n", 400, "malformed-request"),
             (b"GET / HTTP/1.1\r\nX: a\rb\r\n\r\n", 400, "malformed-request"),

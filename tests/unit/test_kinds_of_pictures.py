@@ -32,7 +32,8 @@ def detector() -> RetinaFaceDetector:
 
 
 def found(image: Image, min_face: int | None = None) -> Detections:
-    return detector().detect(image, 0.5, 0.5, min_face)
+    """All that the service looks at more closely."""
+    return detector().detect(image, detector().candidate_score, 0.5, min_face)
 
 
 def assert_only_the_face(picture: Scene, min_face: int | None = None) -> Detections:

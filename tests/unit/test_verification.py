@@ -14,7 +14,7 @@ from age_gender.vision.detectors.registry import DETECTORS
 from age_gender.vision.pipeline import Options, Pipeline, Result
 from age_gender.vision.stopwatch import Stopwatch
 from age_gender.vision.turned import detect_turned, turned_back
-from age_gender.vision.verification import CANDIDATE_SCORE, Faces, FaceVerifier, estimated
+from age_gender.vision.verification import Faces, FaceVerifier, estimated
 from tests.unit.fakes import FakeDetector, TrustingVerifier, detections, estimator
 from tests.unit.pictures import Pixels
 
@@ -129,7 +129,7 @@ class TestConfidence:
         options = {"confidence": confidence, "get_attributes": attributes}
         result = run(detector, ScoringVerifier([0.6, 0.2, 0.95]), **options)
         assert len(result.faces) == expected
-        assert detector.asked[0][0] == min(confidence, CANDIDATE_SCORE)
+        assert detector.asked[0][0] == min(confidence, detector.candidate_score)
 
     def test_what_may_be_a_face_is_blurred(self) -> None:
         verifier = ScoringVerifier([0.1, 0.8, 0.1])

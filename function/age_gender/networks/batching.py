@@ -126,7 +126,7 @@ class BatchingEngine:
         """
         samples = sum(map(len, batches))
 
-        def write(data: NDArray[np.float32]) -> None:
+        def write(data: NDArray[np.float32 | np.uint8]) -> None:
             np.concatenate(batches, out=data[:samples])
             data[samples:] = 0
 

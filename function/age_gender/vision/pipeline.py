@@ -19,7 +19,7 @@ from age_gender.vision.reliability import assess_reliability
 from age_gender.vision.returned import fitted_jpeg
 from age_gender.vision.stopwatch import Stopwatch
 from age_gender.vision.turned import TURNED_CONFIDENCE, detect_turned
-from age_gender.vision.verification import CANDIDATE_SCORE, Faces, FaceVerifier
+from age_gender.vision.verification import Faces, FaceVerifier
 from age_gender.vision.view import ImageSource, View, reduction_for_chips
 
 LIKELY_SCORE = 0.5
@@ -197,7 +197,7 @@ class Pipeline:
             with watch.stage("load"):
                 verifier = self._verifier()
             return view, verifier.whole_image(view.image, estimator, watch)
-        candidate = min(options.confidence, CANDIDATE_SCORE)
+        candidate = min(options.confidence, detector.candidate_score)
         min_face = None if options.min_face is None else options.min_face / view.reduction
         with watch.stage("detect"):
             detected = detector.detect(view.image, candidate, options.nms, min_face)

@@ -36,8 +36,6 @@ MAX_FACES = 300
 overlapping boxes of any confidence."""
 MAX_SECOND = 24
 """Largest of these that the second detector looks at; each takes 6 ms of CPU time."""
-CANDIDATE_SCORE = 0.3
-"""Detector's score from which boxes are looked at, unless less confidence is asked for."""
 SURE = 0.99
 """Probability from which no more is asked; about one clear face in thirty has less."""
 UNLIKELY = 0.02

@@ -148,6 +148,10 @@ def environ_of(message: Any, client: Address, server: Address) -> Environ:
         "wsgi.run_once": False,
         "wsgi.input_terminated": True,
     }
+    hosts = sum(name.upper() == b"HOST" for name, _ in message.headers)
+    # RFC 9112, 3.2: a proxy in front may take another Host than we would.
+    if hosts > 1 or (hosts == 0 and message.http_version >= (1, 1)):
+        raise malformed("it needs one Host header")
     for name_bytes, value_bytes in message.headers:
         name, value = name_bytes.decode("ascii").upper(), value_bytes.decode("latin-1")
         if name in FORWARDED:

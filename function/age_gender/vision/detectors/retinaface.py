@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from age_gender.limits.capacity import NETWORK_PIXELS, SEARCH_PIXELS, SMALLEST_FACE
 from age_gender.networks.engine import Engine
@@ -84,7 +85,7 @@ class RetinaFaceDetector:
 
     name = "accurate"
     min_detectable = INPUT_SCALE.min_detectable
-    candidate_score = 0.2
+    candidate_score = 0.15
 
     def __init__(self, engine: Engine):
         """Wrap a loaded network.
@@ -194,8 +195,8 @@ class _Letterbox:
         self.left = MARGIN
         self.top = min(MARGIN, max(0, self.shape[0] - self.height - ROOM))
 
-    def fill(self, batch: Float, image: Image) -> None:
-        """Write an image into a batch ``[1, H, W, 3]``."""
+    def fill(self, batch: NDArray[np.float32 | np.uint8], image: Image) -> None:
+        """Write an image into a batch ``[1, H, W, 3]`` of floats or bytes."""
         resized = resize_quickly(image, self.width, self.height)
         bottom, right = self.top + self.height, self.left + self.width
         batch[0, : self.top] = batch[0, bottom:] = 0

@@ -1,9 +1,4 @@
-"""RetinaFace's weights: read from the frozen graph, and made cheaper to run with the same results.
-
-Each normalisation is folded into its convolution. Then the scale of the pixels becomes a part of
-the first convolution, channels that are 0 for any picture are left out, and two linear layers in a
-row become one.
-"""
+"""The published RetinaFace: its weights, each normalisation folded into its convolution."""
 
 from __future__ import annotations
 
@@ -16,21 +11,18 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.python.framework import tensor_util
 
-FIRST = "Conv1"
-SECOND = "expanded_conv_depthwise"
-THIRD = "expanded_conv_project"
-FOURTH = "block_1_expand"
+from modelbuild.weights import Weights
+
+GRAPH = "frozen_graph.pb"
+SLOPE = 0.1
+"""Of its pyramid's activations below zero (leaky ReLU)."""
 HALF = 127.5
-"""Half of the range of pixels; the published network scales them to -1 to 1."""
-CLIP = 6.0
-"""Upper limit of activations in the backbone (ReLU6)."""
+"""Half of the range of pixels, which it scales to -1 to 1."""
 
 _HEADS = {"BboxHead": "boxes", "LandmarkHead": "landmarks", "ClassHead": "logits"}
 _LEFT_OUT = ("RetinaFaceModel", "MobileNetV2_extrator", "Conv2D", "depthwise", "conv")
 
 Array = NDArray[np.float32]
-Weights = dict[str, Array]
-"""``LAYER/kernel`` ``[O, I, H, W]`` and ``LAYER/bias`` ``[O]``, by name."""
 
 
 def read_graph(path: Path) -> Any:
@@ -92,51 +84,14 @@ def _renamed(name: str, kernel: Array, bias: Array) -> tuple[str, Array, Array]:
     return f"heads/{part}_{head[2]}", kernel, bias
 
 
-def simplified(weights: Weights) -> Weights:
-    """Leave out channels that are always 0, and join what is linear.
-
-    Args:
-        weights: from `folded`.
-
-    Returns:
-        Weights of a network with the same results for pixels of -1 to 1.
-    """
-    changed = dict(weights)
-    kept = ~always_zero(weights)
-    for layer in (FIRST, SECOND):
-        for part in ("kernel", "bias"):
-            changed[f"{layer}/{part}"] = weights[f"{layer}/{part}"][kept]
-    changed[f"{THIRD}/kernel"] = weights[f"{THIRD}/kernel"][:, kept]
-    a, b = (changed[f"{layer}/kernel"][:, :, 0, 0] for layer in (THIRD, FOURTH))
-    changed[f"{FOURTH}/bias"] = b @ changed.pop(f"{THIRD}/bias") + changed[f"{FOURTH}/bias"]
-    changed[f"{FOURTH}/kernel"] = (b @ a)[:, :, None, None]
-    del changed[f"{THIRD}/kernel"]
-    return changed
-
-
-def always_zero(weights: Weights) -> NDArray[np.bool_]:
-    """Which channels of the first two layers are 0 for any pixels of -1 to 1, bool ``[C]``."""
-    kernel, bias = weights[f"{FIRST}/kernel"], weights[f"{FIRST}/bias"]
-    highest = np.clip(bias + np.abs(kernel).sum((1, 2, 3)), 0, CLIP)
-    kernel, bias = weights[f"{SECOND}/kernel"], weights[f"{SECOND}/bias"]
-    # Inputs are from 0 to the highest, so negative weights add nothing at best.
-    return np.asarray(np.maximum(kernel, 0).sum((1, 2, 3)) * highest + bias <= 0)
-
-
 def for_pixels(weights: Weights) -> Weights:
-    """Take the scale of the pixels into the first convolution.
+    """Weights for pixels of 0 to 1 from those for pixels of -1 to 1.
 
     What pads the picture at the right and at the bottom is then black instead of grey, so the last
     row and column of the first layer differ.
-
-    Args:
-        weights: for pixels of -1 to 1.
-
-    Returns:
-        Weights for pixels of 0 to 255.
     """
-    kernel = weights[f"{FIRST}/kernel"]
+    kernel, bias = weights["Conv1/kernel"], weights["Conv1/bias"]
     return weights | {
-        f"{FIRST}/kernel": kernel / np.float32(HALF),
-        f"{FIRST}/bias": weights[f"{FIRST}/bias"] - kernel.sum((1, 2, 3)),
+        "Conv1/kernel": kernel * np.float32(2),
+        "Conv1/bias": bias - kernel.sum((1, 2, 3)),
     }

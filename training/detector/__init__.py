@@ -1,0 +1,1 @@
+"""Trains the small face detector to answer as the large one does; no labels are needed."""
