@@ -159,7 +159,7 @@ def milliseconds(models: Sequence[Path], threads: int = 1) -> list[float]:
         interpreter = Interpreter(model.name, model.read_bytes(), threads)
         interpreter.resize_input((1, HEIGHT, WIDTH, 3))
         interpreters.append(interpreter)
-    pixels = np.random.default_rng(0).uniform(0, 255, (1, HEIGHT, WIDTH, 3)).astype(np.float32)
+    pixels = np.random.default_rng(0).integers(0, 256, (1, HEIGHT, WIDTH, 3), np.uint8)
     spent: list[list[float]] = [[] for _ in models]
     for _ in range(RUNS):
         for interpreter, times in zip(interpreters, spent, strict=True):
