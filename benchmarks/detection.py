@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -32,15 +31,9 @@ class Labelled:
     boxes: Float
 
 
-def accurate_network() -> Path:
-    """The LiteRT file of the `accurate` detector."""
-    name = "retinaface"
-    return load_settings().models_dir / f"{name}.tflite"
-
-
 def measure() -> list[dict[str, Any]]:
     """Recall and false positives, each photo scaled to a given side of its median face."""
-    engine = LiteRTEngine(accurate_network(), CpuShares(2))
+    engine = LiteRTEngine(load_settings().models_dir / "retinaface.tflite", CpuShares(2))
     detectors: list[Detector] = [HogDetector(2), RetinaFaceDetector(engine)]
     rows = []
     for side in SIDES:

@@ -152,11 +152,11 @@ def differences(first: Search, other: Search, pictures: Sequence[Labelled]) -> d
     }
 
 
-def milliseconds(models: Sequence[Path], threads: int = 1) -> list[float]:
+def milliseconds(models: Sequence[Path]) -> list[float]:
     """Median CPU time of each network at 640x480, run in turn in one process."""
     interpreters = []
     for model in models:
-        interpreter = Interpreter(model.name, model.read_bytes(), threads)
+        interpreter = Interpreter(model.name, model.read_bytes(), threads=1)
         interpreter.resize_input((1, HEIGHT, WIDTH, 3))
         interpreters.append(interpreter)
     pixels = np.random.default_rng(0).integers(0, 256, (1, HEIGHT, WIDTH, 3), np.uint8)
@@ -246,6 +246,8 @@ def main() -> None:
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     subjects: list[Subject] = []
+    if options.tables and not options.images:
+        parser.error("--tables needs --images")
     if options.tables:
         reference = detector(options.models[0])
         files = sources.face_files(options.images, options.tables)

@@ -1,7 +1,7 @@
 """Int8 quantisation of the parts of a LiteRT network that tolerate it.
 
-Activation ranges are known, or were measured once on photos (`measure_ranges`) and committed with
-the converter, so a build needs no photos and is reproducible. Weights are quantised symmetrically
+Activation ranges are known, or come with the weights, so a build needs no photos and is
+reproducible. Weights are quantised symmetrically
 per channel, activations per tensor.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
 from modelbuild.errors import ModelBuildError
-from modelbuild.export import SIGNATURE
 
 FLOAT_OPERATIONS = ("INPUT", "OUTPUT", "SOFTMAX", "LOGISTIC", "MEAN", "FULLY_CONNECTED")
 """Kept in float32: they are cheap and end a network, where int8 would leave only 256 values."""
@@ -29,29 +28,12 @@ Ranges = dict[str, tuple[float, float]]
 """Minimum and maximum of each tensor, by name."""
 
 
-def measure_ranges(model: Path, name: str, inputs: Iterable[NDArray[np.float32]]) -> Ranges:
-    """Run a float network and record the range of each tensor.
-
-    Args:
-        model: ``.tflite`` file whose input has the shape of ``inputs``.
-        name: of the input in the signature.
-        inputs: float32 ``[N, H, W, 3]`` each.
-    """
-    samples = {SIGNATURE: [{name: batch} for batch in inputs]}
-    with _without_progress():
-        measured = quantizer.Quantizer(str(model), recipe.static_wi8_ai8()).calibrate(samples)
-    return {
-        tensor: (float(np.min(limits["min"])), float(np.max(limits["max"])))
-        for tensor, limits in measured.items()
-    }
-
-
 def quantise(model: Path, ranges: Ranges, float_parts: Sequence[str]) -> None:
     """Quantise a float32 ``.tflite`` file in place, except for the parts that stay float32.
 
     Args:
         model: the file; its inputs and outputs stay float32.
-        ranges: of the tensors that become int8, as from `measure_ranges`.
+        ranges: of the tensors that become int8.
         float_parts: regular expressions of the tensors whose operations stay float32.
     """
     mixed: list[dict[str, Any]] = [*recipe.static_wi8_ai8()]
@@ -126,14 +108,14 @@ def _without_conversions(graph: Any, codes: Sequence[Any]) -> list[Any]:
     for operator in graph.operators:
         for i in operator.inputs:
             readers.setdefault(int(i), []).append(operator)
+    ends = [kinds.DEQUANTIZE, kinds.QUANTIZE]
     gone: set[int] = set()
     for operator in graph.operators:
         if kind_of[id(operator)] != kinds.DEPTH_TO_SPACE:
             continue
-        before = by_output[int(operator.inputs[0])]
-        after = readers[int(operator.outputs[0])]
-        ends = [kind_of[id(o)] for o in (before, *after)]
-        if ends != [kinds.DEQUANTIZE, kinds.QUANTIZE]:
+        before = by_output.get(int(operator.inputs[0]))
+        after = readers.get(int(operator.outputs[0]), [])
+        if before is None or [kind_of[id(o)] for o in (before, *after)] != ends:
             continue
         if _scale(graph, before.inputs[0]) != _scale(graph, after[0].outputs[0]):
             continue

@@ -1,4 +1,4 @@
-"""The face detector, a cheaper RetinaFace: from its weights to LiteRT and a SavedModel.
+"""The face detector, a faster RetinaFace: from its weights to LiteRT and a SavedModel.
 
 Signature ``serving_default``:
 
@@ -48,19 +48,12 @@ import tensorflow as tf
 from modelbuild.errors import ModelBuildError
 from modelbuild.export import SIGNATURE, export, require_close, run_litert, run_saved_model
 from modelbuild.quantise import Ranges, computed, quantise, rearrange_in_int8, take_int8
+from modelbuild.retinaface_layers import BLOCKS, BRIGHTEST, COLUMNS, MAPS, PATCH, STRIDE_2
 from modelbuild.weights import LIMITS, Weights, load
 
-BLOCKS = range(1, 16)
-"""Numbers of the blocks, as MobileNetV2 counts them."""
-TAPS = (5, 12, 15)
-"""Blocks whose outputs, at strides 8, 16 and 32, the pyramid is made of."""
-STRIDE_2 = (1, 3, 6, 13)
-COLUMNS = {"boxes": 4, "landmarks": 10, "logits": 1}
-PATCH = 4
-"""Side of the squares that are one sample of the first convolution, pixels."""
 PATCHES = "stem1"
 """The convolution that they go to; its weights are for pixels of 0 to 1."""
-PIXELS = (0.0, 255.0)
+PIXELS = (0.0, BRIGHTEST)
 INPUT = f"{SIGNATURE}_image:0"
 """Tensor of the LiteRT file that holds the pixels."""
 FLOAT_PARTS = (r"(heads_\w+|answers\w*)/.*", r"\w*PartitionedCall:\d")
@@ -105,7 +98,7 @@ class Network:
             if not self._has(f"block_{number}_project"):
                 continue
             x = self._block(f"block_{number}", x, 2 if number in STRIDE_2 else 1)
-            if number in TAPS:
+            if number in MAPS.values():
                 taps.append(x)
         return taps
 
@@ -200,7 +193,7 @@ def _scope(layer: str) -> str:
 def for_pixels(weights: Weights) -> Weights:
     """Weights for pixels of 0 to 255 from those for pixels of 0 to 1."""
     kernel = f"{PATCHES}/kernel"
-    return weights | {kernel: weights[kernel] / np.float32(PIXELS[1])}
+    return weights | {kernel: weights[kernel] / np.float32(BRIGHTEST)}
 
 
 def layer_of(tensor: str) -> str:

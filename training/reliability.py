@@ -72,8 +72,9 @@ SHARES = {
     "overexposed": 0.003,
 }
 """Share of ordinary faces beyond each limit."""
-MIN_CONFIDENCE = 0.75
-"""Of a detection. Most animals that pass for faces have less, and hardly any clear face has."""
+MIN_CONFIDENCE = 0.85
+"""Of a detection. Animals that pass for faces have less, as most drawings have, and one clear face
+in a hundred."""
 MIN_SIZE = 22.0
 """Pixels, as `quality` measures the size: in smaller faces, ages are off by a quarter more."""
 MAX_OUTSIDE = 0.33

@@ -279,7 +279,7 @@ class ModelBody(BaseModel):
     version: str = Field(description="The service's version.", examples=["0.1.0"])
     detector: str | None = Field(
         description=f"The face detector: {_LABELS}; null with `detect` false.",
-        examples=["retinaface-small"],
+        examples=["retinaface-v2"],
     )
     attributes: str | None = Field(
         description="Name and version of the age and gender model; null without `get_attributes`.",

@@ -476,6 +476,6 @@ class TestResponse:
         )
         options = Options(face_detector="accurate", get_attributes=False)
         accurate = response_body(made.run(encoded_image(), options))["model"]
-        assert accurate["detector"] == "retinaface-small"
+        assert accurate["detector"] == "retinaface-v2"
         assert accurate["attributes"] is None
         assert accurate["engine"] == "tensorflow"

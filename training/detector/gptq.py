@@ -30,9 +30,14 @@ def rounded(layer: Double, moments: Double) -> Double:
     upper = np.linalg.cholesky(inverse).T
     left, result = layer.copy(), layer.copy()
     highest = LEVELS // 2
-    steps = np.maximum(np.abs(layer[:, :-1]).max(axis=1), 1e-8) / highest
+    sizes = np.abs(layer[:, :-1])
+    largest = sizes.argmax(axis=1)
+    steps = np.maximum(sizes.max(axis=1), 1e-8) / highest
     for i in range(layer.shape[1] - 1):
-        result[:, i] = np.clip(np.round(left[:, i] / steps), -highest, highest) * steps
+        levels = np.clip(np.round(left[:, i] / steps), -highest, highest)
+        # The scale is taken from the largest weight when it is served, so that one stays.
+        levels = np.where(largest == i, np.sign(layer[:, i]) * highest, levels)
+        result[:, i] = levels * steps
         error = (left[:, i] - result[:, i]) / upper[i, i]
         left[:, i + 1 :] -= np.outer(error, upper[i, i + 1 :])
     result[:, -1] = left[:, -1]

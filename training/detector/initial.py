@@ -15,18 +15,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from modelbuild.retinaface_layers import BLOCKS, BRIGHTEST, CLIP, PATCH, STRIDE_2
 from modelbuild.weights import Weights
 from training.detector.narrow import narrow
-from training.detector.network import BLOCKS, STRIDE_2, Detector
-from training.detector.patches import FIRST, PATCH, SECOND, on_patches
+from training.detector.network import Detector
+from training.detector.patches import FIRST, SECOND, on_patches
 
 THIRD = "expanded_conv_project"
 MULTIPLE = 16
 """The processor's instructions work on so many channels."""
 ROWS = 40_000
 """Positions of a feature map to fit on."""
-BRIGHTEST = 255.0
-"""Pixels are divided by it."""
 FRESH = 3
 """Number of the first layer of the stem that starts with nothing."""
 
@@ -94,7 +93,7 @@ def _narrowed_first(large: Weights, images: Tensor, keep: int, rng: np.random.Ge
     net = Detector(large)
     with torch.no_grad():
         x = images.permute(0, 3, 1, 2).float() / BRIGHTEST
-        x = net.conv(SECOND, net.conv(FIRST, x, 2, 6.0), 1, 6.0)
+        x = net.conv(SECOND, net.conv(FIRST, x, 2, CLIP), 1, CLIP)
     narrow(weights, [FIRST, SECOND, THIRD], _rows(x, rng), keep)
     return weights
 
@@ -110,8 +109,8 @@ def _narrow_others(
             continue
         name = f"block_{block}"
         with torch.no_grad():
-            y = net.conv(f"{name}_expand", x, 1, 6.0)
-            y = net.conv(f"{name}_depthwise", y, 2 if block in STRIDE_2 else 1, 6.0)
+            y = net.conv(f"{name}_expand", x, 1, CLIP)
+            y = net.conv(f"{name}_depthwise", y, 2 if block in STRIDE_2 else 1, CLIP)
             z = net.conv(f"{name}_project", y)
             x = z + x if z.shape == x.shape else z
         keep = round(y.shape[1] * shape.share / MULTIPLE) * MULTIPLE

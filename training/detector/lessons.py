@@ -27,8 +27,6 @@ from training.detector.sources import Sources
 
 A_FILE = 256
 """Pictures in a file."""
-FEATURES = ("c3", "c4", "c5")
-"""The feature maps that the pyramid is made of."""
 
 
 class Teacher:
@@ -48,7 +46,7 @@ class Teacher:
 
         Returns:
             float16: ``logits`` ``[A]`` of a face, ``boxes`` ``[A, 4]``, ``landmarks`` ``[A, 10]``,
-            and `FEATURES`, ``[H, W, C]`` each.
+            and the maps ``c3``, ``c4`` and ``c5``, ``[H, W, C]`` each.
         """
         self._interpreter.set_tensor(self._input, image[None].astype(np.float32))
         self._interpreter.invoke()
@@ -96,6 +94,8 @@ def main() -> None:
     for number in range(options.first, options.first + options.files):
         start = time.monotonic()
         target = options.out / f"{number % options.keep:04d}.npz"
+        if number < options.keep and target.is_file():  # from before it was stopped
+            continue
         partial = target.with_suffix(".partial")
         with partial.open("wb") as stream:
             np.savez(stream, **lesson(teacher, material, (1, number)))

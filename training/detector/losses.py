@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
+from modelbuild.retinaface_layers import MAPS
+
 SURE = 8.0
 """Logits beyond this are as good as this: the probability no longer changes."""
 SEEN = 0.02
@@ -42,7 +44,7 @@ def difference(said: Mapping[str, Tensor], taught: Mapping[str, Tensor]) -> dict
     for name in ("boxes", "landmarks"):
         error = F.smooth_l1_loss(said[name], taught[name], reduction="none", beta=0.2).mean(2)
         parts[name] = (error * where).sum() / where.sum().clamp(min=1)
-    for name in ("c3", "c4", "c5"):
+    for name in MAPS:
         parts[name] = feature_difference(said[name], taught[name])
     return parts
 

@@ -13,15 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
+from modelbuild.retinaface_layers import BLOCKS, BRIGHTEST, CLIP, COLUMNS, MAPS, PATCH, STRIDE_2
 from modelbuild.weights import Weights
-from training.detector.patches import PATCH
-
-BLOCKS = range(3, 16)
-"""Numbers of the blocks, as MobileNetV2 counts them; the stem replaces the others."""
-TAPS = {"c3": 5, "c4": 12, "c5": 15}
-"""Blocks whose outputs, at strides 8, 16 and 32, the pyramid is made of."""
-STRIDE_2 = (3, 6, 13)
-COLUMNS = {"boxes": 4, "landmarks": 10, "logits": 1}
 
 
 def patches(images: Tensor) -> Tensor:
@@ -80,26 +73,28 @@ class Detector(nn.Module):  # type: ignore[misc] # PyTorch is optional: no types
 
         Returns:
             Float32 ``logits`` ``[N, A]`` of a face, ``boxes`` ``[N, A, 4]``, ``landmarks``
-            ``[N, A, 10]``, and the feature maps of `TAPS`, ``[N, C, H, W]``.
+            ``[N, A, 10]``, and the feature maps of `MAPS`, ``[N, C, H, W]``.
         """
         maps = self.features(images)
         return {**maps, **self.heads(self.pyramid(maps))}
 
     def features(self, images: Tensor, last: str = "c5") -> dict[str, Tensor]:
-        """The feature maps of `TAPS` up to ``last``."""
+        """The feature maps of `MAPS` up to ``last``."""
         x = self.stem(images)
         maps = {}
         for number in BLOCKS:
             name = f"block_{number}"
+            if not self.has(f"{name}_project"):  # the stem replaces it
+                continue
             stride = 2 if number in STRIDE_2 else 1
             if self.has(f"{name}_fused"):
-                y = self.conv(f"{name}_fused", x, stride, 6.0)
+                y = self.conv(f"{name}_fused", x, stride, CLIP)
             else:
-                y = self.conv(f"{name}_expand", x, 1, 6.0)
-                y = self.conv(f"{name}_depthwise", y, stride, 6.0)
+                y = self.conv(f"{name}_expand", x, 1, CLIP)
+                y = self.conv(f"{name}_depthwise", y, stride, CLIP)
             y = self.conv(f"{name}_project", y)
             x = self.seen(f"{name}_add", x + y) if y.shape == x.shape else y
-            maps.update({tap: x for tap, block in TAPS.items() if block == number})
+            maps.update({tap: x for tap, block in MAPS.items() if block == number})
             if last in maps:
                 break
         return maps
@@ -107,10 +102,10 @@ class Detector(nn.Module):  # type: ignore[misc] # PyTorch is optional: no types
     def stem(self, images: Tensor) -> Tensor:
         """The first layers, ``[N, C, H/4, W/4]``."""
         # The scale is taken out of the pixels so that all layers learn at a like rate.
-        x = patches(images.to(self.layers["stem1/kernel"].dtype) / 255)
+        x = patches(images.to(self.layers["stem1/kernel"].dtype) / BRIGHTEST)
         number = 1
         while self.has(f"stem{number}"):
-            x = self.conv(f"stem{number}", x, 1, 6.0)
+            x = self.conv(f"stem{number}", x, 1, CLIP)
             number += 1
         return x
 

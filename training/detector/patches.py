@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from modelbuild.retinaface_layers import PATCH
 from modelbuild.weights import Weights
 
 FIRST = "Conv1"
 SECOND = "expanded_conv_depthwise"
-PATCH = 4
-"""Side of the squares that are one sample of the first convolution, pixels."""
 
 
 def on_patches(weights: Weights) -> Weights:

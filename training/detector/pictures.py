@@ -127,7 +127,7 @@ def paste(
 
     Args:
         image: uint8 ``[H, W, 3]``.
-        face: uint8 ``[160, 160, 3]``.
+        face: uint8 ``[S, S, 3]``.
         side: of the face itself, pixels of the picture.
         degrees: by which it is rotated.
         rng: chooses the border, the place and what else happens to the face.

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
+from modelbuild.retinaface_layers import BRIGHTEST, CLIP
 from modelbuild.weights import LIMITS, Weights
 from training.detector.gptq import LEVELS, rounded
 from training.detector.network import Detector, patches
 
-CLIP = 6.0
 ROWS = 60_000
 """Positions to fit on."""
 BEYOND = 1e-4
@@ -32,10 +32,9 @@ def rounded_first(weights: Weights, images: Tensor) -> Weights:
         images: uint8 ``[N, H, W, 3]``.
     """
     changed = dict(weights)
-    net = Detector(weights)
-    x = patches(images.float() / 255)
+    x = patches(images.float() / BRIGHTEST)
     number = 1
-    while net.has(name := f"stem{number}"):
+    while f"{(name := f'stem{number}')}/kernel" in weights:
         changed |= _rounded(name, weights, x)
         layer = (torch.from_numpy(changed[f"{name}/{part}"]) for part in ("kernel", "bias"))
         x = F.conv2d(x, *layer, padding=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class Sources:
     """Pictures in memory.
 
     Attributes:
-        faces: uint8 ``[160, 160, 3]`` each, RGB, loosely cropped round a face.
+        faces: uint8 ``[S, S, 3]`` each, RGB, loosely cropped round a face, S at most `LONGER_SIDE`.
         others: uint8 ``[H, W, 3]`` each, RGB, without people.
     """
 
@@ -47,18 +48,19 @@ def face_files(images: Path, tables: Iterable[Path]) -> list[Path]:
         images: folder that they are relative to.
         tables: CSV files.
     """
-    return [
-        images / line.split(",", 1)[0]
-        for table in tables
-        for line in table.read_text(encoding="utf-8").splitlines()[1:]
-    ]
+    found = []
+    for table in tables:
+        with table.open(newline="", encoding="utf-8") as lines:
+            found += [images / row["file"] for row in csv.DictReader(lines)]
+    return found
 
 
 def other_files(folders: Iterable[Path], animals: Path | None) -> list[Path]:
-    """Return pictures without people that may be used commercially.
+    """Return pictures without people.
 
     Args:
-        folders: searched with all folders in them.
+        folders: searched with all folders in them; they must have no people, and licences that
+            allow commercial use.
         animals: table with ``file``, ``kind`` and ``licence``; its folder has the pictures.
     """
     found = [

@@ -18,11 +18,11 @@ from modelbuild.build import fetched
 from modelbuild.catalogue import load_catalogue
 from modelbuild.export import export, require_close
 from modelbuild.retinaface import Network
+from modelbuild.retinaface_layers import MAPS
 from modelbuild.weights import Weights
 from training.detector.large import GRAPH, HALF, SLOPE, folded, for_pixels, read_graph
 
 PINNED = Path(__file__).with_name("teacher.toml")
-MAPS = ("c3", "c4", "c5")
 _SHAPE = (64, 64)
 _PUBLISHED = {
     "boxes": "RetinaFaceModel/tf_op_layer_concat/concat:0",

@@ -20,18 +20,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from modelbuild.retinaface_layers import MAPS
 from modelbuild.weights import Weights, load
 from training.detector.initial import Shape, initial
 from training.detector.losses import difference, feature_difference
 from training.detector.match import ANCHORS, matched
-from training.detector.network import TAPS, Detector
+from training.detector.network import Detector
 from training.detector.rounding import limits, rounded_first
 
 PARTS = {
     "class": 1.0, "logit": 0.5, "boxes": 2.0, "landmarks": 4.0, "c3": 0.5, "c4": 0.5, "c5": 0.5,
 }  # fmt: skip
 """Weights of the parts of the loss."""
-MAPS = ("c3", "c4", "c5")
 EVERY = 50
 """Steps between two lines of the log and between two checkpoints."""
 MATCHED = 64
@@ -81,8 +81,7 @@ def batches(folder: Path, size: int, rng: np.random.Generator) -> Iterator[Batch
     while True:
         files = sorted(folder.glob("*.npz"))
         if not files:
-            time.sleep(2)
-            continue
+            raise SystemExit(f"there are no lessons in {folder}")
         for index in rng.permutation(len(files)):
             with np.load(files[index]) as arrays:
                 lesson = {name: arrays[name] for name in arrays.files}
@@ -254,7 +253,7 @@ def stretched(weights: Weights, lessons: Sequence[Batch]) -> Weights:
     said, taught = [], []
     for batch in lessons:
         answers = net(batch["images"])
-        ends = np.cumsum([ANCHORS * answers[tap][0, 0].numel() for tap in TAPS])[:-1]
+        ends = np.cumsum([ANCHORS * answers[tap][0, 0].numel() for tap in MAPS])[:-1]
         said.append(np.split(answers["logits"].numpy(), ends, 1))
         taught.append(np.split(batch["logits"].numpy(), ends, 1))
     together = [[np.concatenate(level) for level in zip(*all_, strict=True)]

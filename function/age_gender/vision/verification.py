@@ -217,7 +217,7 @@ class FaceVerifier:
     ) -> Faces:
         """Give each box its probability, after a second detector's look at those in doubt."""
         faces = self._scored(faces, evidence, detector)
-        known = (evidence.variants == "both") & (evidence.trust > 0)
+        known = evidence.variants == "both"
         scores = faces.verified.scores
         doubtful = np.flatnonzero(known & (scores >= UNLIKELY) & (scores < SURE))
         doubtful = doubtful[np.argsort(-evidence.sides[doubtful], kind="stable")[:MAX_SECOND]]

@@ -149,7 +149,7 @@ def environ_of(message: Any, client: Address, server: Address) -> Environ:
         "wsgi.input_terminated": True,
     }
     hosts = sum(name.upper() == b"HOST" for name, _ in message.headers)
-    # RFC 9112, 3.2: a proxy in front may take another Host than we would.
+    # RFC 9112, 3.2: a server must refuse both.
     if hosts > 1 or (hosts == 0 and message.http_version >= (1, 1)):
         raise malformed("it needs one Host header")
     for name_bytes, value_bytes in message.headers:

@@ -44,7 +44,7 @@ DETECTORS = {
     "fast": DetectorInfo("hog", "dlib-hog", "dlib HOG", 40, turns=(2, 1, 3), turned_size=8),
     "accurate": DetectorInfo(
         "retinaface",
-        "retinaface-small",
+        "retinaface-v2",
         "RetinaFace, which finds far more faces",
         16,
         turns=(2, 1, 3),  # it finds only nine of ten faces that lie on their side

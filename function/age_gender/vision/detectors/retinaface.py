@@ -150,8 +150,7 @@ class RetinaFaceDetector:
         outputs = self._engine.run_on(
             (1, *letterbox.shape, 3), lambda batch: letterbox.fill(batch, image)
         )
-        # The last column, since earlier builds of the network had the complement before it.
-        scores = outputs["scores"][0, :, -1]
+        scores = outputs["scores"][0, :, 0]
         chosen = np.flatnonzero(scores >= least)
         chosen = chosen[top_k(scores[chosen])]
         anchors = _anchors(*letterbox.shape)[chosen]
