@@ -67,7 +67,7 @@ def test_neither_moving_nor_the_input_needs_a_conversion(quantised: Path) -> Non
     assert "QUANTIZE" not in operations(quantised)
 
 
-def test_only_pixels_are_taken_as_they_are(quantised: Path) -> None:
+def test_an_input_without_a_conversion_ends_the_build(quantised: Path) -> None:
     take_int8(quantised)
     with pytest.raises(ModelBuildError, match="its input is not converted to int8"):
         take_int8(quantised)

@@ -1,9 +1,9 @@
 """First weights of the small detector: the large one's, narrowed, and other first layers.
 
-Where time is, at strides 2 to 8, the layers are others. The first two compute what the large one's
-first two do, on squares of 4x4 pixels at once; those after them are fresh. From stride 16 on, each
-block keeps those expanded channels that the following layer can least do without, see
-`training.detector.narrow`.
+Where the time goes, at strides 2 to 8, the layers are different. The first two compute what the
+large one's first two do, on squares of 4x4 pixels at once; those after them start with random
+weights. From stride 16 on, each block keeps those expanded channels that the following layer can
+least do without, see `training.detector.narrow`.
 """
 
 from __future__ import annotations

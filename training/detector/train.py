@@ -44,7 +44,7 @@ A_LESSON = 16
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast is learnt.
+    """How long the training is, and at what rates.
 
     Attributes:
         first: steps in which only the fresh layers learn.

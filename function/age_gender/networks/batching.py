@@ -127,7 +127,7 @@ class BatchingEngine:
         samples = sum(map(len, batches))
 
         def write(data: NDArray[np.float32 | np.uint8]) -> None:
-            np.concatenate(batches, out=data[:samples])
+            np.concatenate(batches, out=data[:samples], casting="unsafe")
             data[samples:] = 0
 
         padded = 1 << (samples - 1).bit_length()

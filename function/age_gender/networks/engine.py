@@ -43,7 +43,8 @@ class Engine(Protocol):
         """Run the network.
 
         Args:
-            batch: float32 or uint8 ``[N, H, W, 3]``, RGB, 0-255; the networks normalise it.
+            batch: float32 or uint8 ``[N, H, W, 3]``, RGB, 0-255; the networks normalise it. Those
+                that take whole pixels cut off fractions.
 
         Returns:
             A float32 array for each output's name, whose first dimension is ``N``.
@@ -279,7 +280,7 @@ class TensorFlowEngine:
 
     def run(self, batch: NDArray[np.float32 | np.uint8]) -> Arrays:
         """See `Engine.run`."""
-        return self.run_on(batch.shape, lambda data: np.copyto(data, batch, casting="unsafe"))
+        return self.run_on(batch.shape, lambda data: np.copyto(data, batch))
 
     def run_on(self, shape: tuple[int, ...], write: Write) -> Arrays:
         """See `Engine.run_on`."""
