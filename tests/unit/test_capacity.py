@@ -83,7 +83,7 @@ def test_pixels(limit: int | None, capacity: int) -> None:
         (16, None, 8 * NETWORK_PIXELS),
         (16, 100 * MiB, NETWORK_PIXELS),
         (16, 512 * MiB, NETWORK_PIXELS),
-        (16, 2048 * MiB, NETWORK_PIXELS + 192 * MiB // 120),
+        (16, 2048 * MiB, NETWORK_PIXELS + 192 * MiB // 60),
         (4, 8192 * MiB, 2 * NETWORK_PIXELS),
     ],
 )

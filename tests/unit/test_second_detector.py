@@ -130,11 +130,6 @@ class TestWhenItIsAsked:
         self.settled(second, [0.999, 0.995], [100, 100])
         assert second.counts == []
 
-    def test_not_about_tiny_faces_of_which_only_the_score_counts(self) -> None:
-        second = Asked(-3)
-        assert self.settled(second, [0.6, 0.6], [12, 100])[0] == pytest.approx(0.6)
-        assert second.counts == [1]
-
     def test_about_a_bounded_number(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(verification, "MAX_SECOND", 2)
         second = Asked(-3)
