@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from training.detector import sources
+
 LESSONS = 60
 """Files of 256 pictures."""
 
@@ -48,10 +50,7 @@ def steps(
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=Path, required=True, help="folder of the data sets")
-    parser.add_argument("--tables", type=Path, nargs="+", required=True, help="of cropped faces")
-    parser.add_argument("--animals", type=Path, help="table of pictures without people")
-    parser.add_argument("--others", type=Path, nargs="*", default=[], help="folders without people")
+    sources.add_options(parser)
     parser.add_argument("--work", type=Path, required=True)
     options = parser.parse_args()
     listed = steps(options.images, options.tables, options.animals, options.others, options.work)

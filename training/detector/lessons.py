@@ -66,10 +66,7 @@ def lesson(teacher: Teacher, material: Sources, seed: tuple[int, int]) -> Mappin
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=Path, required=True, help="folder of the data sets")
-    parser.add_argument("--tables", type=Path, nargs="+", required=True, help="of cropped faces")
-    parser.add_argument("--animals", type=Path, help="table of pictures without people")
-    parser.add_argument("--others", type=Path, nargs="*", default=[], help="folders without people")
+    sources.add_options(parser)
     parser.add_argument(
         "--teacher", type=Path, required=True, help="from training.detector.teacher"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -72,6 +73,14 @@ def other_files(folders: Iterable[Path], animals: Path | None) -> list[Path]:
     if animals is not None:
         found += [picture.path for picture in listed(animals, animals.parent) if picture.free]
     return found
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name the pictures."""
+    parser.add_argument("--images", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("--tables", type=Path, nargs="+", required=True, help="of cropped faces")
+    parser.add_argument("--animals", type=Path, help="table of pictures without people")
+    parser.add_argument("--others", type=Path, nargs="*", default=[], help="folders without people")
 
 
 def chosen(
