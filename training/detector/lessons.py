@@ -21,7 +21,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from age_gender.vision.geometry import Image
-from training.detector import sources
+from training.detector import arrays, sources
 from training.detector.pictures import SIDE, picture
 from training.detector.sources import Sources
 
@@ -93,10 +93,7 @@ def main() -> None:
         target = options.out / f"{number % options.keep:04d}.npz"
         if number < options.keep and target.is_file():  # from before it was stopped
             continue
-        partial = target.with_suffix(".partial")
-        with partial.open("wb") as stream:
-            np.savez(stream, **lesson(teacher, material, (1, number)))
-        partial.replace(target)
+        arrays.write(target, lesson(teacher, material, (1, number)))
         print(f"{number}: {time.monotonic() - start:.0f} s", flush=True)
 
 

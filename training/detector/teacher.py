@@ -20,6 +20,7 @@ from modelbuild.export import export, require_close
 from modelbuild.retinaface import Network
 from modelbuild.retinaface_layers import MAPS
 from modelbuild.weights import Weights
+from training.detector import arrays
 from training.detector.large import GRAPH, HALF, SLOPE, folded, for_pixels, read_graph
 
 PINNED = Path(__file__).with_name("teacher.toml")
@@ -67,7 +68,7 @@ def write(source: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     spec = tf.TensorSpec([1, *_SHAPE, 3], tf.float32, name="image")
     export(lambda image: answers(weights, image), spec, out, "teacher", float16=False)
-    np.savez(out / "large.npz", **for_pixels(weights))  # type: ignore[arg-type] # its stub lacks arrays
+    arrays.write(out / "large.npz", for_pixels(weights))
 
 
 def main() -> None:

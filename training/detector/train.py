@@ -22,6 +22,7 @@ from torch import Tensor
 
 from modelbuild.retinaface_layers import MAPS
 from modelbuild.weights import Weights, load
+from training.detector import arrays
 from training.detector.initial import Shape, initial
 from training.detector.losses import difference, feature_difference
 from training.detector.match import ANCHORS, matched
@@ -214,7 +215,7 @@ def main() -> None:
     if not start.is_file():
         some = [next(stream) for _ in range(3)]
         images, c3 = (torch.cat([batch[name] for batch in some]) for name in ("images", "c3"))
-        write_arrays(start, initial(load(options.large), shape, images, c3.float(), rng))
+        arrays.write(start, initial(load(options.large), shape, images, c3.float(), rng))
     trainer = Trainer(load(start), plan, shape.fresh)
     checkpoint = options.run / "checkpoint.pt"
     if checkpoint.is_file():
@@ -231,8 +232,8 @@ def main() -> None:
             seen.clear()
             _note(log, {"step": trainer.step, "seconds": time.monotonic() - begun, **means})
             trainer.save(checkpoint)
-            write_arrays(options.run / "weights.npz", trainer.weights())
-    write_arrays(
+            arrays.write(options.run / "weights.npz", trainer.weights())
+    arrays.write(
         options.run / "final.npz",
         prepared(trainer.weights(), [next(stream) for _ in range(MATCHED)]),
     )
@@ -259,14 +260,6 @@ def stretched(weights: Weights, lessons: Sequence[Batch]) -> Weights:
     together = [[np.concatenate(level) for level in zip(*all_, strict=True)]
                 for all_ in (said, taught)]  # fmt: skip
     return matched(weights, *together)
-
-
-def write_arrays(path: Path, arrays: Weights) -> None:
-    """Write arrays by name; the file is never incomplete."""
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as stream:
-        np.savez(stream, **arrays)  # type: ignore[arg-type] # its stub lacks arrays of a type
-    partial.replace(path)
 
 
 def _note(path: Path, row: Mapping[str, float]) -> None:

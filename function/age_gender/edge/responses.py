@@ -35,5 +35,5 @@ class ModelSpecBody(BaseModel):
         description="Temperatures and margins of the interval.", examples=[{"coverage": 0.8}]
     )
     reliability: dict[str, Any] = Field(
-        description="Limits of `reliable`.", examples=[{"min_size": 22.0, "min_confidence": 0.75}]
+        description="Limits of `reliable`.", examples=[{"min_size": 22.0, "min_confidence": 0.85}]
     )

@@ -26,7 +26,7 @@ NETWORK_PIXELS = 1536 * 864
 """Total input pixels of the network runs in flight in the smallest container, and the maximum of
 one run in any container."""
 BYTES_PER_NETWORK_PIXEL = 60
-"""Of the detector's interpreter, by its input; it was 50 to 56."""
+"""Memory of the detector's interpreter; 49 to 56 were measured."""
 SEARCH_PIXELS = 50_000_000
 """Input pixels of all network runs over one picture, overlaps not counted, when it is searched for
 small faces: a few seconds on one CPU. The largest picture by default is searched at its full size,
