@@ -37,7 +37,7 @@ overlapping boxes of any confidence."""
 MAX_SECOND = 24
 """Largest of these that the second detector looks at; each takes 6 ms of CPU time."""
 SURE = 0.99
-"""Probability from which no more is asked; about one clear face in thirty has less."""
+"""Probability from which no more is asked; one clear face in eighteen to one in seven has less."""
 UNLIKELY = 0.02
 """Probability below which the second detector is not asked."""
 MOVED = 0.01
