@@ -55,7 +55,6 @@ from training.report import (
     gender_calibration,
     group_metrics,
     over_age,
-    select,
     sharpness_names,
     size_names,
     tables,
@@ -224,7 +223,7 @@ def _evaluate_set(
     observed: Observations, predicted: Attributes, labels: Labels, index: NDArray[np.bool_]
 ) -> dict[str, Any]:
     rows = index & observed.detected
-    truth, answers = labels[rows], select(predicted, rows)
+    truth, answers = labels[rows], predicted[rows]
     return {
         **_missed(observed, index),
         **tables(answers, truth),
@@ -244,7 +243,7 @@ def _reliable(
     rows = index & observed.detected & in_second_half(list(labels.name))
     _, _, reasons = evaluated(observed[rows], spec)
     names = ["not reliable" if why else "reliable" for why in reasons]
-    return by_group(select(predicted, rows), labels[rows], names)
+    return by_group(predicted[rows], labels[rows], names)
 
 
 def _apart(
@@ -277,7 +276,7 @@ def _grouped(
     """Metrics of each group, for each kind of labels."""
     predicted, names = _predict(observed, spec), np.array(groups)
     return {
-        name: by_group(select(predicted, index), labels[index], names[index].tolist())
+        name: by_group(predicted[index], labels[index], names[index].tolist())
         for name, index in _kinds(labels).items()
     }
 

@@ -77,7 +77,7 @@ def by_group(predicted: Attributes, labels: Labels, names: Sequence[str]) -> dic
     """
     array = np.asarray(names)
     return {
-        str(name): group_metrics(select(predicted, array == name), labels[array == name])
+        str(name): group_metrics(predicted[array == name], labels[array == name])
         for name in sorted(set(names), key=_by_number)
     }
 
@@ -86,17 +86,6 @@ def _by_number(name: str) -> tuple[float, str]:
     """Sort key: by the leading number, names without one last."""
     first = re.match(r"\d+(\.\d+)?", name)
     return (float(first[0]) if first else math.inf, name)
-
-
-def select(predicted: Attributes, index: NDArray[np.bool_] | NDArray[np.intp]) -> Attributes:
-    """Select some of the faces."""
-    return Attributes(
-        predicted.ages[index],
-        predicted.intervals[index],
-        predicted.male[index],
-        predicted.spread[index],
-        predicted.older[index],
-    )
 
 
 def tables(predicted: Attributes, labels: Labels) -> Metrics:
@@ -116,7 +105,7 @@ def tables(predicted: Attributes, labels: Labels) -> Metrics:
         for key, low, high in (("21_60", 21, 60), ("over_60", 61, 200), ("over_70", 71, 200)):
             rows = (labels.low >= low) & (labels.low <= high)
             if rows.any():
-                metrics[f"ages_{key}"] = group_metrics(select(predicted, rows), labels[rows])
+                metrics[f"ages_{key}"] = group_metrics(predicted[rows], labels[rows])
     return metrics
 
 

@@ -88,7 +88,8 @@ def attributes(ages: list[float], embedding: list[list[float]] | None = None) ->
         np.stack([array - 5, array + 5], axis=1),
         np.full(len(ages), 0.9, np.float32),
         np.full(len(ages), 4, np.float32),
-        np.ones((len(ages), 101), np.float32),
+        np.full((len(ages), 101), 1 / 101, np.float32),
+        spec(),
         None if embedding is None else np.array(embedding, np.float32),
     )
 

@@ -367,9 +367,8 @@ def test_answers_survive_the_table_and_are_compared(tmp_path: Path) -> None:
     for name, off, male in (("old", 9, 0.9), ("new", 3, 0.4)):
         ages = (30 + off * rng.choice((-1, 1), count)).astype(np.float32)
         blank = np.zeros(count, np.float32)
-        answers = Attributes(
-            ages, np.stack([ages, ages], 1), blank + np.float32(male), blank, blank
-        )
+        sure = blank + np.float32(male)
+        answers = Attributes(ages, np.stack([ages, ages], 1), sure, blank, blank[:, None], SPEC)
         found = np.arange(count) != (3 if name == "old" else 5)
         write_answers(tmp_path / f"{name}.csv", labels.name, found, answers)
         pair += [name, str(tmp_path / f"{name}.csv")]

@@ -1,5 +1,6 @@
 """From chips to ages and genders: one network over all faces of an image, then calibration."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from age_gender.networks.engine import Engine
 from age_gender.vision.geometry import Float, Image
-from age_gender.vision.model_spec import Calibration, ModelSpec
+from age_gender.vision.model_spec import Ages, ModelSpec
 
 MAX_AGE = 100
 """Highest number of years that one can ask whether a person has reached."""
@@ -23,7 +24,8 @@ class Attributes:
             contains the true age.
         male: float32 ``[N]``, probability of male.
         spread: float32 ``[N]``, standard deviation of the age distribution, years.
-        older: float32 ``[N, 101]``, probability of being at least 0 to 100 years old.
+        distributions: float32 ``[N, K]``, probability of each of the model's ages.
+        spec: the model's.
         embedding: float32 ``[N, E]``, the network's features; None if it does not return them.
     """
 
@@ -31,25 +33,31 @@ class Attributes:
     intervals: Float
     male: Float
     spread: Float
-    older: Float
+    distributions: Float
+    spec: ModelSpec
     embedding: Float | None = None
 
     def __len__(self) -> int:
         return len(self.ages)
 
-    def __getitem__(self, index: NDArray[np.intp]) -> "Attributes":
-        return Attributes(**{name: array[index] for name, array in self._arrays()})
+    def __getitem__(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> "Attributes":
+        return replace(self, **{name: array[index] for name, array in self._arrays()})
 
     def with_rows(self, index: NDArray[np.intp], other: "Attributes") -> "Attributes":
         """Replace the faces at ``index`` by those of ``other``, in order."""
         arrays = {name: array.copy() for name, array in self._arrays()}
         for name, array in other._arrays():
             arrays[name][index] = array
-        return Attributes(**arrays)
+        return replace(self, **arrays)
 
     def _arrays(self) -> list[tuple[str, Float]]:
         pairs = [(f.name, getattr(self, f.name)) for f in fields(self)]
-        return [(name, array) for name, array in pairs if array is not None]
+        return [(name, value) for name, value in pairs if isinstance(value, np.ndarray)]
+
+    @property
+    def older(self) -> Float:
+        """Probability of being at least 0 to `MAX_AGE` years old; float32 ``[N, MAX_AGE + 1]``."""
+        return _older(self.distributions, self.spec)
 
 
 class AttributeEstimator:
@@ -92,17 +100,16 @@ def calibrate(distributions: Float, male: Float, spec: ModelSpec) -> Attributes:
         spec: the model's.
     """
     calibration = spec.calibration
-    years = (spec.ages.first + spec.ages.step * np.arange(distributions.shape[1])).astype(
-        np.float32
-    )
+    years = _years(spec.ages, distributions.shape[1])
     tempered = np.power(np.maximum(distributions, 1e-12), 1 / calibration.age_temperature)
     tempered /= tempered.sum(axis=1, keepdims=True)
     tail = (1 - calibration.coverage) / 2
-    ages = np.maximum(tempered @ years, 0)
-    spread = np.sqrt(np.maximum(tempered @ years**2 - (tempered @ years) ** 2, 0))
-    below, above = _margins(ages, calibration)
-    low = _quantiles(tempered, years, tail) - below
-    high = _quantiles(tempered, years, 1 - tail) + above
+    means = tempered @ years
+    ages = np.maximum(means, 0)
+    spread = np.sqrt(np.maximum(tempered @ years**2 - means**2, 0))
+    below, above = calibration.margins_at(ages).T
+    low, high = _quantiles(tempered, years, (tail, 1 - tail))
+    low, high = low - below, high + above
     # Even with a negative margin, an interval contains the predicted age.
     intervals = np.stack([np.minimum(low, ages), np.maximum(high, ages)], axis=1)
     p = np.clip(male, 1e-6, 1 - 1e-6)
@@ -112,12 +119,13 @@ def calibrate(distributions: Float, male: Float, spec: ModelSpec) -> Attributes:
         np.maximum(intervals, 0).astype(np.float32),
         (1 / (1 + np.exp(-logit))).astype(np.float32),
         spread.astype(np.float32),
-        _older(tempered, years, calibration),
+        tempered,
+        spec,
     )
 
 
-def _older(distributions: Float, years: Float, calibration: Calibration) -> Float:
-    """Probability of being at least 0 to `MAX_AGE` years old; float32 ``[N, MAX_AGE + 1]``."""
+def _older(distributions: Float, spec: ModelSpec) -> Float:
+    calibration, years = spec.calibration, _years(spec.ages, distributions.shape[1])
     tails = np.cumsum(distributions[:, ::-1], axis=1)[:, ::-1]
     after = np.append(np.clip(tails, 0, 1), np.zeros((len(tails), 1)), axis=1)
     # The first of the model's ages that is not below each number of years.
@@ -134,20 +142,21 @@ def _older(distributions: Float, years: Float, calibration: Calibration) -> Floa
     return older.astype(np.float32)
 
 
-def _margins(ages: Float, calibration: Calibration) -> tuple[Float, Float]:
-    """Years by which each interval is widened below and above; float32 ``[N]`` both."""
-    table = calibration.interval_margins or ((calibration.interval_margin,) * 2,)
-    margins = np.array(table, np.float32)[np.digitize(ages, calibration.interval_edges)]
-    return margins[:, 0], margins[:, 1]
+def _years(ages: Ages, count: int) -> Float:
+    """What the first ``count`` age outputs stand for, float32 ``[count]``."""
+    return (ages.first + ages.step * np.arange(count)).astype(np.float32)
 
 
-def _quantiles(distributions: Float, years: Float, q: float) -> Float:
-    """Quantile ``q`` of each row, interpolated within its bin; float32 ``[N]``."""
+def _quantiles(distributions: Float, years: Float, shares: Sequence[float]) -> list[Float]:
+    """Some quantiles of each row, interpolated within their bins; float32 ``[N]`` each."""
     cumulative = distributions.cumsum(axis=1)
-    index = np.minimum((cumulative < q).sum(axis=1), len(years) - 1)
     rows = np.arange(len(distributions))
-    inside = distributions[rows, index]
-    before = cumulative[rows, index] - inside
     step = years[1] - years[0]
-    part = np.clip((q - before) / np.maximum(inside, 1e-12), 0, 1)
-    return np.asarray(years[index] + (part - 0.5) * step, np.float32)
+    found = []
+    for q in shares:
+        index = np.minimum((cumulative < q).sum(axis=1), len(years) - 1)
+        inside = distributions[rows, index]
+        before = cumulative[rows, index] - inside
+        part = np.clip((q - before) / np.maximum(inside, 1e-12), 0, 1)
+        found.append(np.asarray(years[index] + (part - 0.5) * step, np.float32))
+    return found

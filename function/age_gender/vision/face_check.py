@@ -11,6 +11,7 @@ all boxes are as in the data that it was fitted on.
 """
 
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
@@ -133,7 +134,7 @@ class Evidence:
     def __getitem__(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> "Evidence":
         return Evidence(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
-    @property
+    @cached_property
     def trust(self) -> Float:
         """How far all but the score counts, float32 ``[N]``: 0 in tiny faces, 1 in others."""
         first, full = np.log2(TRUSTED_SIDES)
@@ -141,14 +142,14 @@ class Evidence:
         known = ~(np.isnan(self.own) & np.isnan(self.embedding))
         return np.asarray(np.where(known, share, 0), np.float32)
 
-    @property
+    @cached_property
     def score_logits(self) -> Float:
         """Logits of the detector's scores, float32 ``[N]``."""
         scores = np.clip(self.scores.astype(np.float64), 1e-9, 1 - 1e-9)
         logits = np.log(scores / (1 - scores))
         return np.clip(logits, -MAX_LOGIT, MAX_LOGIT).astype(np.float32)
 
-    @property
+    @cached_property
     def variants(self) -> NDArray[np.str_]:
         """The `Variant` of each box, ``[N]``."""
         mesh, embedding = ~np.isnan(self.own), ~np.isnan(self.embedding)
@@ -261,7 +262,8 @@ class FaceCheck:
         for variant in FEATURES:
             rows = np.flatnonzero(variants == variant)
             if len(rows):
-                logits[rows] += features(evidence[rows], variant) @ self._weights[detector, variant]
+                part = evidence if len(rows) == len(variants) else evidence[rows]
+                logits[rows] += features(part, variant) @ self._weights[detector, variant]
         return np.asarray(1 / (1 + np.exp(-np.clip(logits, -MAX_LOGIT, MAX_LOGIT))), np.float32)
 
 

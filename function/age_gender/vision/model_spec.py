@@ -5,7 +5,8 @@ how they are calibrated, and when its predictions are unreliable.
 """
 
 import base64
-from functools import cached_property
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -76,6 +77,12 @@ class Calibration(_Part):
     older_ages: tuple[float, ...] = ()
     older_slopes: tuple[Positive, ...] = ()
     older_shifts: tuple[float, ...] = ()
+
+    def margins_at(self, ages: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Years by which intervals are widened below and above at predicted ages, ``[N, 2]``."""
+        if self.interval_margins:
+            return _at(ages, self.interval_edges, self.interval_margins)
+        return _at(ages, (), ((self.interval_margin, self.interval_margin),))
 
     @model_validator(mode="after")
     def _a_slope_and_a_shift_for_each_age(self) -> Self:
@@ -178,6 +185,22 @@ def _halves(text: str) -> NDArray[np.float16]:
     return np.frombuffer(base64.b64decode(text, validate=True), "<f2")
 
 
+def _at(
+    ages: NDArray[np.float32], edges: tuple[float, ...], table: tuple[object, ...]
+) -> NDArray[np.float32]:
+    """Rows of a table for bands of ages."""
+    limits, rows = _arrays(edges, table)
+    return rows[np.searchsorted(limits, ages, side="right")]
+
+
+@lru_cache(maxsize=64)
+def _arrays(
+    edges: tuple[float, ...], table: tuple[object, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    # Not a property of the models: pydantic's copies would keep it when their fields change.
+    return np.array(edges, np.float64), np.array(table, np.float32)
+
+
 class Risk(_Part):
     """A logistic model of the probability of a large error.
 
@@ -199,6 +222,15 @@ class Risk(_Part):
         if len(self.limits) != len(self.edges) + 1:
             raise ValueError("limits must be one more than edges")
         return self
+
+    def logits(self, values: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Logits, float32 ``[N]``, of what `reliability.features` returns."""
+        terms = np.stack([values[name] for name in self.weights])
+        return np.array([*self.weights.values()], np.float32) @ terms + np.float32(self.intercept)
+
+    def limits_at(self, ages: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The limits for predicted ages ``[N]``, float32 ``[N]``."""
+        return _at(ages, self.edges, self.limits)
 
 
 class Reliability(_Part):

@@ -347,8 +347,10 @@ def _face_attributes(
 
 def _with_over(
     attributes: Sequence[FaceAttributes], estimates: Attributes, over_age: Sequence[int]
-) -> list[FaceAttributes]:
+) -> Sequence[FaceAttributes]:
     """Add the probabilities of being at least so many years old."""
+    if not over_age:
+        return attributes
     columns = estimates.older[:, list(over_age)].tolist()
     return [
         replace(face, over=dict(zip(over_age, row, strict=True)))

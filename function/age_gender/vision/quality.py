@@ -1,13 +1,16 @@
 """How clearly an image shows a face: size, sharpness, exposure, pose, and how much is cut off."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 from numpy.typing import NDArray
 
-from age_gender.vision.geometry import Float, Image, clip_boxes, roll_angles
+from age_gender.vision.geometry import Float, Image, clip_boxes
+from age_gender.vision.pose import Poses
 
 SHARPNESS_SIDE = 96
 """Side in pixels at which chips are measured, so that it does not depend on the model."""
@@ -19,14 +22,6 @@ FACE_OVAL = (0.3, 0.38)
 """Half axes of the face in a chip, across and down, in sides of the chip: what lies outside may be
 a white wall."""
 
-HEAD = np.array(
-    [[-31, -38, -32], [31, -38, -32], [0, 0, 0], [-25, 28, -22], [25, 28, -22]], np.float32
-)
-"""The five landmarks of a head that looks straight ahead, millimetres: right, down, forwards."""
-_TO_HEAD = np.linalg.pinv(HEAD - HEAD.mean(axis=0)).T.astype(np.float32)
-_OVAL = np.array([[-60, -88], [60, 64]], np.float32)
-"""Upper left and lower right corner of the face in the same millimetres, seen from the front."""
-_OVAL_DEPTH = -35.0
 MIN_PROPORTIONS = np.array([0.72, 1.1], np.float32)
 """Width of a whole face over its height, and height over width; few are less."""
 BORDER_SHARE = 0.04
@@ -37,6 +32,7 @@ SLOPE_OF_NOTHING = 0.3
 _X = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], np.float32) / 8
 _XX = np.array([[0, 0, 0], [1, -2, 1], [0, 0, 0]], np.float32)
 _XY = np.array([[1, 0, -1], [0, 0, 0], [-1, 0, 1]], np.float32) / 4
+_NOISE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _FIRST = (_X, _X.T)
 _SECOND = (_XX, _XY, _XX.T)
 _ANGLES = np.arange(12) * np.pi / 12
@@ -54,7 +50,7 @@ class Quality:
     Attributes:
         size: shorter side of the bounding box, pixels.
         sharpness: see `sharpness`.
-        yaw: see `yaw`, None without landmarks.
+        yaw: see `pose.Poses.yaws`, None without landmarks.
         roll: in-plane rotation in degrees, clockwise positive, None without landmarks.
         sharpness_along: see `directional_sharpness`: in the direction of the strongest blur.
         sharpness_across: in the direction of the weakest blur.
@@ -63,8 +59,8 @@ class Quality:
         burnt_out: share of the face's pixels that are white, 0-1.
         black: share of the face's pixels that are black, 0-1.
         noise: standard deviation of the noise, 0-1; see `noise`.
-        yaw_degrees: see `pose`, None without landmarks.
-        pitch_degrees: see `pose`, None without landmarks.
+        yaw_degrees: see `pose.Poses`, None without landmarks.
+        pitch_degrees: see `pose.Poses`, None without landmarks.
         outside: see `outside`, 0-1.
         covered: probability that mouth or eyes are covered, None if the network cannot tell.
     """
@@ -103,13 +99,13 @@ def assess(
     sizes = (boxes[:, 2:] - boxes[:, :2]).min(axis=1)
     unknown = [None] * len(boxes)
     yaws = rolls = yaw_degrees = pitch_degrees = unknown
-    if landmarks is not None:
-        yaws = yaw(landmarks).tolist()
-        rolls = np.degrees(roll_angles(landmarks)).tolist()
-        yaw_degrees, pitch_degrees = pose(landmarks).T.tolist()
+    poses = None if landmarks is None else Poses.of(landmarks)
+    if poses is not None:
+        yaws, rolls = poses.yaws.tolist(), poses.rolls.tolist()
+        yaw_degrees, pitch_degrees = poses.yaw_degrees.tolist(), poses.pitch_degrees.tolist()
     parts = np.zeros(len(boxes), np.float32)
     if image_size is not None:
-        parts = outside(boxes, landmarks, image_size)
+        parts = outside(boxes, poses, image_size)
     rows = zip(
         sizes.tolist(),
         chips,
@@ -153,8 +149,8 @@ def _quality(
         sharpness_across=across,
         brightness=middle,
         contrast=high - low,
-        burnt_out=float((face >= BURNT_OUT).mean()),
-        black=float((face <= BLACK).mean()),
+        burnt_out=np.count_nonzero(face >= BURNT_OUT) / len(face),
+        black=np.count_nonzero(face <= BLACK) / len(face),
         noise=noise(grey),
         yaw_degrees=yaw_degrees,
         pitch_degrees=pitch_degrees,
@@ -190,7 +186,13 @@ def sharpness(chip: NDArray[np.uint8]) -> float:
 
 
 def _sharpness(grey: Float) -> float:
-    return float(cv2.Laplacian(grey, cv2.CV_32F).std() / max(float(grey.std()), 1.0))
+    bends, values = _deviation(cv2.Laplacian(grey, cv2.CV_32F)), _deviation(grey)
+    return bends / max(values, 1.0)
+
+
+def _deviation(values: MatLike) -> float:
+    """Standard deviation, in half the time of numpy's."""
+    return float(cv2.meanStdDev(values)[1][0, 0])
 
 
 def directional_sharpness(grey: Float) -> tuple[float, float]:
@@ -206,17 +208,29 @@ def directional_sharpness(grey: Float) -> tuple[float, float]:
     Returns:
         The least and the most of all directions, about 0.3 (blurred) to 0.9.
     """
-    smooth = np.asarray(cv2.GaussianBlur(grey, (0, 0), 0.8), np.float32)
-    border = SHARPNESS_SIDE // 7
-    inside = (slice(border, -border), slice(border, -border))
-    first, second = (
-        np.stack([cv2.filter2D(smooth, cv2.CV_32F, k)[inside].ravel() for k in kernels])
-        for kernels in (_FIRST, _SECOND)
-    )
-    slopes = np.einsum("ai,ij,aj->a", _ALONG, first @ first.T / first.shape[1], _ALONG)
-    bends = np.einsum("ai,ij,aj->a", _ALONG_TWICE, second @ second.T / first.shape[1], _ALONG_TWICE)
-    ratios = np.sqrt(np.maximum(bends, 0) / (np.maximum(slopes, 0) + SLOPE_OF_NOTHING))
+    border = SHARPNESS_SIDE // 7 - 1
+    inside = cv2.GaussianBlur(grey, (0, 0), 0.8)[border:-border, border:-border]
+    slopes = _mean_squares(inside, _FIRST, _ALONG)
+    bends = _mean_squares(inside, _SECOND, _ALONG_TWICE)
+    ratios = np.sqrt(bends / (slopes + SLOPE_OF_NOTHING))
     return float(ratios.min()), float(ratios.max())
+
+
+def _mean_squares(image: MatLike, kernels: Sequence[Float], mixtures: Float) -> Float:
+    """Mean square of some mixtures of an image's derivatives, except at its edge.
+
+    Args:
+        image: float32 ``[H, W]``.
+        kernels: of the derivatives, K.
+        mixtures: their weights, ``[A, K]``.
+
+    Returns:
+        float32 ``[A]``.
+    """
+    derivatives = np.stack([cv2.filter2D(image, cv2.CV_32F, k)[1:-1, 1:-1] for k in kernels])
+    flat = derivatives.reshape(len(kernels), -1)
+    products = np.einsum("ip,jp->ij", flat, flat) / np.float32(flat.shape[1])
+    return np.maximum((mixtures @ products * mixtures).sum(axis=1), 0)
 
 
 def noise(grey: Float) -> float:
@@ -228,62 +242,13 @@ def noise(grey: Float) -> float:
     Args:
         grey: ``[S, S]``, 0-255.
     """
-    mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-    response = np.abs(cv2.filter2D(grey, cv2.CV_32F, mask)[1:-1, 1:-1])
+    response = np.abs(cv2.filter2D(grey, cv2.CV_32F, _NOISE)[1:-1, 1:-1])
     ordered = np.sort(response, axis=None)  # five times as fast as `np.median`
     middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
     return float(middle / 0.6745 / 6 / 255)
 
 
-def yaw(landmarks: Float) -> Float:
-    """Estimate how far each face is turned sideways: 0 frontal, about +-1 in profile.
-
-    It is the nose tip's offset from the midpoint of the eyes, along the line between them, in
-    halves of the distance between the eyes.
-
-    Args:
-        landmarks: ``[N, 5, 2]``.
-
-    Returns:
-        float32 ``[N]``, clipped to -1 .. 1; positive when turned to the right of the image.
-    """
-    across = landmarks[:, 1] - landmarks[:, 0]
-    middle = (landmarks[:, 0] + landmarks[:, 1]) / 2
-    length = np.maximum(np.linalg.norm(across, axis=1), 1e-6)
-    offset = ((landmarks[:, 2] - middle) * across).sum(axis=1) / length
-    return np.asarray(np.clip(offset / (length / 2), -1, 1), np.float32)
-
-
-def pose(landmarks: Float) -> Float:
-    """Estimate yaw and pitch of each face in degrees.
-
-    An affine camera is fitted to a mean head (the POS of DeMenthon and Davis, "Model-Based Object
-    Pose in 25 Lines of Code", 1995). With five points it is good to about ten degrees.
-
-    Args:
-        landmarks: ``[N, 5, 2]``.
-
-    Returns:
-        float32 ``[N, 2]``: yaw, positive when turned to the right of the image; pitch, positive
-        when looking up. Both -90 to 90.
-    """
-    right, down = _camera(landmarks)
-    yaws = np.arctan2(right[:, 2], np.hypot(right[:, 0], right[:, 1]))
-    pitches = np.arctan2(-down[:, 2], np.hypot(down[:, 0], down[:, 1]))
-    return np.asarray(np.degrees(np.stack([yaws, pitches], axis=1)), np.float32)
-
-
-def _camera(landmarks: Float) -> tuple[Float, Float]:
-    """Pixels per millimetre of `HEAD` to the face's right and down, ``[N, 3]`` each."""
-    angles = roll_angles(landmarks)
-    cos, sin = np.cos(angles), np.sin(angles)
-    turn = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], -2)
-    level = np.einsum("nij,nkj->nki", turn, landmarks - landmarks.mean(axis=1, keepdims=True))
-    camera = np.asarray(np.einsum("nki,kj->nij", level, _TO_HEAD), np.float32)
-    return camera[:, 0], camera[:, 1]
-
-
-def outside(boxes: Float, landmarks: Float | None, image_size: tuple[int, int]) -> Float:
+def outside(boxes: Float, poses: Poses | None, image_size: tuple[int, int]) -> Float:
     """Estimate the share of each face that is outside the image.
 
     Detectors box what they see, so that the box of half a face ends at the border: there, it is
@@ -292,15 +257,16 @@ def outside(boxes: Float, landmarks: Float | None, image_size: tuple[int, int]) 
 
     Args:
         boxes: ``[N, 4]``, pixels; parts outside the image are not cut off.
-        landmarks: ``[N, 5, 2]``, pixels, or None.
+        poses: of the same faces, if their landmarks are known.
         image_size: width and height of the image, pixels.
 
     Returns:
         float32 ``[N]``, 0-1.
     """
-    share = _share_outside(_completed(boxes, image_size), image_size)
-    if landmarks is not None:
-        share = np.maximum(share, _share_outside(_faces_around(landmarks), image_size))
+    boxes = _completed(boxes, image_size)
+    share = _share_outside(boxes, image_size)
+    if poses is not None:
+        share = np.maximum(share, _share_outside(poses.boxes, image_size))
     return share
 
 
@@ -316,24 +282,8 @@ def _completed(boxes: Float, image_size: tuple[int, int]) -> Float:
 
 
 def _share_outside(boxes: Float, image_size: tuple[int, int]) -> Float:
-    inside = clip_boxes(boxes, *image_size)
-    areas = [np.prod(np.maximum(b[:, 2:] - b[:, :2], 1e-6), axis=1) for b in (inside, boxes)]
-    return np.asarray(1 - np.clip(areas[0] / areas[1], 0, 1), np.float32)
-
-
-def _faces_around(landmarks: Float) -> Float:
-    """Boxes around the faces that the landmarks belong to, ``[N, 4]``, pixels."""
-    right, down = _camera(landmarks)
-    zoom = np.maximum(np.linalg.norm(right, axis=1), np.linalg.norm(down, axis=1))
-    to_middle = np.append(_OVAL.mean(axis=0), _OVAL_DEPTH) - HEAD.mean(axis=0)
-    level = np.stack([right @ to_middle, down @ to_middle], axis=1)
-    half = (_OVAL[1] - _OVAL[0]) / 2 * zoom[:, None]
-    half[:, 0] *= np.linalg.norm(right[:, :2], axis=1) / np.maximum(zoom, 1e-6)
-    angles = roll_angles(landmarks)
-    cos, sin = np.cos(angles), np.sin(angles)
-    turned = np.stack(
-        [cos * level[:, 0] - sin * level[:, 1], sin * level[:, 0] + cos * level[:, 1]], axis=1
+    inside, whole = (
+        np.maximum(b[:, 2:] - b[:, :2], 1e-6).prod(axis=1)
+        for b in (clip_boxes(boxes, *image_size), boxes)
     )
-    middle = landmarks.mean(axis=1) + turned
-    reach = np.abs(cos)[:, None] * half + np.abs(sin)[:, None] * half[:, ::-1]
-    return np.concatenate([middle - reach, middle + reach], axis=1).astype(np.float32)
+    return np.asarray(1 - np.minimum(inside / whole, 1), np.float32)

@@ -131,9 +131,7 @@ def features(attributes: Attributes, qualities: Sequence[Quality]) -> dict[str, 
 
 def risk(values: Mapping[str, Float], model: Risk) -> Float:
     """Probability of a large error, float32 ``[N]``."""
-    terms = [np.float32(weight) * values[name] for name, weight in model.weights.items()]
-    logit = np.sum(terms, axis=0) + model.intercept
-    return _logistic(np.asarray(logit, np.float32))
+    return _logistic(model.logits(values))
 
 
 def uncertain(values: Mapping[str, Float], ages: Float, model: Risk) -> NDArray[np.bool_]:
@@ -144,8 +142,7 @@ def uncertain(values: Mapping[str, Float], ages: Float, model: Risk) -> NDArray[
         ages: ``[N]``, predicted.
         model: the risk's.
     """
-    limits = np.array(model.limits, np.float32)[np.digitize(ages, model.edges)]
-    return np.asarray(risk(values, model) >= limits)
+    return np.asarray(risk(values, model) >= model.limits_at(ages))
 
 
 def _logistic(logit: Float) -> Float:
