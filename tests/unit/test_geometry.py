@@ -1,7 +1,5 @@
 """Boxes are checked against brute force, chips against the expected content."""
 
-from random import Random
-
 import cv2
 import numpy as np
 import pytest
@@ -17,7 +15,6 @@ from age_gender.vision.geometry import (
     clip_boxes,
     ios_matrix,
     iou_matrix,
-    nms,
     resize,
     resize_quickly,
     roll_angles,
@@ -83,31 +80,6 @@ class TestBoxes:
         boxes = np.array([[0, 0, 8, 8], [2, 2, 4, 4], [6, 0, 14, 8], [3, 3, 3, 9]], np.float32)
         expected = np.array([[1, 1, 0.25, 0], [1, 1, 0, 0], [0.25, 0, 1, 0], [0, 0, 0, 0]])
         np.testing.assert_allclose(ios_matrix(boxes, boxes), expected)
-
-    @settings(max_examples=100)
-    @given(whole_boxes(), st.integers(0, 64), st.randoms(use_true_random=False))
-    def test_nms_is_the_greedy_choice(self, boxes: Float, level: int, random: Random) -> None:
-        threshold = level / 64 + 0.001
-        scores = np.array([random.randint(0, 5) / 5 for _ in boxes], np.float32)
-        kept: list[int] = []
-        for i in sorted(range(len(boxes)), key=lambda i: -scores[i]):
-            if all(iou_by_cells(boxes[i], boxes[k]) <= threshold for k in kept):
-                kept.append(i)
-        assert nms(boxes, scores, threshold).tolist() == kept
-
-    def test_nms_by_ios_drops_nested_boxes(self) -> None:
-        boxes = np.array([[0, 0, 8, 8], [2, 2, 4, 4], [6, 0, 14, 8]], np.float32)
-        scores = np.array([0.7, 0.8, 0.9], np.float32)
-        assert nms(boxes, scores, 0.5).tolist() == [2, 1, 0]
-        assert nms(boxes, scores, 0.5, overlap=ios_matrix).tolist() == [2, 1]
-
-    def test_nms_at_one_keeps_even_copies(self) -> None:
-        boxes = np.array([[0, 0, 9, 9]] * 3, np.float32)
-        assert len(nms(boxes, np.ones(3, np.float32), 1.0)) == 3
-
-    def test_nms_at_zero_keeps_boxes_that_only_touch(self) -> None:
-        boxes = np.array([[0, 0, 9, 9], [9, 0, 18, 9], [8, 0, 12, 9]], np.float32)
-        assert nms(boxes, np.array([0.9, 0.8, 0.7], np.float32), 0.0).tolist() == [0, 1]
 
     def test_clip(self) -> None:
         boxes = np.array([[-5, -6, 200, 300], [10, 20, 30, 40]], np.float32)

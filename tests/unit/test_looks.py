@@ -1,23 +1,13 @@
 """Joining several looks at one image, with hand-made boxes."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from age_gender.vision.detectors.base import Detections, joined
+from age_gender.vision.detectors.base import Detections
 from age_gender.vision.detectors.looks import tiles, with_large_faces
-from age_gender.vision.geometry import Float, distinct_faces, inside_matrix
-
-FACE = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32)
-
-
-def found(*boxes: tuple[float, float, float, float], scores: tuple[float, ...] = ()) -> Detections:
-    """Make detections with landmarks as in frontal faces, with ``scores``, or 0.9 each."""
-    array = np.array(boxes, np.float32).reshape(-1, 4)
-    points = array[:, None, :2] + (array[:, None, 2:] - array[:, None, :2]) * FACE
-    given = np.array(scores or [0.9] * len(array), np.float32)
-    return Detections(array, given, points.astype(np.float32))
+from age_gender.vision.geometry import Float, inside_matrix
+from tests.unit.fakes import found
 
 
 class TestLargeFaces:
@@ -56,44 +46,6 @@ class TestLargeFaces:
 
     def test_nothing_found(self) -> None:
         assert len(with_large_faces(found(), found(), 100)) == 0
-
-
-class TestDistinctFaces:
-    """Two boxes of one face against two faces close together."""
-
-    @staticmethod
-    def kept(detections: Detections, threshold: float = 0.5) -> list[int]:
-        indices: list[int] = distinct_faces(
-            detections.boxes, detections.scores, detections.landmarks, threshold
-        ).tolist()
-        return indices
-
-    def second_box(self) -> Detections:
-        """A face, and a larger box around the same landmarks, as detectors give them."""
-        face = found((100, 100, 160, 180))
-        assert face.landmarks is not None
-        wide = np.array([[80, 85, 165, 200]], np.float32)
-        return joined(face, Detections(wide, np.array([0.8], np.float32), face.landmarks + 6))
-
-    def test_a_second_box_with_the_same_landmarks_is_dropped(self) -> None:
-        twice = self.second_box()
-        assert self.kept(twice) == [0]
-        without = Detections(twice.boxes, twice.scores)
-        assert self.kept(without, 0.55) == [0, 1]
-
-    def test_the_callers_threshold_counts(self) -> None:
-        assert self.kept(self.second_box(), 1.0) == [0, 1]
-
-    @pytest.mark.parametrize(
-        "second",
-        [
-            (155, 105, 255, 225),  # cheek to cheek
-            (140, 160, 200, 235),  # a child held in the arms
-            (150, 150, 190, 198),  # a small face in front of a large one
-        ],
-    )
-    def test_two_faces_stay(self, second: tuple[float, float, float, float]) -> None:
-        assert sorted(self.kept(found((100, 100, 200, 220), second))) == [0, 1]
 
 
 def test_share_inside() -> None:

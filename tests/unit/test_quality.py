@@ -4,37 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from age_gender.vision.quality import assess, sharpness, yaw
+from age_gender.vision.quality import assess, sharpness
 from tests.unit.pictures import noise
-
-FRONTAL = np.array([[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]], np.float32)
-
-
-def looking(nose_x: float) -> float:
-    points = FRONTAL.copy()
-    points[2, 0] = nose_x
-    return float(yaw(points[None])[0])
-
-
-def test_yaw() -> None:
-    assert looking(50) == pytest.approx(0)
-    assert looking(60) == pytest.approx(0.5)
-    assert looking(40) == pytest.approx(-0.5)
-    assert looking(70) == pytest.approx(1)
-    assert looking(500) == 1
-    assert looking(-500) == -1
-
-
-def test_yaw_does_not_depend_on_roll() -> None:
-    points = FRONTAL.copy()
-    points[2, 0] = 60
-    angle = np.radians(35)
-    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    assert yaw((points @ rotation.T).astype(np.float32)[None]) == pytest.approx(0.5, abs=1e-3)
-
-
-def test_yaw_of_coinciding_eyes_is_finite() -> None:
-    assert np.isfinite(yaw(np.zeros((1, 5, 2), np.float32))).all()
+from tests.unit.test_pose import FRONTAL
 
 
 class TestSharpness:

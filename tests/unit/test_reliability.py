@@ -24,6 +24,7 @@ from age_gender.vision.reliability import (
     quality_reasons,
     risk,
 )
+from tests.unit.fakes import spec
 from tests.unit.models import model
 from tests.unit.pictures import portrait
 from training.export import halves

@@ -1,11 +1,9 @@
-"""Boxes, overlaps, NMS, and the similarity transform that cuts a face out as an upright chip.
+"""Boxes, overlaps, and the similarity transform that cuts a face out as an upright chip.
 
 Boxes are float32 ``[N, 4]`` as ``x1, y1, x2, y2`` in pixels. Landmarks are float32 ``[N, 5, 2]`` in
 the order left eye, right eye, nose tip, left mouth corner, right mouth corner, where left means
 left in the image.
 """
-
-from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -18,9 +16,6 @@ Image = NDArray[np.uint8]
 ANTIALIAS_BELOW = 0.5
 """Scale below which bilinear sampling would skip source pixels."""
 
-SAME_LANDMARKS = 0.3
-"""Mean distance of two faces' landmarks, in sides of the smaller box, below which they are the same
-face. It is at most 0.26 for second boxes of one face, of 720 pictures of single faces."""
 FREE_SOURCE_PIXELS = 16_000_000
 MAX_SOURCE_RATIO = 4
 """Pixels that are averaged for all chips of an image, in images, before they share the work. Faces
@@ -66,72 +61,6 @@ def inside_matrix(a: Float, b: Float) -> Float:
         float32 ``[N, M]``, 0-1; 0 where the box of ``a`` is empty.
     """
     return _ratio(_intersections(a, b), np.broadcast_to(_areas(a)[:, None], (len(a), len(b))))
-
-
-def nms(
-    boxes: Float,
-    scores: Float,
-    threshold: float,
-    *,
-    overlap: Callable[[Float, Float], Float] = iou_matrix,
-) -> NDArray[np.intp]:
-    """Greedy non-maximum suppression.
-
-    Args:
-        boxes: ``[N, 4]``.
-        scores: ``[N]``.
-        threshold: a box that overlaps a better one by more than this is dropped.
-        overlap: `iou_matrix` or `ios_matrix`.
-
-    Returns:
-        Indices of the boxes kept, best score first.
-    """
-    return _greedy(overlap(boxes, boxes) > threshold, scores)
-
-
-def distinct_faces(
-    boxes: Float, scores: Float, landmarks: Float | None, threshold: float
-) -> NDArray[np.intp]:
-    """Non-maximum suppression that also knows two boxes of one face by their landmarks.
-
-    A second box of a face is often a third larger or smaller, and its IoU too low. It still has its
-    landmarks in the same places, unlike a second face, however close: a child held in the arms, or
-    cheek to cheek.
-
-    Args:
-        boxes: ``[N, 4]``.
-        scores: ``[N]``.
-        landmarks: ``[N, 5, 2]``, or None for suppression by IoU only.
-        threshold: a box is dropped if its IoU with a better one is above this, or its IoS is and
-            the landmarks agree.
-
-    Returns:
-        Indices of the boxes kept, best score first.
-    """
-    same = iou_matrix(boxes, boxes) > threshold
-    if landmarks is not None:
-        agree = _landmark_distances(boxes, landmarks) < SAME_LANDMARKS
-        same |= (ios_matrix(boxes, boxes) > threshold) & agree
-    return _greedy(same, scores)
-
-
-def _landmark_distances(boxes: Float, landmarks: Float) -> Float:
-    """Mean distance of each two faces' landmarks, in sides of the smaller box, ``[N, N]``."""
-    total = np.zeros((len(boxes), len(boxes)), np.float32)
-    for x, y in landmarks.transpose(1, 2, 0):  # one at a time takes less memory
-        total += np.hypot(x[:, None] - x, y[:, None] - y)
-    sides = box_sides(boxes)
-    return np.asarray(total / landmarks.shape[1] / np.minimum(sides[:, None], sides), np.float32)
-
-
-def _greedy(suppresses: NDArray[np.bool_], scores: Float) -> NDArray[np.intp]:
-    order = np.argsort(-scores, kind="stable")
-    alive = np.ones(len(order), dtype=bool)
-    for i in order:
-        if alive[i]:
-            alive &= ~suppresses[i]
-            alive[i] = True
-    return order[alive[order]]
 
 
 def clip_boxes(boxes: Float, width: int, height: int) -> Float:

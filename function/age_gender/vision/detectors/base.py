@@ -7,10 +7,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from age_gender.vision.geometry import Float, Image, box_sides, clip_boxes, distinct_faces
+from age_gender.vision.geometry import Float, Image, box_sides, clip_boxes
+from age_gender.vision.suppression import distinct_faces
 
 MAX_CANDIDATES = 1000
-"""Boxes that enter non-maximum suppression, whose time and memory are quadratic."""
+"""Boxes that enter non-maximum suppression, whose time is quadratic if none overlap."""
 
 
 def top_k(scores: Float) -> NDArray[np.intp]:
@@ -48,7 +49,7 @@ class Detections:
         return box_sides(self.boxes)
 
     def suppressed(self, iou_threshold: float) -> "Detections":
-        """Keep the best box of each face; see `geometry.distinct_faces`."""
+        """Keep the best box of each face; see `suppression.distinct_faces`."""
         kept = distinct_faces(self.boxes, self.scores, self.landmarks, iou_threshold)
         return self[kept]
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from age_gender.errors import ModelUnavailable
 from age_gender.networks.engine import Engine
-from age_gender.vision import geometry
+from age_gender.vision import suppression
 from age_gender.vision.detectors.base import Detections, InputScale, top_k
 from age_gender.vision.detectors.registry import DETECTORS
 from age_gender.vision.geometry import Float, Image, ios_matrix, resize_quickly
@@ -97,7 +97,7 @@ class HogDetector:
         scores = np.concatenate([np.zeros(0, np.float32), *(s for _, s in scanned)])
         best = top_k(scores)
         windows, scores = windows[best], scores[best]
-        unique = geometry.nms(windows, scores, MAX_IOS, overlap=ios_matrix)
+        unique = suppression.nms(windows, scores, MAX_IOS, overlap=ios_matrix)
         boxes = _face_boxes(windows[unique] * np.array([width, height] * 2, np.float32))
         detections = Detections(boxes, confidence_of(scores[unique]))
         return detections.suppressed(nms).inside(width, height)

@@ -20,7 +20,8 @@ from age_gender.networks.engine import Engine
 from age_gender.vision.detectors.base import Detections, InputScale, joined, top_k
 from age_gender.vision.detectors.looks import SAME_FACE, SURE, tiles, with_large_faces
 from age_gender.vision.detectors.registry import DETECTORS
-from age_gender.vision.geometry import Float, Image, distinct_faces, resize_quickly
+from age_gender.vision.geometry import Float, Image, resize_quickly
+from age_gender.vision.suppression import distinct_faces
 
 STRIDES = (8, 16, 32)
 ANCHOR_SIDES = ((16, 32), (64, 128), (256, 512))
