@@ -69,7 +69,7 @@ SHARES = {
     "turned": 0.0012,
     "blurred": 0.003,
     "dark": 0.002,
-    "overexposed": 0.003,
+    "overexposed": 0.0015,
 }
 """Share of ordinary faces beyond each limit."""
 MIN_CONFIDENCE = 0.85
@@ -82,7 +82,9 @@ MAX_OUTSIDE = 0.33
 half faces it is 0.334 and more."""
 
 UNCERTAIN = {"age": 0.01, "gender": 0.019}
-"""Share of each band of predicted ages that is age-uncertain, and gender-uncertain."""
+"""Share of all faces that is age-uncertain, and of each band of predicted ages that is
+gender-uncertain: the risks of children are much higher than those of others, the ages' risks are
+not."""
 RISK_EDGES = (3.0, 8.0, 14.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0)
 RISK_RIDGE = 3.0
 MIN_BAND = 40
@@ -181,6 +183,8 @@ def fit_risk(
     usable: Bools,
     groups: Sequence[Bools],
     share: float,
+    *,
+    by_band: bool,
 ) -> Risk:
     """Fit a logistic model and its limits.
 
@@ -193,7 +197,8 @@ def fit_risk(
         weights: of the faces, ``[N]``.
         usable: bool ``[N]``, that nothing else speaks against: the limits are for these.
         groups: bool ``[N]`` each: none may lose much more of its faces than all do.
-        share: of the usable faces of each band that become uncertain, at first.
+        share: of the usable faces that become uncertain, at first.
+        by_band: whether as many of each band do, or as many of all.
     """
     x = np.stack(list(values.values()), axis=1)
     own = (sets[:, None] == np.unique(sets)).astype(np.float32)
@@ -207,13 +212,18 @@ def fit_risk(
     named = {name: round(float(w), 4) for name, w in zip(values, slopes, strict=False)}
     model = Risk(intercept=round(intercept, 4), weights=named, edges=(), limits=(1.0,))
     risks, bands = risk(values, model), np.digitize(ages, RISK_EDGES)
-    shares = np.full(len(RISK_EDGES) + 1, share)
-    limits = np.zeros(len(shares))
+    members = [usable & (bands == band) for band in range(len(RISK_EDGES) + 1)]
+    members = [  # too few for a limit of their own are joined by their neighbours
+        rows if rows.sum() >= MIN_BAND else usable & (np.abs(bands - band) <= 1)
+        for band, rows in enumerate(members)
+    ]
+    shares = np.full(len(members), share)
+    if not by_band:
+        over = risks >= quantile(risks[usable], weights[usable], 1 - share)
+        shares = np.array([weights[rows & over].sum() / weights[rows].sum() for rows in members])
+    limits = np.zeros(len(members))
     for _ in range(MAX_ROUNDS):
-        for band in range(len(shares)):
-            rows = usable & (bands == band)
-            if rows.sum() < MIN_BAND:  # too few for a limit of its own
-                rows = usable & (np.abs(bands - band) <= 1)
+        for band, rows in enumerate(members):
             limits[band] = quantile(risks[rows], weights[rows], 1 - shares[band])
         lost = usable & (risks >= limits[bands])
         allowed = lost[usable].mean() + MAX_LOST_MORE
@@ -264,6 +274,7 @@ def fit_reliability(looks: Looks, training: Bools, fitting: Sample, spec: ModelS
                 usable,
                 groups,
                 UNCERTAIN[kind],
+                by_band=kind == "gender",
             )
             for kind, wrong in (("age", far_off), ("gender", wrong_gender))
         }

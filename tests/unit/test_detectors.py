@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from age_gender.errors import ModelUnavailable
 from age_gender.networks.engine import LiteRTEngine
+from age_gender.vision import suppression
 from age_gender.vision.detectors import hog as hog_module
 from age_gender.vision.detectors import retinaface
 from age_gender.vision.detectors.base import MAX_CANDIDATES, Detections, InputScale
@@ -211,7 +212,7 @@ class TestRetinaFace:
         # Images of the network's own shape are searched at their own scale.
         shape = max(SHAPES, key=lambda s: s[0] * s[1])
         image = np.zeros((*shape, 3), np.uint8)
-        min_face = int(retinaface.INPUT_SCALE.min_detectable)
+        min_face = int(retinaface.INPUT_SCALE.wanted_side)
 
         def scores(confidence: float, nms: float) -> list[float]:
             return [*map(float, detector.detect(image, confidence, nms, min_face).scores.round(2))]
@@ -225,9 +226,7 @@ class TestRetinaFace:
         outside = np.array([[10, 300, 50, 340]], np.float32)
         detector = RetinaFaceDetector(FakeEngine(lambda batch: planted(batch, outside)))
         image = np.zeros((200, 800, 3), np.uint8)
-        assert (
-            len(detector.detect(image, 0.5, 0.5, int(retinaface.INPUT_SCALE.min_detectable))) == 0
-        )
+        assert len(detector.detect(image, 0.5, 0.5, int(retinaface.INPUT_SCALE.wanted_side))) == 0
 
     def test_confidence_zero_is_bounded(self) -> None:
         """All anchors pass the threshold, and non-maximum suppression is quadratic."""
@@ -250,7 +249,11 @@ class TestInputScale:
     @staticmethod
     def scale(width: int, height: int, min_face: int | None) -> float:
         scale = InputScale(
-            default_min_face=40, min_detectable=80.0, default_pixels=10**6, max_pixels=16 * 10**6
+            default_min_face=40,
+            min_detectable=80.0,
+            wanted_side=100.0,
+            default_pixels=10**6,
+            max_pixels=16 * 10**6,
         )
         return scale.scale_for(width, height, min_face)
 
@@ -263,11 +266,11 @@ class TestInputScale:
             (2000, 2000, None, 0.5),  # capped at a million pixels
             (8000, 500, None, 0.5),  # however long
             (500, 8000, None, 0.5),
-            (300, 200, 40, 2.0),
-            (300, 200, 80, 1.0),
-            (300, 200, 160, 0.5),
-            (2000, 2000, 40, 2.0),  # an explicit size goes up to 16 million pixels
-            (4000, 4000, 40, 1.0),
+            (300, 200, 50, 2.0),  # what is asked for becomes a little larger
+            (300, 200, 100, 1.0),
+            (300, 200, 200, 0.5),
+            (2000, 2000, 50, 2.0),  # an explicit size goes up to 16 million pixels
+            (4000, 4000, 50, 1.0),
             (400, 100, 1, 20.0),
         ],
     )
@@ -379,7 +382,7 @@ def test_hog_windows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         compared.append(len(boxes))
         return nms(boxes, *args, **options)
 
-    monkeypatch.setattr(hog_module.suppression, "nms", counting)
+    monkeypatch.setattr(suppression, "nms", counting)
     detected = detector.detect(np.zeros((100, 100, 3), np.uint8), 0.0, 0.5)
     assert max(compared) == MAX_CANDIDATES
     assert len(detected) == 1

@@ -20,8 +20,9 @@ BYTES_PER_PIXEL = 12
 SMALL_FACES_PIXELS = 12_000_000
 """Pixels whose memory a detector takes when it searches for smaller faces than by default."""
 
-SMALLEST_FACE = 16
-"""Side of the smallest face that a network detects, pixels of its input."""
+WANTED_FACE = 20
+"""Side that the smallest face asked for gets in a network's input, pixels: large enough that hardly
+any is missed."""
 NETWORK_PIXELS = 1536 * 864
 """Total input pixels of the network runs in flight in the smallest container, and the maximum of
 one run in any container."""
@@ -96,7 +97,7 @@ def prediction_pixels(pixels: int, min_face: int | None) -> int:
     """
     if min_face is None:
         return pixels
-    searched = min(pixels * (SMALLEST_FACE / min_face) ** 2, SEARCH_PIXELS)
+    searched = min(pixels * (WANTED_FACE / min_face) ** 2, SEARCH_PIXELS)
     return pixels + max(SMALL_FACES_PIXELS, round(searched))
 
 

@@ -1,7 +1,7 @@
 """From chips to ages and genders: one network over all faces of an image, then calibration."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,18 +41,29 @@ class Attributes:
         return len(self.ages)
 
     def __getitem__(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> "Attributes":
-        return replace(self, **{name: array[index] for name, array in self._arrays()})
+        return self._mapped(lambda _, array: array[index])
 
     def with_rows(self, index: NDArray[np.intp], other: "Attributes") -> "Attributes":
         """Replace the faces at ``index`` by those of ``other``, in order."""
-        arrays = {name: array.copy() for name, array in self._arrays()}
-        for name, array in other._arrays():
-            arrays[name][index] = array
-        return replace(self, **arrays)
 
-    def _arrays(self) -> list[tuple[str, Float]]:
-        pairs = [(f.name, getattr(self, f.name)) for f in fields(self)]
-        return [(name, value) for name, value in pairs if isinstance(value, np.ndarray)]
+        def replaced(name: str, array: Float) -> Float:
+            array = array.copy()
+            array[index] = getattr(other, name)
+            return array
+
+        return self._mapped(replaced)
+
+    def _mapped(self, change: Callable[[str, Float], Float]) -> "Attributes":
+        """Change each array, given its name."""
+        return Attributes(
+            change("ages", self.ages),
+            change("intervals", self.intervals),
+            change("male", self.male),
+            change("spread", self.spread),
+            change("distributions", self.distributions),
+            self.spec,
+            None if self.embedding is None else change("embedding", self.embedding),
+        )
 
     @property
     def older(self) -> Float:

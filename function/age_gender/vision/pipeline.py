@@ -256,7 +256,8 @@ def _first_reduction(source: ImageSource, detector: Detector | None, options: Op
 def _smallest_face(detector: Detector | None, size: tuple[int, int], min_face: int | None) -> int:
     if detector is None:
         return min(size)
-    return round(detector.min_detectable / detector.scale_for(*size, min_face))
+    smallest = round(detector.min_detectable / detector.scale_for(*size, min_face))
+    return max(smallest, min_face or 0)
 
 
 def _largest(detections: Detections, count: int | None) -> NDArray[np.intp]:

@@ -68,7 +68,8 @@ class Poses:
         left, right, nose = self.landmarks[:, 0], self.landmarks[:, 1], self.landmarks[:, 2]
         across = right - left
         offset = ((2 * nose - left - right) * across).sum(axis=1)
-        return np.clip(offset / np.maximum(_dot(across, across), 1e-12), -1, 1)
+        yaws = offset / np.maximum(_dot(across, across), 1e-12)
+        return np.asarray(np.clip(yaws, -1, 1), np.float32)
 
     @property
     def yaw_degrees(self) -> Float:

@@ -216,7 +216,7 @@ def directional_sharpness(grey: Float) -> tuple[float, float]:
     return float(ratios.min()), float(ratios.max())
 
 
-def _mean_squares(image: MatLike, kernels: Sequence[Float], mixtures: Float) -> Float:
+def _mean_squares(image: MatLike, kernels: Sequence[MatLike], mixtures: Float) -> Float:
     """Mean square of some mixtures of an image's derivatives, except at its edge.
 
     Args:
@@ -230,7 +230,8 @@ def _mean_squares(image: MatLike, kernels: Sequence[Float], mixtures: Float) -> 
     derivatives = np.stack([cv2.filter2D(image, cv2.CV_32F, k)[1:-1, 1:-1] for k in kernels])
     flat = derivatives.reshape(len(kernels), -1)
     products = np.einsum("ip,jp->ij", flat, flat) / np.float32(flat.shape[1])
-    return np.maximum((mixtures @ products * mixtures).sum(axis=1), 0)
+    squares = (mixtures @ products * mixtures).sum(axis=1)
+    return np.asarray(np.maximum(squares, 0), np.float32)
 
 
 def noise(grey: Float) -> float:

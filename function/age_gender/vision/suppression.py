@@ -62,7 +62,7 @@ def distinct_faces(
 
     def same(i: np.intp, rest: NDArray[np.intp]) -> NDArray[np.bool_]:
         one, others = boxes[i : i + 1], boxes[rest]
-        dropped = ios_matrix(one, others)[0] > threshold  # at least the IoU
+        dropped: NDArray[np.bool_] = ios_matrix(one, others)[0] > threshold  # at least the IoU
         near = np.flatnonzero(dropped)
         if len(near):
             rows = rest[near]
@@ -82,7 +82,7 @@ def _greedy(
 
     Args:
         scores: ``[N]``.
-        same: tells of a row, and some others, which of these it suppresses.
+        same: returns which of some rows are suppressed by a row, a better one.
     """
     left = np.argsort(-scores, kind="stable")
     kept = []

@@ -101,7 +101,7 @@ class Detector(Protocol):
     """Its name in the registry."""
 
     min_detectable: float
-    """Smallest face that it reliably detects, pixels of its input."""
+    """Smallest face that it detects, pixels of its input."""
 
     candidate_score: float
     """Score from which a candidate is worth a closer look by something else."""
@@ -137,7 +137,9 @@ class InputScale:
 
     Attributes:
         default_min_face: smallest face wanted by default, pixels of the image.
-        min_detectable: smallest face that the detector reliably detects, pixels of its input.
+        min_detectable: smallest face that the detector detects, pixels of its input.
+        wanted_side: side that the smallest face gets in the input where its size was asked for;
+            at `min_detectable`, one in ten may be missed.
         default_pixels: of the input by default; larger images are searched for larger faces only.
             An area and not a side, because a long image costs no more than a square one.
         max_pixels: of the input in any case, which bounds time and memory.
@@ -145,12 +147,14 @@ class InputScale:
 
     default_min_face: int
     min_detectable: float
+    wanted_side: float
     default_pixels: int
     max_pixels: int
 
     def scale_for(self, width: int, height: int, min_face: float | None) -> float:
         """See `Detector.scale_for`."""
-        wanted, pixels = min_face, self.max_pixels
-        if wanted is None:
-            wanted, pixels = self.default_min_face, self.default_pixels
-        return min(self.min_detectable / wanted, math.sqrt(pixels / (width * height)))
+        if min_face is None:
+            scale, pixels = self.min_detectable / self.default_min_face, self.default_pixels
+        else:
+            scale, pixels = self.wanted_side / min_face, self.max_pixels
+        return min(scale, math.sqrt(pixels / (width * height)))

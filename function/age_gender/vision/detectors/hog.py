@@ -49,6 +49,7 @@ sides, both in window sides."""
 INPUT_SCALE = InputScale(
     default_min_face=DETECTORS["fast"].default_min_face,
     min_detectable=70.0,  # such a face still scores in the window of 80 pixels
+    wanted_side=70.0,
     default_pixels=1280 * 1280,
     max_pixels=4096 * 3072,
 )

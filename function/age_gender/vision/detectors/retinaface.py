@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from age_gender.limits.capacity import NETWORK_PIXELS, SEARCH_PIXELS, SMALLEST_FACE
+from age_gender.limits.capacity import NETWORK_PIXELS, SEARCH_PIXELS, WANTED_FACE
 from age_gender.networks.engine import Engine
 from age_gender.vision.detectors.base import Detections, InputScale, joined, top_k
 from age_gender.vision.detectors.looks import SAME_FACE, SURE, tiles, with_large_faces
@@ -57,7 +57,8 @@ shape for which an interpreter is prepared already."""
 
 INPUT_SCALE = InputScale(
     default_min_face=DETECTORS["accurate"].default_min_face,
-    min_detectable=SMALLEST_FACE,  # all clear faces from 16 pixels on, 97 % of 14-16, 84 % of 12-14
+    min_detectable=16,
+    wanted_side=WANTED_FACE,
     default_pixels=1024 * 1024,
     max_pixels=SEARCH_PIXELS,
 )
