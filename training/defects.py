@@ -219,7 +219,7 @@ def half(image: Image, box: Float, points: Float, rng: Generator) -> Image:
 def covered(image: Image, box: Float, points: Float, rng: Generator) -> Image:
     """Cover mouth, eyes or one side in one of the ways above."""
     ways: tuple[Defect, ...] = (mask, scarf, dark_glasses, hand, object_before, bar, half)
-    shares = (0.38, 0.1, 0.16, 0.09, 0.09, 0.1, 0.08)
+    shares = (0.3, 0.07, 0.29, 0.06, 0.06, 0.12, 0.1)
     return ways[rng.choice(len(ways), p=shares)](image, box, points, rng)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from age_gender.limits.cpus import CpuShares
 from age_gender.networks.engine import LiteRTEngine
-from age_gender.vision import quality
+from age_gender.vision import pose, quality
 from age_gender.vision.detectors.base import Detector
 from age_gender.vision.geometry import chip_transforms, resize, warp_chips
 from age_gender.vision.model_spec import ModelSpec, load_spec
@@ -36,6 +36,8 @@ VARIATIONS = 4
 """Sizes and backgrounds of each of these pictures."""
 CHUNK = 250
 """Faces that a worker takes at a time."""
+_SOURCES = (*(str(m.__file__) for m in (defects, drawings, pose, quality)), __file__)
+"""Files that decide what is observed."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,7 @@ def observe_all(
         workers: processes.
     """
     digest = hashlib.sha256((models / f"{name}.tflite").read_bytes())
-    for source in map(Path, (__file__, defects.__file__, drawings.__file__, quality.__file__)):
+    for source in map(Path, _SOURCES):
         digest.update(source.read_bytes())
     for kind, rows in wanted.items():
         digest.update(kind.encode() + np.ascontiguousarray(rows).tobytes())

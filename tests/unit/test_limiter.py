@@ -104,7 +104,7 @@ def test_settings() -> None:
 def test_a_prediction_weighs_its_pixels_and_the_search_for_small_faces() -> None:
     assert prediction_pixels(600, None) == 600
     assert prediction_pixels(600, 16) == 600 + SMALL_FACES_PIXELS
-    assert prediction_pixels(20_000_000, 16) == 40_000_000
+    assert prediction_pixels(20_000_000, 20) == 40_000_000
     assert prediction_pixels(20_000_000, 1) == 20_000_000 + SEARCH_PIXELS
 
 

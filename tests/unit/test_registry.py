@@ -31,7 +31,7 @@ def test_detectors_are_loaded_by_name(name: str) -> None:
 def test_the_default_min_face_is_the_detectors(name: str) -> None:
     scale = import_module(f"{registry.__package__}.{DETECTORS[name].module}").INPUT_SCALE
     side = DETECTORS[name].default_min_face
-    assert scale.scale_for(100, 100, None) == pytest.approx(scale.scale_for(100, 100, side))
+    assert scale.scale_for(100, 100, None) == pytest.approx(scale.min_detectable / side)
 
 
 def test_requests_and_settings_accept_exactly_these() -> None:
