@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from age_gender.errors import Busy, ClientGone
+from age_gender.limits import admission
 from age_gender.limits.admission import Budget, Gate, Shutdown
 
 LONG = 60.0
@@ -205,6 +206,31 @@ class TestGate:
         for thread in threads:
             thread.join(LONG)
         assert order == list(range(20))
+
+    def test_who_leaves_wakes_only_the_next_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(admission, "POLL_SECONDS", LONG)
+        gate = Gate(1, 20, LONG)
+        asked: list[int] = []  # a caller is asked whether it goes on when it comes and when woken
+
+        def enter(number: int, queued: threading.Event) -> None:
+            def wanted() -> bool:
+                asked.append(number)
+                queued.set()
+                return True
+
+            with gate.enter(wanted=wanted):
+                pass
+
+        threads = []
+        with gate.enter():
+            for number in range(20):
+                queued = threading.Event()
+                threads.append(threading.Thread(target=enter, args=(number, queued)))
+                threads[-1].start()
+                assert queued.wait(LONG)
+        for thread in threads:
+            thread.join(LONG)
+        assert asked == [*range(20), *range(20)]
 
 
 class TestCapacity:

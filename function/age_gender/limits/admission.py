@@ -47,12 +47,14 @@ class _Caller:
         size: how much of the capacity it takes.
         share: whose share of the places it takes; empty for none.
         since: when it came.
+        turn: notified when it may go in.
         beside: total size of those inside that overtook it.
         overtook: those that it overtook.
     """
 
     size: float
     share: str
+    turn: threading.Condition
     since: float = field(default_factory=time.monotonic)
     beside: float = 0.0
     overtook: list["_Caller"] = field(default_factory=list)
@@ -98,7 +100,7 @@ class Gate:
         self._max_of_share = math.inf if share is None else share
         self._shutdown = shutdown or Shutdown()
         self._shutdown_timeout = shutdown_timeout
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._waiting: list[_Caller] = []
         self._inside = 0
         self._used = 0.0
@@ -123,18 +125,21 @@ class Gate:
             Busy: the queue is full, the timeout has passed, or the process is stopping.
             ClientGone: the result is not wanted any more.
         """
-        caller = _Caller(size, share)
-        with self._changed:
+        caller = _Caller(size, share, threading.Condition(self._lock))
+        with self._lock:
             if self._is_full(share):
                 raise Busy("the service is at capacity: try again soon", retry_after=1)
-            self._await_turn(caller, wanted)
-            self._count(caller, 1)
+            try:
+                self._await_turn(caller, wanted)
+                self._count(caller, 1)
+            finally:
+                self._wake_next()
         try:
             yield
         finally:
-            with self._changed:
+            with self._lock:
                 self._count(caller, -1)
-                self._changed.notify_all()
+                self._wake_next()
 
     def _is_full(self, share: str) -> bool:
         if self._inside + len(self._waiting) >= self._max_callers:
@@ -163,13 +168,19 @@ class Gate:
                 if self._shutdown.seconds >= self._shutdown_timeout:
                     raise Busy("this instance is shutting down: try again", retry_after=1)
                 _check_wanted(wanted)
-                self._changed.wait(min(left, POLL_SECONDS))
+                caller.turn.wait(min(left, POLL_SECONDS))
             _check_wanted(wanted)
         finally:
             ahead = self._waiting.index(caller)
             caller.overtook = self._waiting[:ahead]
             del self._waiting[ahead]
-            self._changed.notify_all()
+
+    def _wake_next(self) -> None:
+        """Wake the first one that may go in. It wakes the next one: all at once would queue up."""
+        for caller in self._waiting:
+            if self._is_next(caller):
+                caller.turn.notify()
+                return
 
     def _is_next(self, caller: _Caller) -> bool:
         """Whether the caller has room, and may overtake all who came before it."""
