@@ -24,7 +24,6 @@ from age_gender.vision.reliability import (
     quality_reasons,
     risk,
 )
-from tests.unit.fakes import spec
 from tests.unit.models import model
 from tests.unit.pictures import portrait
 from training.export import halves
@@ -89,8 +88,7 @@ def attributes(ages: list[float], embedding: list[list[float]] | None = None) ->
         np.stack([array - 5, array + 5], axis=1),
         np.full(len(ages), 0.9, np.float32),
         np.full(len(ages), 4, np.float32),
-        np.full((len(ages), 101), 1 / 101, np.float32),
-        spec(),
+        np.ones((len(ages), 101), np.float32),
         None if embedding is None else np.array(embedding, np.float32),
     )
 

@@ -368,8 +368,7 @@ def test_answers_survive_the_table_and_are_compared(tmp_path: Path) -> None:
         ages = (30 + off * rng.choice((-1, 1), count)).astype(np.float32)
         blank = np.zeros(count, np.float32)
         sure = blank + np.float32(male)
-        ranges = np.stack([ages, ages], 1)
-        answers = Attributes(ages, ranges, sure, blank, blank[:, None], make_spec())
+        answers = Attributes(ages, np.stack([ages, ages], 1), sure, blank, blank)
         found = np.arange(count) != (3 if name == "old" else 5)
         write_answers(tmp_path / f"{name}.csv", labels.name, found, answers)
         pair += [name, str(tmp_path / f"{name}.csv")]

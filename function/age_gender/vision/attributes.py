@@ -1,14 +1,14 @@
 """From chips to ages and genders: one network over all faces of an image, then calibration."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from age_gender.networks.engine import Engine
 from age_gender.vision.geometry import Float, Image
-from age_gender.vision.model_spec import Ages, ModelSpec
+from age_gender.vision.model_spec import Calibration, ModelSpec
 
 MAX_AGE = 100
 """Highest number of years that one can ask whether a person has reached."""
@@ -24,8 +24,7 @@ class Attributes:
             contains the true age.
         male: float32 ``[N]``, probability of male.
         spread: float32 ``[N]``, standard deviation of the age distribution, years.
-        distributions: float32 ``[N, K]``, probability of each of the model's ages.
-        spec: the model's.
+        older: float32 ``[N, 101]``, probability of being at least 0 to 100 years old.
         embedding: float32 ``[N, E]``, the network's features; None if it does not return them.
     """
 
@@ -33,42 +32,25 @@ class Attributes:
     intervals: Float
     male: Float
     spread: Float
-    distributions: Float
-    spec: ModelSpec
+    older: Float
     embedding: Float | None = None
 
     def __len__(self) -> int:
         return len(self.ages)
 
     def __getitem__(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> "Attributes":
-        return self._mapped(lambda _, array: array[index])
+        return Attributes(**{name: array[index] for name, array in self._arrays()})
 
     def with_rows(self, index: NDArray[np.intp], other: "Attributes") -> "Attributes":
         """Replace the faces at ``index`` by those of ``other``, in order."""
+        arrays = {name: array.copy() for name, array in self._arrays()}
+        for name, array in other._arrays():
+            arrays[name][index] = array
+        return Attributes(**arrays)
 
-        def replaced(name: str, array: Float) -> Float:
-            array = array.copy()
-            array[index] = getattr(other, name)
-            return array
-
-        return self._mapped(replaced)
-
-    def _mapped(self, change: Callable[[str, Float], Float]) -> "Attributes":
-        """Change each array, given its name."""
-        return Attributes(
-            change("ages", self.ages),
-            change("intervals", self.intervals),
-            change("male", self.male),
-            change("spread", self.spread),
-            change("distributions", self.distributions),
-            self.spec,
-            None if self.embedding is None else change("embedding", self.embedding),
-        )
-
-    @property
-    def older(self) -> Float:
-        """Probability of being at least 0 to `MAX_AGE` years old; float32 ``[N, MAX_AGE + 1]``."""
-        return _older(self.distributions, self.spec)
+    def _arrays(self) -> list[tuple[str, Float]]:
+        pairs = [(f.name, getattr(self, f.name)) for f in fields(self)]
+        return [(name, array) for name, array in pairs if array is not None]
 
 
 class AttributeEstimator:
@@ -111,7 +93,8 @@ def calibrate(distributions: Float, male: Float, spec: ModelSpec) -> Attributes:
         spec: the model's.
     """
     calibration = spec.calibration
-    years = _years(spec.ages, distributions.shape[1])
+    numbers = np.arange(distributions.shape[1])
+    years = (spec.ages.first + spec.ages.step * numbers).astype(np.float32)
     tempered = np.power(np.maximum(distributions, 1e-12), 1 / calibration.age_temperature)
     tempered /= tempered.sum(axis=1, keepdims=True)
     tail = (1 - calibration.coverage) / 2
@@ -130,13 +113,12 @@ def calibrate(distributions: Float, male: Float, spec: ModelSpec) -> Attributes:
         np.maximum(intervals, 0).astype(np.float32),
         (1 / (1 + np.exp(-logit))).astype(np.float32),
         spread.astype(np.float32),
-        tempered,
-        spec,
+        _older(tempered, years, calibration),
     )
 
 
-def _older(distributions: Float, spec: ModelSpec) -> Float:
-    calibration, years = spec.calibration, _years(spec.ages, distributions.shape[1])
+def _older(distributions: Float, years: Float, calibration: Calibration) -> Float:
+    """Probability of being at least 0 to `MAX_AGE` years old; float32 ``[N, MAX_AGE + 1]``."""
     tails = np.cumsum(distributions[:, ::-1], axis=1)[:, ::-1]
     after = np.append(np.clip(tails, 0, 1), np.zeros((len(tails), 1)), axis=1)
     # The first of the model's ages that is not below each number of years.
@@ -151,11 +133,6 @@ def _older(distributions: Float, spec: ModelSpec) -> Float:
         older = 1 / (1 + np.exp(-logit))
         older = np.minimum.accumulate(older, axis=1)  # no older age is likelier
     return older.astype(np.float32)
-
-
-def _years(ages: Ages, count: int) -> Float:
-    """What the first ``count`` age outputs stand for, float32 ``[count]``."""
-    return (ages.first + ages.step * np.arange(count)).astype(np.float32)
 
 
 def _quantiles(distributions: Float, years: Float, shares: Sequence[float]) -> list[Float]:
