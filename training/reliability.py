@@ -109,8 +109,7 @@ half faces it is 0.334 and more."""
 
 UNCERTAIN = {"age": 0.013, "gender": 0.019}
 """Share of all faces that is age-uncertain, and of each band of predicted ages that is
-gender-uncertain: the risks of children are much higher than those of others, the ages' risks are
-not."""
+gender-uncertain. By band for gender, because its risk is much higher for children."""
 RISK_EDGES = (3.0, 8.0, 14.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0)
 RISK_RIDGE = 3.0
 MIN_BAND = 40
@@ -229,7 +228,9 @@ def fit_risk(
         usable: bool ``[N]``, that nothing else speaks against: the limits are for these.
         groups: bool ``[N]`` each: none may lose much more of its faces than all do.
         share: of the usable faces that become uncertain, at first.
-        by_band: whether as many of each band do, or as many of all.
+        by_band: whether the share holds for each band. Otherwise it holds for all faces together,
+            and a band's share is that of its faces beyond the common limit; its limit lies at its
+            own riskiest faces, even where none is beyond.
     """
     x = np.stack(list(values.values()), axis=1)
     own = (sets[:, None] == np.unique(sets)).astype(np.float32)

@@ -1,7 +1,9 @@
 """Who gets through the gate, who waits and who is refused; and the budget of bytes."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -71,6 +73,24 @@ def refusal(gate: Gate, size: float = 0.0) -> Busy:
     with pytest.raises(Busy) as caught, gate.enter(size):
         pass
     return caught.value
+
+
+def one_after_the_other(gate: Gate, enter: Callable[[int, threading.Event], None]) -> None:
+    """Have twenty threads wait at a gate in order, and let all of them in.
+
+    Args:
+        gate: of width 1.
+        enter: goes in, given its number and what it sets once it waits.
+    """
+    threads = []
+    with gate.enter():
+        for number in range(20):
+            queued = threading.Event()
+            threads.append(threading.Thread(target=enter, args=(number, queued)))
+            threads[-1].start()
+            assert queued.wait(LONG)
+    for thread in threads:
+        thread.join(LONG)
 
 
 class TestGate:
@@ -196,15 +216,7 @@ class TestGate:
             with gate.enter(wanted=lambda: queued.set() or True):  # type: ignore[func-returns-value]
                 order.append(number)
 
-        threads = []
-        with gate.enter():
-            for number in range(20):
-                queued = threading.Event()
-                threads.append(threading.Thread(target=enter, args=(number, queued)))
-                threads[-1].start()
-                assert queued.wait(LONG)
-        for thread in threads:
-            thread.join(LONG)
+        one_after_the_other(gate, enter)
         assert order == list(range(20))
 
     def test_who_leaves_wakes_only_the_next_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,16 +233,42 @@ class TestGate:
             with gate.enter(wanted=wanted):
                 pass
 
-        threads = []
-        with gate.enter():
-            for number in range(20):
-                queued = threading.Event()
-                threads.append(threading.Thread(target=enter, args=(number, queued)))
-                threads[-1].start()
-                assert queued.wait(LONG)
-        for thread in threads:
-            thread.join(LONG)
+        one_after_the_other(gate, enter)
         assert asked == [*range(20), *range(20)]
+
+    def test_who_goes_in_wakes_the_next_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(admission, "POLL_SECONDS", LONG)
+        gate = Gate(9, 9, LONG, capacity=10)
+        small = Callers(gate, size=5)
+        with gate.enter(10):
+            small.start(2)
+        small.await_entries(2)
+        small.join()
+
+    def test_who_gives_up_wakes_the_next_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(admission, "POLL_SECONDS", LONG)
+        gate = Gate(1, 9, LONG)
+        asked: list[bool] = []
+        waiting = threading.Event()
+
+        def wanted() -> bool:  # when it comes, and no more when it is woken
+            asked.append(not asked)
+            waiting.set()
+            return asked[-1]
+
+        def enter() -> None:
+            with suppress(ClientGone), gate.enter(wanted=wanted):
+                pass
+
+        gone, following = threading.Thread(target=enter), Callers(gate)
+        with gate.enter():
+            gone.start()
+            assert waiting.wait(LONG)
+            following.start()
+        following.await_entries(1)
+        following.join()
+        gone.join(LONG)
+        assert asked == [True, False]
 
 
 class TestCapacity:

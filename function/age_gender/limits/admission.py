@@ -176,7 +176,7 @@ class Gate:
             del self._waiting[ahead]
 
     def _wake_next(self) -> None:
-        """Wake the first one that may go in. It wakes the next one: all at once would queue up."""
+        """Wake the first one that may go in; that one wakes the next."""
         for caller in self._waiting:
             if self._is_next(caller):
                 caller.turn.notify()

@@ -1,4 +1,4 @@
-"""Keeps glibc from holding on to freed memory.
+"""Limits how much freed memory glibc keeps.
 
 Each of glibc's heaps ("arenas") keeps what was freed in it, and once large arrays were freed, later
 ones come from the heaps too. With dozens of threads taking turns this added 50 MiB to the service.
@@ -16,12 +16,12 @@ MMAP_BYTES = 6 << 20
 """Arrays from this size on are mapped one by one, and unmapped when freed."""
 TRIM_BYTES = 4 << 20
 """Free memory at a heap's end from which it goes back to the system. What a request for an ordinary
-picture frees stays, and the next one need not have it cleared again, page by page."""
+picture frees stays, so that the next one need not have it cleared again, page by page."""
 MAX_ARENAS = 2
 
 
 def limit_malloc_arenas() -> None:
-    """Limit glibc to `MAX_ARENAS` heaps without large arrays; no effect with other C libraries.
+    """Limit glibc's heaps, and what they keep; no effect with other C libraries.
 
     Call it before there are threads.
     """

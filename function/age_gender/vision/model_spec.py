@@ -208,8 +208,8 @@ class Risk(_Part):
         intercept: of the logit.
         weights: of the features that `reliability.features` names.
         edges: predicted ages that separate the bands of ``limits``, ascending.
-        limits: probability from which a face is uncertain, for each band: the same share of every
-            age stays reliable. One more than ``edges``.
+        limits: probability from which a face is uncertain, for each band of predicted ages. One
+            more than ``edges``.
     """
 
     intercept: float
@@ -240,9 +240,9 @@ class Reliability(_Part):
         min_size: shorter side of the bounding box, pixels.
         min_sharpness: see `quality.sharpness`.
         min_sharpness_along: see `quality.directional_sharpness`.
-        max_yaw: see `quality.yaw`; either sign.
-        max_yaw_degrees: see `quality.pose`; either sign.
-        max_pitch_degrees: see `quality.pose`; either sign.
+        max_yaw: see `pose.Poses.yaws`; either sign.
+        max_yaw_degrees: see `pose.Poses.yaw_degrees`; either sign.
+        max_pitch_degrees: see `pose.Poses.pitch_degrees`; either sign.
         min_brightness: median of the grey values, 0-1.
         min_contrast: between the 5 % and 95 % quantiles of the grey values, 0-1.
         max_burnt_out: share of white pixels, 0-1.

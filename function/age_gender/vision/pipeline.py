@@ -256,6 +256,7 @@ def _first_reduction(source: ImageSource, detector: Detector | None, options: Op
 def _smallest_face(detector: Detector | None, size: tuple[int, int], min_face: int | None) -> int:
     if detector is None:
         return min(size)
+    # Most faces of this size are found, though fewer than where there are pixels for `wanted_side`.
     smallest = round(detector.min_detectable / detector.scale_for(*size, min_face))
     return max(smallest, min_face or 0)
 

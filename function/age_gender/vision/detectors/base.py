@@ -101,7 +101,7 @@ class Detector(Protocol):
     """Its name in the registry."""
 
     min_detectable: float
-    """Smallest face that it detects, pixels of its input."""
+    """Side from which it detects most faces, pixels of its input."""
 
     candidate_score: float
     """Score from which a candidate is worth a closer look by something else."""
@@ -133,13 +133,13 @@ class Detector(Protocol):
 
 @dataclass(frozen=True)
 class InputScale:
-    """Chooses the scale at which the smallest face wanted is just large enough to be detected.
+    """Chooses the scale at which the smallest face wanted is large enough to be detected.
 
     Attributes:
         default_min_face: smallest face wanted by default, pixels of the image.
-        min_detectable: smallest face that the detector detects, pixels of its input.
-        wanted_side: side that the smallest face gets in the input where its size was asked for;
-            at `min_detectable`, one in ten may be missed.
+        min_detectable: side from which most faces are detected, pixels of the input.
+        wanted_side: side that the smallest face gets in the input where its size was asked for, so
+            that hardly any is missed.
         default_pixels: of the input by default; larger images are searched for larger faces only.
             An area and not a side, because a long image costs no more than a square one.
         max_pixels: of the input in any case, which bounds time and memory.
