@@ -100,7 +100,8 @@ class Gate:
         self._max_of_share = math.inf if share is None else share
         self._shutdown = shutdown or Shutdown()
         self._shutdown_timeout = shutdown_timeout
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may end an abandoned `enter` while this thread holds it.
+        self._lock = threading.RLock()
         self._waiting: list[_Caller] = []
         self._inside = 0
         self._used = 0.0
