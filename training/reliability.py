@@ -228,9 +228,8 @@ def fit_risk(
         usable: bool ``[N]``, that nothing else speaks against: the limits are for these.
         groups: bool ``[N]`` each: none may lose much more of its faces than all do.
         share: of the usable faces that become uncertain, at first.
-        by_band: whether the share holds for each band. Otherwise it holds for all faces together,
-            and a band's share is that of its faces beyond the common limit; its limit lies at its
-            own riskiest faces, even where none is beyond.
+        by_band: whether the share holds for each band. Otherwise it holds for all faces together:
+            one limit, which is raised for the bands in which a group would lose too many.
     """
     x = np.stack(list(values.values()), axis=1)
     own = (sets[:, None] == np.unique(sets)).astype(np.float32)
@@ -249,14 +248,15 @@ def fit_risk(
         rows if rows.sum() >= MIN_BAND else usable & (np.abs(bands - band) <= 1)
         for band, rows in enumerate(members)
     ]
-    shares = np.full(len(members), share)
-    if not by_band:
-        over = risks >= quantile(risks[usable], weights[usable], 1 - share)
+    common = quantile(risks[usable], weights[usable], 1 - share)
+    if by_band:
+        shares = np.full(len(members), share)
+        limits = np.array([quantile(risks[r], weights[r], 1 - share) for r in members])
+    else:
+        over = risks >= common
         shares = np.array([weights[rows & over].sum() / weights[rows].sum() for rows in members])
-    limits = np.zeros(len(members))
+        limits = np.full(len(members), common)
     for _ in range(MAX_ROUNDS):
-        for band, rows in enumerate(members):
-            limits[band] = quantile(risks[rows], weights[rows], 1 - shares[band])
         lost = usable & (risks >= limits[bands])
         allowed = lost[usable].mean() + MAX_LOST_MORE
         short = [g & usable for g in groups if lost[g & usable].mean() > allowed]
@@ -265,6 +265,8 @@ def fit_risk(
         for group in short:
             most = np.bincount(bands[group & lost], minlength=len(shares)).argmax()
             shares[most] *= 0.93
+            rows = members[most]
+            limits[most] = max(limits[most], quantile(risks[rows], weights[rows], 1 - shares[most]))
     rounded = tuple(round(float(limit), 4) for limit in limits)
     return model.model_copy(update={"edges": RISK_EDGES, "limits": rounded})
 

@@ -27,6 +27,7 @@ from age_gender.vision.reliability import (
 from tests.unit.models import model
 from tests.unit.pictures import portrait
 from training.export import halves
+from training.reliability import fit_risk
 
 Pixels = NDArray[np.uint8]
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
@@ -297,3 +298,30 @@ def _overlap(a: tuple[int, ...], b: list[float]) -> float:
     height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
     union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - width * height
     return width * height / union
+
+
+def test_a_limit_for_all_ages_is_only_raised_where_a_group_would_lose_too_many() -> None:
+    rng = np.random.default_rng(0)
+    ages = rng.uniform(0, 80, 4000)
+    doubt = rng.uniform(0, 1, 4000) + np.where(ages > 60, 2.0, 0.0)
+    doubt[ages < 20] *= 0.3
+    wrong = rng.uniform(0, 1, 4000) < 0.1 * doubt
+    everyone = np.ones(4000, bool)
+
+    def limits(groups: list[NDArray[np.bool_]], *, by_band: bool) -> NDArray[np.float64]:
+        values = {"doubt": doubt.astype(np.float32)}
+        fitted = fit_risk(
+            values, wrong, ages, np.full(4000, "set"), np.ones(4000), everyone, groups, 0.02,
+            by_band=by_band,
+        )  # fmt: skip
+        return np.array(fitted.limits)
+
+    one = limits([], by_band=False)
+    assert len(set(one)) == 1
+
+    fair = limits([ages > 70], by_band=False)
+    assert fair[-1] > one[-1]
+    np.testing.assert_array_equal(fair[:-2], one[:-2])
+
+    each = limits([], by_band=True)
+    assert each[0] < each[5] < each[-1]
