@@ -92,9 +92,9 @@ def test_channels_that_others_replace_are_removed_without_loss() -> None:
     inputs = np.hstack([base, base @ rng.normal(size=(6, 3)), np.ones((500, 1))])
     layer = rng.normal(size=(4, 10))
     chosen, fitted = narrowed(inputs.T @ inputs / 500, layer, 6)
-    assert len(chosen) == 7
-    assert chosen[-1] == 9  # the constant stays
-    error = inputs[:, chosen] @ fitted.T - inputs @ layer.T
+    assert len(chosen) == 6
+    kept = [*chosen, 9]  # the constant stays
+    error = inputs[:, kept] @ fitted.T - inputs @ layer.T
     assert np.abs(error).max() < 0.02 * np.abs(inputs @ layer.T).max()
 
 
@@ -115,6 +115,52 @@ def test_a_block_keeps_the_channels_of_all_its_layers() -> None:
     np.testing.assert_array_equal(kept, weights["b_depthwise/bias"])
     assert 3 not in kept
     assert weights["b_project/kernel"].shape == (2, 4, 1, 1)
+
+
+def test_a_channel_is_removed_with_all_that_a_kernel_sees_of_it() -> None:
+    rng = np.random.default_rng(2)
+    weights = {
+        "first/kernel": rng.normal(size=(5, 3, 3, 3)).astype(np.float32),
+        "first/bias": np.arange(5, dtype=np.float32),
+        "last/kernel": rng.normal(size=(2, 5, 3, 3)).astype(np.float32),
+        "last/bias": np.zeros(2, np.float32),
+    }
+    seen = rng.normal(size=(2000, 5, 9)).astype(np.float32)
+    seen[:, 3] = seen[:, 1, ::-1] - 2 * seen[:, 4]  # all of it is in two others
+    before = np.einsum("nck,ock->no", seen, weights["last/kernel"].reshape(2, 5, 9))
+    narrow(weights, ["first", "last"], seen.reshape(len(seen), -1), 4)
+    kept = weights["first/bias"].astype(int)
+    assert {0, 2} < set(kept)
+    assert len(kept) == 4
+    assert weights["last/kernel"].shape == (2, 4, 3, 3)
+    after = np.einsum("nck,ock->no", seen[:, kept], weights["last/kernel"].reshape(2, 4, 9))
+    np.testing.assert_allclose(after + weights["last/bias"], before, atol=0.01 * before.std())
+
+
+@needs_torch
+def test_the_last_layer_of_the_stem_loses_what_the_next_does_not_need() -> None:
+    import torch
+
+    from training.detector.slim import slim
+
+    rng = np.random.default_rng(4)
+    weights: Weights = {
+        "stem1/kernel": rng.normal(0, 0.2, (6, 48, 3, 3)).astype(np.float32),
+        "stem1/bias": rng.normal(1, 0.2, 6).astype(np.float32),
+        "stem2/kernel": rng.normal(0, 0.2, (8, 6, 3, 3)).astype(np.float32),
+        "stem2/bias": np.array([1, 1, 1, -100, 1, 1, 1, 1], np.float32),  # one is never active
+        "block_3_fused/kernel": rng.normal(size=(4, 8, 3, 3)).astype(np.float32),
+        "block_3_fused/bias": np.zeros(4, np.float32),
+    }
+    before = {name: array.copy() for name, array in weights.items()}
+    images = torch.from_numpy(rng.integers(0, 256, (3, 64, 64, 3), dtype=np.uint8))
+    slim(weights, images, 7, rng)
+    kept = [0, 1, 2, 4, 5, 6, 7]
+    np.testing.assert_array_equal(weights["stem2/kernel"], before["stem2/kernel"][kept])
+    np.testing.assert_array_equal(weights["stem1/kernel"], before["stem1/kernel"])
+    np.testing.assert_allclose(
+        weights["block_3_fused/kernel"], before["block_3_fused/kernel"][:, kept], atol=0.02
+    )
 
 
 def test_rounded_weights_make_up_for_each_other() -> None:

@@ -45,7 +45,7 @@ class Shape:
     """
 
     first: int = 16
-    stem: tuple[int, ...] = (96,)
+    stem: tuple[int, ...] = (64,)
     dense: dict[int, int] = field(default_factory=lambda: {3: 160, 4: 128, 5: 128})
     share: float = 0.75
 

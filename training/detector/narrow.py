@@ -1,7 +1,7 @@
-"""Removes channels of a block, those that the following layer can best do without.
+"""Removes channels between two layers, those that the following layer can best do without.
 
 They are removed one by one, and the layer is fitted again by least squares each time, on what it
-saw: optimal brain surgeon (Hassibi and Stork, NIPS 1992) for a linear layer and whole inputs.
+saw: optimal brain surgeon (Hassibi and Stork, NIPS 1992) for a linear layer and whole channels.
 """
 
 from __future__ import annotations
@@ -25,53 +25,59 @@ def narrow(weights: Weights, layers: Sequence[str], seen: NDArray[np.float32], k
     Args:
         weights: changed in place.
         layers: names; the channels are the outputs of all but the last, whose inputs they are.
-        seen: of the last layer's inputs, ``[samples, channels]``.
+        seen: of the last layer's inputs, ``[samples, channels * rows * columns of its kernel]``.
         keep: number of channels.
     """
     *before, last = layers
     samples = np.hstack([seen, np.ones((len(seen), 1), np.float32)]).astype(np.float64)
     gram = samples.T @ samples / len(samples)
-    kernel = weights[f"{last}/kernel"][:, :, 0, 0]
-    target = np.hstack([kernel, weights[f"{last}/bias"][:, None]]).astype(np.float64)
-    chosen, fitted = narrowed(gram, target, keep)
-    channels = chosen[:-1]
+    kernel = weights[f"{last}/kernel"]
+    outputs, _, rows, columns = kernel.shape
+    target = np.hstack([kernel.reshape(outputs, -1), weights[f"{last}/bias"][:, None]])
+    channels, fitted = narrowed(gram, target.astype(np.float64), keep, rows * columns)
     for layer in before:
         for part in ("kernel", "bias"):
             weights[f"{layer}/{part}"] = weights[f"{layer}/{part}"][channels]
-    weights[f"{last}/kernel"] = fitted[:, :-1, None, None].astype(np.float32)
+    shape = (outputs, keep, rows, columns)
+    weights[f"{last}/kernel"] = fitted[:, :-1].reshape(shape).astype(np.float32)
     weights[f"{last}/bias"] = fitted[:, -1].astype(np.float32)
 
 
-def narrowed(gram: Double, target: Double, keep: int) -> tuple[NDArray[np.int64], Double]:
-    """Remove inputs of a linear layer one by one, those first that cost least.
+def narrowed(
+    gram: Double, target: Double, keep: int, size: int = 1
+) -> tuple[NDArray[np.int64], Double]:
+    """Remove channels of a linear layer's inputs one by one, those first that cost least.
 
     Args:
-        gram: second moments of the inputs ``[C + 1, C + 1]``; the last is the constant 1.
-        target: the layer ``[O, C + 1]``.
-        keep: number of inputs to keep besides the constant.
+        gram: second moments of the inputs ``[C * size + 1, C * size + 1]``, channel by channel; the
+            last is the constant 1.
+        target: the layer ``[O, C * size + 1]``.
+        keep: number of channels to keep.
+        size: inputs of a channel.
 
     Returns:
-        The inputs kept, ascending and with the constant, and the layer for them ``[O, keep + 1]``.
+        The channels kept, ascending, and the layer for them and the constant
+        ``[O, keep * size + 1]``.
     """
-    count = len(gram) - 1
     ridge = RIDGE * np.trace(gram) / len(gram)
     regular = gram + ridge * np.eye(len(gram))
     inverse = np.linalg.inv(regular)
     layer = target.copy()
-    left = np.ones(count + 1, bool)
-    for _ in range(count - keep):
-        cost = (layer**2).sum(0) / np.diag(inverse).clip(1e-12)
-        cost[~left] = np.inf
-        cost[-1] = np.inf
-        worst = int(cost.argmin())
-        column = inverse[:, worst] / inverse[worst, worst]
-        layer -= np.outer(layer[:, worst], column)
-        inverse -= np.outer(column, inverse[worst])
-        left[worst] = False
-        inverse[worst] = inverse[:, worst] = 0
-        inverse[worst, worst] = 1
-        layer[:, worst] = 0
-    chosen = np.flatnonzero(left)
+    left = list(range((len(gram) - 1) // size))
+    inputs = [np.arange(channel * size, (channel + 1) * size) for channel in left]
+    while len(left) > keep:
+        of_left = [inputs[channel] for channel in left]
+        costs = [_cost(layer[:, rows], inverse[np.ix_(rows, rows)]) for rows in of_left]
+        worst = inputs[left.pop(int(np.argmin(costs)))]
+        share = np.linalg.solve(inverse[np.ix_(worst, worst)], inverse[worst])
+        layer -= layer[:, worst] @ share
+        inverse -= inverse[:, worst] @ share
+    chosen = np.concatenate([*(inputs[channel] for channel in left), [len(gram) - 1]])
     part = regular[np.ix_(chosen, chosen)]
     cross = target @ regular[:, chosen]
-    return chosen, np.linalg.solve(part, cross.T).T
+    return np.array(left), np.linalg.solve(part, cross.T).T
+
+
+def _cost(columns: Double, inverse: Double) -> float:
+    """Squared error of all outputs without a channel, the others fitted again."""
+    return float((columns * np.linalg.solve(inverse, columns.T).T).sum())
