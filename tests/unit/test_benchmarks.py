@@ -42,7 +42,7 @@ def test_operations_of_the_detector() -> None:
     """Proportional to the pixels; the number is the sum of its convolutions, by hand."""
     path = model("retinaface.tflite")
     whole = reference.model_gflop(path, (1, 480, 640, 3))
-    assert whole == pytest.approx(9.02, rel=0.02)
+    assert whole == pytest.approx(7.87, rel=0.02)
     assert reference.model_gflop(path, (1, 480, 320, 3)) == pytest.approx(whole / 2, rel=0.02)
 
 

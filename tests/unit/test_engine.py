@@ -319,9 +319,9 @@ class TestTensorFlow:
     @pytest.mark.parametrize(
         ("name", "shape", "tolerance"),
         [
-            # Int8, on noise, where the error is larger than on photos: of 1,008 offsets one is
-            # off by 0.6.
-            ("retinaface", (1, 96, 64, 3), 1.0),
+            # Int8, on noise, where the error is larger than on photos: of 2,520 offsets one is
+            # off by 1.1.
+            ("retinaface", (1, 96, 64, 3), 1.5),
             # Half-precision weights: outputs agree to about three digits.
             ("faceres", (2, 224, 224, 3), 0.02),
             ("blazeface", (2, 192, 192, 3), 0.05),

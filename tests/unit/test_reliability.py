@@ -306,12 +306,12 @@ def test_a_limit_for_all_ages_is_only_raised_where_a_group_would_lose_too_many()
     doubt = rng.uniform(0, 1, 4000) + np.where(ages > 60, 2.0, 0.0)
     doubt[ages < 20] *= 0.3
     wrong = rng.uniform(0, 1, 4000) < 0.1 * doubt
-    everyone = np.ones(4000, bool)
+    usable = np.ones(4000, bool)
 
     def limits(groups: list[NDArray[np.bool_]], *, by_band: bool) -> NDArray[np.float64]:
         values = {"doubt": doubt.astype(np.float32)}
         fitted = fit_risk(
-            values, wrong, ages, np.full(4000, "set"), np.ones(4000), everyone, groups, 0.02,
+            values, wrong, ages, np.full(4000, "set"), np.ones(4000), usable, groups, 0.02,
             by_band=by_band,
         )  # fmt: skip
         return np.array(fitted.limits)
