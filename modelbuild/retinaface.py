@@ -48,7 +48,15 @@ import tensorflow as tf
 from modelbuild.errors import ModelBuildError
 from modelbuild.export import SIGNATURE, export, require_close, run_litert, run_saved_model
 from modelbuild.quantise import Ranges, computed, quantise, rearrange_in_int8, take_int8
-from modelbuild.retinaface_layers import BLOCKS, BRIGHTEST, COLUMNS, MAPS, PATCH, STRIDE_2
+from modelbuild.retinaface_layers import (
+    BLOCKS,
+    BRIGHTEST,
+    COLUMNS,
+    MAPS,
+    PATCH,
+    STRIDE_2,
+    stem_layers,
+)
 from modelbuild.weights import LIMITS, Weights, load
 
 PATCHES = "stem1"
@@ -128,10 +136,8 @@ class Network:
             return self._layer("expanded_conv_project", x)
         with tf.name_scope("patches"):
             x = tf.nn.space_to_depth(image, PATCH)
-        number = 1
-        while self._has(f"stem{number}"):
-            x = self._clipped(f"stem{number}", x)
-            number += 1
+        for layer in stem_layers(self._weights):
+            x = self._clipped(layer, x)
         return x
 
     def _block(self, name: str, x: Any, stride: int) -> Any:

@@ -248,11 +248,15 @@ def fit_risk(
         rows if rows.sum() >= MIN_BAND else usable & (np.abs(bands - band) <= 1)
         for band, rows in enumerate(members)
     ]
-    common = quantile(risks[usable], weights[usable], 1 - share)
+
+    def limit(rows: Bools, share: float) -> float:
+        return quantile(risks[rows], weights[rows], 1 - share)
+
     if by_band:
         shares = np.full(len(members), share)
-        limits = np.array([quantile(risks[r], weights[r], 1 - share) for r in members])
+        limits = np.array([limit(rows, share) for rows in members])
     else:
+        common = limit(usable, share)
         over = risks >= common
         shares = np.array([weights[rows & over].sum() / weights[rows].sum() for rows in members])
         limits = np.full(len(members), common)
@@ -265,9 +269,8 @@ def fit_risk(
         for group in short:
             most = np.bincount(bands[group & lost], minlength=len(shares)).argmax()
             shares[most] *= 0.93
-            rows = members[most]
-            limits[most] = max(limits[most], quantile(risks[rows], weights[rows], 1 - shares[most]))
-    rounded = tuple(round(float(limit), 4) for limit in limits)
+            limits[most] = max(limits[most], limit(members[most], shares[most]))
+    rounded = tuple(round(float(highest), 4) for highest in limits)
     return model.model_copy(update={"edges": RISK_EDGES, "limits": rounded})
 
 

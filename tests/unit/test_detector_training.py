@@ -85,6 +85,12 @@ def test_animals_that_must_not_be_learnt_from_are_left_out(tmp_path: Path) -> No
 # How it is narrowed
 
 
+def numbered(rng: np.random.Generator, name: str, *shape: int) -> Weights:
+    """A layer with random weights, whose biases are the numbers of its channels."""
+    kernel = rng.normal(size=shape).astype(np.float32)
+    return {f"{name}/kernel": kernel, f"{name}/bias": np.arange(shape[0], dtype=np.float32)}
+
+
 def test_channels_that_others_replace_are_removed_without_loss() -> None:
     rng = np.random.default_rng(0)
     base = rng.normal(size=(500, 6))
@@ -101,12 +107,9 @@ def test_channels_that_others_replace_are_removed_without_loss() -> None:
 def test_a_block_keeps_the_channels_of_all_its_layers() -> None:
     rng = np.random.default_rng(1)
     weights = {
-        "b_expand/kernel": rng.normal(size=(8, 3, 1, 1)).astype(np.float32),
-        "b_expand/bias": np.arange(8, dtype=np.float32),
-        "b_depthwise/kernel": rng.normal(size=(8, 1, 3, 3)).astype(np.float32),
-        "b_depthwise/bias": np.arange(8, dtype=np.float32),
-        "b_project/kernel": rng.normal(size=(2, 8, 1, 1)).astype(np.float32),
-        "b_project/bias": np.zeros(2, np.float32),
+        **numbered(rng, "b_expand", 8, 3, 1, 1),
+        **numbered(rng, "b_depthwise", 8, 1, 3, 3),
+        **numbered(rng, "b_project", 2, 8, 1, 1),
     }
     seen = rng.normal(size=(200, 8)).astype(np.float32)
     seen[:, 3] = 0  # never active
@@ -119,15 +122,11 @@ def test_a_block_keeps_the_channels_of_all_its_layers() -> None:
 
 def test_a_channel_is_removed_with_all_that_a_kernel_sees_of_it() -> None:
     rng = np.random.default_rng(2)
-    weights = {
-        "first/kernel": rng.normal(size=(5, 3, 3, 3)).astype(np.float32),
-        "first/bias": np.arange(5, dtype=np.float32),
-        "last/kernel": rng.normal(size=(2, 5, 3, 3)).astype(np.float32),
-        "last/bias": np.zeros(2, np.float32),
-    }
+    weights = {**numbered(rng, "first", 5, 3, 3, 3), **numbered(rng, "last", 2, 5, 3, 3)}
     seen = rng.normal(size=(2000, 5, 9)).astype(np.float32)
     seen[:, 3] = seen[:, 1, ::-1] - 2 * seen[:, 4]  # all of it is in two others
     before = np.einsum("nck,ock->no", seen, weights["last/kernel"].reshape(2, 5, 9))
+    before += weights["last/bias"]
     narrow(weights, ["first", "last"], seen.reshape(len(seen), -1), 4)
     kept = weights["first/bias"].astype(int)
     assert {0, 2} < set(kept)
@@ -154,7 +153,7 @@ def test_the_last_layer_of_the_stem_loses_what_the_next_does_not_need() -> None:
     }
     before = {name: array.copy() for name, array in weights.items()}
     images = torch.from_numpy(rng.integers(0, 256, (3, 64, 64, 3), dtype=np.uint8))
-    slim(weights, images, 7, rng)
+    slim(weights, images, 7)
     kept = [0, 1, 2, 4, 5, 6, 7]
     np.testing.assert_array_equal(weights["stem2/kernel"], before["stem2/kernel"][kept])
     np.testing.assert_array_equal(weights["stem1/kernel"], before["stem1/kernel"])

@@ -6,14 +6,14 @@ saw: optimal brain surgeon (Hassibi and Stork, NIPS 1992) for a linear layer and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modelbuild.weights import Weights
-
-Double = NDArray[np.float64]
+from training.detector.linear import Double, as_convolution, as_linear, second_moments
 
 RIDGE = 1e-4
 """Added to the diagonal, relative to its mean."""
@@ -29,18 +29,13 @@ def narrow(weights: Weights, layers: Sequence[str], seen: NDArray[np.float32], k
         keep: number of channels.
     """
     *before, last = layers
-    samples = np.hstack([seen, np.ones((len(seen), 1), np.float32)]).astype(np.float64)
-    gram = samples.T @ samples / len(samples)
-    kernel = weights[f"{last}/kernel"]
-    outputs, _, rows, columns = kernel.shape
-    target = np.hstack([kernel.reshape(outputs, -1), weights[f"{last}/bias"][:, None]])
-    channels, fitted = narrowed(gram, target.astype(np.float64), keep, rows * columns)
+    size = weights[f"{last}/kernel"].shape[2:]
+    linear = as_linear(weights, last)
+    channels, fitted = narrowed(second_moments(seen), linear, keep, math.prod(size))
     for layer in before:
         for part in ("kernel", "bias"):
             weights[f"{layer}/{part}"] = weights[f"{layer}/{part}"][channels]
-    shape = (outputs, keep, rows, columns)
-    weights[f"{last}/kernel"] = fitted[:, :-1].reshape(shape).astype(np.float32)
-    weights[f"{last}/bias"] = fitted[:, -1].astype(np.float32)
+    weights.update(as_convolution(last, fitted, size))
 
 
 def narrowed(

@@ -13,7 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from modelbuild.retinaface_layers import BLOCKS, BRIGHTEST, CLIP, COLUMNS, MAPS, PATCH, STRIDE_2
+from modelbuild.retinaface_layers import (
+    BLOCKS,
+    BRIGHTEST,
+    CLIP,
+    COLUMNS,
+    MAPS,
+    PATCH,
+    STRIDE_2,
+    stem_layers,
+)
 from modelbuild.weights import Weights
 
 
@@ -103,10 +112,8 @@ class Detector(nn.Module):  # type: ignore[misc] # PyTorch is optional: no types
         """The first layers, ``[N, C, H/4, W/4]``."""
         # The scale is taken out of the pixels so that all layers learn at a like rate.
         x = patches(images.to(self.layers["stem1/kernel"].dtype) / BRIGHTEST)
-        number = 1
-        while self.has(f"stem{number}"):
-            x = self.conv(f"stem{number}", x, 1, CLIP)
-            number += 1
+        for layer in stem_layers(self.layers):
+            x = self.conv(layer, x, 1, CLIP)
         return x
 
     def pyramid(self, maps: Mapping[str, Tensor]) -> list[Tensor]:

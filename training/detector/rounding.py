@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from modelbuild.retinaface_layers import BRIGHTEST, CLIP
+from modelbuild.retinaface_layers import BRIGHTEST, CLIP, stem_layers
 from modelbuild.weights import LIMITS, Weights
 from training.detector.gptq import LEVELS, rounded
+from training.detector.linear import as_convolution, as_linear, second_moments
 from training.detector.network import Detector, patches
+from training.detector.seen import seen
 
 ROWS = 60_000
 """Positions to fit on."""
@@ -33,32 +35,18 @@ def rounded_first(weights: Weights, images: Tensor) -> Weights:
     """
     changed = dict(weights)
     x = patches(images.float() / BRIGHTEST)
-    number = 1
-    while f"{(name := f'stem{number}')}/kernel" in weights:
+    for name in stem_layers(weights):
         changed |= _rounded(name, weights, x)
         layer = (torch.from_numpy(changed[f"{name}/{part}"]) for part in ("kernel", "bias"))
         x = F.conv2d(x, *layer, padding=1)
         x = torch.round(F.hardtanh(x, 0.0, CLIP) * (LEVELS / CLIP)) * (CLIP / LEVELS)
-        number += 1
     return changed
 
 
 def _rounded(name: str, weights: Weights, x: Tensor) -> Weights:
-    kernel, bias = weights[f"{name}/kernel"], weights[f"{name}/bias"]
-    each = ROWS // len(x) + 1
-    order = torch.Generator().manual_seed(0)
-    rows = []
-    for image in x:
-        columns = F.unfold(image[None], kernel.shape[2:], padding=kernel.shape[2] // 2)[0]
-        rows.append(columns[:, torch.randperm(columns.shape[1], generator=order)[:each]].T)
-    seen = torch.cat(rows).numpy().astype(np.float64)
-    inputs = np.hstack([seen, np.ones((len(seen), 1))])
-    layer = np.hstack([kernel.reshape(len(kernel), -1), bias[:, None]]).astype(np.float64)
-    layer = rounded(layer, inputs.T @ inputs / len(inputs))
-    return {
-        f"{name}/kernel": layer[:, :-1].reshape(kernel.shape).astype(np.float32),
-        f"{name}/bias": layer[:, -1].astype(np.float32),
-    }
+    size = weights[f"{name}/kernel"].shape[2:]
+    moments = second_moments(seen(x, size[0], ROWS // len(x) + 1))
+    return as_convolution(name, rounded(as_linear(weights, name), moments), size)
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]

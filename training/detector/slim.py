@@ -15,15 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from modelbuild.retinaface_layers import STRIDE_2
+from modelbuild.retinaface_layers import STRIDE_2, stem_layers
 from modelbuild.weights import Weights, load
 from training.detector import arrays
 from training.detector.narrow import narrow
 from training.detector.network import Detector
+from training.detector.seen import seen
 from training.detector.train import batches
 
 BATCHES = 6
@@ -33,29 +32,18 @@ POSITIONS = 400
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
-def seen_by(net: Detector, images: Tensor, rng: np.random.Generator) -> NDArray[np.float32]:
-    """What the 3x3 kernel of stride 2 after the stem sees, ``[N * POSITIONS, C * 9]``.
+def slim(weights: Weights, images: Tensor, keep: int) -> None:
+    """Leave out channels of the stem's last layer, in place.
 
     Args:
-        net: the detector.
-        images: uint8 ``[N, H, W, 3]``, RGB.
-        rng: chooses the positions.
+        weights: of a trained detector.
+        images: to fit the next layer on, uint8 ``[N, H, W, 3]``, RGB.
+        keep: number of channels.
     """
-    rows = []
-    for image in images:
-        x = F.unfold(F.pad(net.stem(image[None]), (0, 1, 0, 1)), 3, stride=2)[0]
-        rows.append(x[:, rng.permutation(x.shape[1])[:POSITIONS]].T.numpy())
-    return np.concatenate(rows)
-
-
-def slim(weights: Weights, images: Tensor, keep: int, rng: np.random.Generator) -> None:
-    """Keep some channels of the stem's last layer, in place; see `seen_by`."""
     net = Detector(weights)
-    last = 1
-    while net.has(f"stem{last + 1}"):
-        last += 1
     follower = next(name for n in STRIDE_2 if net.has(name := f"block_{n}_fused"))
-    narrow(weights, [f"stem{last}", follower], seen_by(net, images, rng), keep)
+    inputs = seen(net.stem(images), 3, POSITIONS, stride=2)
+    narrow(weights, [stem_layers(weights)[-1], follower], inputs, keep)
 
 
 def main() -> None:
@@ -67,10 +55,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    rng = np.random.default_rng(options.seed)
-    stream = batches(options.lessons, 16, rng)
+    stream = batches(options.lessons, 16, np.random.default_rng(options.seed))
     weights = load(options.weights)
-    slim(weights, torch.cat([next(stream)["images"] for _ in range(BATCHES)]), options.keep, rng)
+    slim(weights, torch.cat([next(stream)["images"] for _ in range(BATCHES)]), options.keep)
     arrays.write(options.out, weights)
 
 
