@@ -128,6 +128,10 @@ class TestJson:
         response = client.post(json=body)
         assert (response.status_code, response.get_json()["code"]) == (status, code)
 
+    def test_the_name_may_be_written_with_escapes(self, client: Client) -> None:
+        body = json.dumps({"images": [{"b64": B64}]}).replace("images", "im\\u0061ges")
+        assert len(results(client.post(data=body, content_type="application/json"))) == 1
+
     def test_null_images_count_as_not_given(self, client: Client) -> None:
         answer = client.post(json={"images": None, "b64": B64})
         assert answer.get_json()["faces"]

@@ -4,7 +4,6 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,6 @@ import pytest
 
 from age_gender import logs
 from age_gender.settings import FUNCTION_DIR
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    logger = logging.getLogger("age_gender")
-    before = logger.handlers, logger.level, logger.propagate
-    yield
-    logger.handlers, level, logger.propagate = before
-    logger.setLevel(level)
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from age_gender.runtime import get_runtime
 from age_gender.settings import Settings
@@ -136,6 +137,11 @@ def test_risks_have_limits_by_age() -> None:
     assert risk(values, model) == pytest.approx([expected] * 2, abs=1e-5)
     _, reasons = assess_reliability(young_and_old, [quality()] * 2, np.ones(2, np.float32), limits)
     assert reasons == [("gender-uncertain",), ("age-uncertain",)]
+
+
+def test_risks_have_features() -> None:
+    with pytest.raises(ValidationError, match="weights"):
+        Risk(intercept=-1, weights={}, edges=(), limits=(0.5,))
 
 
 def test_a_hidden_layer_adds_up_what_is_above_zero() -> None:

@@ -89,8 +89,9 @@ def read_entries(request: Request, body: bytes, settings: Settings) -> list[Entr
     Raises:
         Problem: 400 or 422.
     """
-    # Looked for before parsing, since nearly all requests are for one picture.
-    if inputs.is_json(request.mimetype) and b'"images"' in body:
+    # Looked for before parsing, since nearly all requests are for one picture. A JSON name may be
+    # written with escapes.
+    if inputs.is_json(request.mimetype) and (b'"images"' in body or b"\\u" in body):
         return _of_json(request, body, settings)
     if request.mimetype == inputs.FORM_TYPE and _counts_images(body) > 1:
         return _of_form(request, body, settings)

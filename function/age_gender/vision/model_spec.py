@@ -206,14 +206,14 @@ class Risk(_Part):
 
     Attributes:
         intercept: of the logit.
-        weights: of the features that `reliability.features` names.
+        weights: of the features that `reliability.features` names, one or more.
         edges: predicted ages that separate the bands of ``limits``, ascending.
         limits: probability from which a face is uncertain, for each band of predicted ages. One
             more than ``edges``.
     """
 
     intercept: float
-    weights: dict[str, float]
+    weights: Annotated[dict[str, float], Field(min_length=1)]
     edges: tuple[float, ...]
     limits: tuple[float, ...]
 
