@@ -1,10 +1,10 @@
 """Successful answers to predictions: JSON, or the picture itself."""
 
-import base64
 import json
 from collections.abc import Sequence
 from typing import Any
 
+import pybase64
 from flask import Request, Response
 
 from age_gender.edge.compression import compress
@@ -56,7 +56,7 @@ def prediction_body(result: Result, warnings: Sequence[str]) -> dict[str, Any]:
     """Return what JSON says of a prediction, with the picture if there is one."""
     answer = response_body(result, warnings)
     if result.jpeg is not None:
-        answer["image"] = base64.b64encode(result.jpeg).decode("ascii")
+        answer["image"] = pybase64.b64encode_as_string(result.jpeg)
     return answer
 
 

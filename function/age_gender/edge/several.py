@@ -89,13 +89,17 @@ def read_entries(request: Request, body: bytes, settings: Settings) -> list[Entr
     Raises:
         Problem: 400 or 422.
     """
-    # Looked for before parsing, since nearly all requests are for one picture. A JSON name may be
-    # written with escapes.
-    if inputs.is_json(request.mimetype) and (b'"images"' in body or b"\\u" in body):
+    if inputs.is_json(request.mimetype) and _names_images(body):
         return _of_json(request, body, settings)
     if request.mimetype == inputs.FORM_TYPE and _counts_images(body) > 1:
         return _of_form(request, body, settings)
     return None
+
+
+def _names_images(body: bytes) -> bool:
+    """Whether a JSON text may have the field; before parsing, as nearly all have one picture."""
+    # Names may be written with escapes. One byte is found ten times as fast as two.
+    return b'"images"' in body or (b"\\" in body and b"\\u" in body)
 
 
 def _of_json(request: Request, body: bytes, settings: Settings) -> list[Entry] | None:

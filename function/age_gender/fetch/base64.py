@@ -3,8 +3,9 @@
 Apart from `urls`, so that a request without an address imports no HTTP client.
 """
 
-import binascii
 from contextlib import suppress
+
+import pybase64
 
 from age_gender.errors import ImageError
 from age_gender.fetch.checks import too_large
@@ -30,7 +31,7 @@ def from_base64(text: str, max_bytes: int) -> bytes:
     is_padded = len(text) % 4 == 0 and not text.endswith("===")
     if text and is_padded and len(text) * 3 // 4 <= max_bytes:
         with suppress(ValueError):  # most texts are as they should be
-            return binascii.a2b_base64(text, strict_mode=True)
+            return pybase64.b64decode(text, validate=True)
     try:
         data = text.encode("ascii")
     except UnicodeEncodeError:
@@ -45,8 +46,8 @@ def from_base64(text: str, max_bytes: int) -> bytes:
     if len(data) - len(body) > padding:
         raise _bad_base64("it ends with too many =")
     try:
-        return binascii.a2b_base64(body + b"=" * padding, strict_mode=True)
-    except binascii.Error:
+        return pybase64.b64decode(body + b"=" * padding, validate=True)
+    except ValueError:
         raise _bad_base64(
             "it is incomplete or has characters other than A-Z a-z 0-9 + / (or - _) and ="
         ) from None
