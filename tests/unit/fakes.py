@@ -75,6 +75,7 @@ class FakeDetector:
     name = "fake"
     min_detectable = 16.0
     candidate_score = 0.5
+    turned_score = 0.1
 
     def __init__(self, detected: Detections):
         self._detected = detected

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from age_gender.networks.engine import LiteRTEngine
 from age_gender.vision import suppression
 from age_gender.vision.detectors import hog as hog_module
 from age_gender.vision.detectors import retinaface
-from age_gender.vision.detectors.base import MAX_CANDIDATES, Detections, InputScale
+from age_gender.vision.detectors.base import MAX_CANDIDATES, Detections, InputScale, joined
 from age_gender.vision.detectors.hog import (
     FILTERS,
     MIN_SCORE,
@@ -404,6 +405,12 @@ class TestDetections:
         assert inside.landmarks is not None
         assert self.DETECTIONS.landmarks is not None
         np.testing.assert_array_equal(inside.landmarks, self.DETECTIONS.landmarks[[0, 2]])
+
+    def test_the_highest_score_of_all_stays(self) -> None:
+        seen = replace(self.DETECTIONS, highest=0.95)
+        changed = seen[np.array([], np.intp)].moved(3, 4).scaled(2).inside(100, 50).suppressed(0.5)
+        assert changed.highest == 0.95
+        assert joined(replace(seen, highest=0.1), changed).highest == 0.95
 
     def test_length(self) -> None:
         assert len(self.DETECTIONS) == 4

@@ -104,6 +104,20 @@ def test_groups_are_complete_and_each_counted_once(name: str) -> None:
     assert (iou_matrix(photo.boxes, boxes).max(axis=1) > 0.4).all()
 
 
+@pytest.mark.parametrize("turn", [1, 2, 3])
+@pytest.mark.parametrize("size", [0.3, 0.6])
+def test_turned_faces_leave_a_trace(turn: int, size: float) -> None:
+    for face in faces():
+        picture = scene(face, (800, 600), size * 600, (400, 300))
+        turned = np.ascontiguousarray(np.rot90(picture.image, turn))
+        assert found(turned).highest >= detector().turned_score
+
+
+def test_an_empty_picture_shows_none() -> None:
+    ramp = np.linspace(40, 220, 800, dtype=np.uint8)
+    assert found(np.dstack([np.tile(ramp, (600, 1))] * 3)).highest < detector().turned_score
+
+
 def test_a_lower_confidence_only_adds_faces() -> None:
     picture = scene(faces()[PERSON], (800, 800), 640, (400, 400))
     sure, all_of_them = found(picture.image), detector().detect(picture.image, 0.1, 0.5)

@@ -102,12 +102,18 @@ class TestTurnedImages:
         assert face.box == SPOT
         assert len(detector.asked) == 2
 
-    def test_an_image_with_a_face_is_not(self) -> None:
+    def test_an_image_with_a_face_is_not_tried(self) -> None:
         detector = FakeDetector(detections((20, 20, 80, 80)))
         run(detector, TrustingVerifier())
         assert len(detector.asked) == 1
 
-    def test_so_is_an_image_whose_only_face_is_none(self) -> None:
+    @pytest.mark.parametrize(("highest", "looks"), [(0.09, 1), (0.1, 4)])
+    def test_an_image_without_a_trace_of_one_is_not_tried(self, highest: float, looks: int) -> None:
+        detector = FakeDetector(replace(detections(), highest=highest))
+        assert run(detector, TrustingVerifier()).faces == []
+        assert len(detector.asked) == looks
+
+    def test_an_image_whose_only_face_is_none_is_tried(self) -> None:
         detector = FakeDetector(detections((20, 20, 80, 80)))
         assert run(detector, ScoringVerifier([0.2])).faces == []
         assert len(detector.asked) == 1 + len(DETECTORS["fast"].turns)

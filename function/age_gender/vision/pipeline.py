@@ -202,7 +202,8 @@ class Pipeline:
         with watch.stage("detect"):
             detected = detector.detect(view.image, candidate, options.nms, min_face)
         best_view, upright = self._verified(view_at, view, detected, estimator, options, watch)
-        if upright is not None and len(upright.confident(options.confidence)):
+        done = upright is not None and len(upright.confident(options.confidence))
+        if done or detected.highest < detector.turned_score:
             return best_view, upright
         for turn in DETECTORS[options.face_detector].turns:
             with watch.stage("detect"):

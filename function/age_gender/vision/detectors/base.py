@@ -1,7 +1,7 @@
 """What every detector takes and returns."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -30,18 +30,23 @@ class Detections:
         scores: float32 ``[N]``, 0-1.
         landmarks: float32 ``[N, 5, 2]`` in pixels (order: see ``geometry``), or None if the
             detector has none.
+        highest: highest score of all places in the image, also of those that are not among the
+            faces; 1 where it is not known.
     """
 
     boxes: Float
     scores: Float
     landmarks: Float | None = None
+    highest: float = 1.0
 
     def __len__(self) -> int:
         return len(self.boxes)
 
     def __getitem__(self, index: NDArray[np.intp]) -> "Detections":
         landmarks = None if self.landmarks is None else self.landmarks[index]
-        return Detections(self.boxes[index], self.scores[index], landmarks)
+        return replace(
+            self, boxes=self.boxes[index], scores=self.scores[index], landmarks=landmarks
+        )
 
     @property
     def sides(self) -> Float:
@@ -64,7 +69,7 @@ class Detections:
         if (factors == 1).all():
             return self
         landmarks = None if self.landmarks is None else self.landmarks * factors
-        return Detections(self.boxes * np.tile(factors, 2), self.scores, landmarks)
+        return replace(self, boxes=self.boxes * np.tile(factors, 2), landmarks=landmarks)
 
     def moved(self, x: float, y: float) -> "Detections":
         """Convert to the pixels of an image in which this one's corner is at ``x, y``."""
@@ -72,7 +77,7 @@ class Detections:
             return self
         shift = np.array([x, y], np.float32)
         landmarks = None if self.landmarks is None else self.landmarks + shift
-        return Detections(self.boxes + np.tile(shift, 2), self.scores, landmarks)
+        return replace(self, boxes=self.boxes + np.tile(shift, 2), landmarks=landmarks)
 
     def inside(self, width: int, height: int) -> "Detections":
         """Drop boxes that lie outside an image of ``width`` x ``height`` pixels."""
@@ -91,6 +96,7 @@ def joined(*parts: Detections) -> Detections:
         np.concatenate([part.boxes for part in parts]),
         np.concatenate([part.scores for part in parts]),
         np.concatenate(points) if points else None,
+        max(part.highest for part in parts),
     )
 
 
@@ -105,6 +111,9 @@ class Detector(Protocol):
 
     candidate_score: float
     """Score from which a candidate is worth a closer look by something else."""
+
+    turned_score: float
+    """Score that a face has at least, however it is turned; see `Detections.highest`."""
 
     def scale_for(self, width: int, height: int, min_face: float | None) -> float:
         """Scale at which an image of ``width`` x ``height`` pixels is searched.

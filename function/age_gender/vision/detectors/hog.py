@@ -66,6 +66,7 @@ class HogDetector:
     name = "fast"
     min_detectable = INPUT_SCALE.min_detectable
     candidate_score = 0.3
+    turned_score = 0.0
 
     def __init__(self, threads: int = 1):
         """Load nothing yet.
