@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from age_gender import FaceAnalyzer
 from age_gender.vision.face import Face, FaceAttributes
+from benchmarks.scenes.pictures import faces, scene
 from testing.photos import Photo, decoded, portraits
 from testing.service import ROOT
 from tests.unit.models import all_models
@@ -67,6 +68,13 @@ def test_portraits_on_their_side_and_upside_down(detector: str, turn: int) -> No
         left_eye, right_eye, _, left_mouth, _ = np.array(face.landmarks)
         across, down = right_eye - left_eye, left_mouth - left_eye
         assert across[0] * down[1] - across[1] * down[0] > 0, "seen from behind"
+
+
+@pytest.mark.parametrize("size", [0.6, 0.9, 1.2])
+def test_a_close_up_upside_down_is_one_face(size: float) -> None:
+    for face in faces():
+        picture = np.rot90(scene(face, (640, 640), size * 640, (320, 320)).image, 2)
+        assert len(analyzer().analyze(np.ascontiguousarray(picture))) == 1
 
 
 @pytest.mark.parametrize("degrees", [45, 135, 225, 315])

@@ -137,6 +137,25 @@ class TestConfidence:
         assert len(result.faces) == expected
         assert detector.asked[0][0] == min(confidence, detector.candidate_score)
 
+    @pytest.mark.parametrize(
+        ("nms", "same", "count"), [(0.5, True, 1), (0.5, False, 2), (1, True, 2)]
+    )
+    def test_second_boxes_of_a_face_are_left_out(self, nms: float, same: bool, count: int) -> None:
+        first = detections((20, 20, 80, 80), landmarks=True).landmarks
+        assert first is not None
+
+        class Verifier(ScoringVerifier):
+            def verify(self, *arguments: Any) -> Faces:
+                faces = super().verify(*arguments)
+                points = np.repeat(first, 2, axis=0)
+                return replace(faces, verified=replace(faces.verified, landmarks=points))
+
+        detector = FakeDetector(detections((20, 20, 80, 80), (20, 45, 80, 105), landmarks=True))
+        verifier = (Verifier if same else ScoringVerifier)([0.8, 0.9])
+        faces = run(detector, verifier, nms=nms).faces
+        assert len(faces) == count
+        assert faces[0].box == (20, 45, 80, 105)
+
     def test_what_may_be_a_face_is_blurred(self) -> None:
         verifier = ScoringVerifier([0.1, 0.8, 0.1])
         faces = verifier.verify(

@@ -292,6 +292,7 @@ def _blurred_boxes(found: Faces | None, view: View, options: Options) -> NDArray
 def _faces(found: Faces, view: View, limits: Reliability, options: Options) -> list[Face]:
     """Choose the faces that are wanted, and say how reliable their attributes are."""
     confident = found.confident(options.confidence if options.detect else 0.0)
+    confident = found.distinct(confident, options.nms)
     wanted = confident[_largest(found.verified[confident], options.max_faces)]
     if not len(wanted):
         return []

@@ -21,6 +21,7 @@ from age_gender.vision.geometry import (
     Image,
     box_sides,
     chip_transforms,
+    ios_matrix,
     roll_angles,
     unmirrored,
     warp_chips,
@@ -29,6 +30,7 @@ from age_gender.vision.mesh import FaceMesh
 from age_gender.vision.orientation import MAX_ROLL, orient
 from age_gender.vision.second_detector import SecondDetector
 from age_gender.vision.stopwatch import Stopwatch
+from age_gender.vision.suppression import distinct_faces
 from age_gender.vision.whole_image import find_face, whole_box
 
 MAX_FACES = 300
@@ -66,6 +68,22 @@ class Faces:
         scores = self.verified.scores
         order = np.argsort(-scores, kind="stable")
         return order[scores[order] >= confidence]
+
+    def distinct(self, rows: NDArray[np.intp], nms: float) -> NDArray[np.intp]:
+        """Leave out second boxes of one face, which its final landmarks show.
+
+        The detector's own may be on different sides of a face that is upside down, so that
+        suppression by these leaves two boxes.
+
+        Args:
+            rows: indices of faces, most probable first.
+            nms: overlap above which the worse of two boxes is dropped, see `distinct_faces`.
+        """
+        chosen = self.verified[rows]
+        overlaps = ios_matrix(chosen.boxes, chosen.boxes) > nms
+        if np.count_nonzero(overlaps) <= len(rows):  # with themselves only, as nearly always
+            return rows
+        return rows[distinct_faces(chosen.boxes, chosen.scores, chosen.landmarks, nms)]
 
     def possible(self, confidence: float) -> Detections:
         """Return what detector or verification take for a face, as far as ``confidence`` goes."""
