@@ -346,7 +346,7 @@ class TestReducedDecoding:
     def test_chips_are_never_cut_from_too_small_a_view(
         self, side: int, decoded: list[int], decoded_at: list[int]
     ) -> None:
-        result, _ = self.run((10, 10, 80, 80), (20, 20, 20 + side, 20 + side))
+        result, _ = self.run((10, 10, 80, 80), (85, 20, 85 + side, 20 + side))
         assert decoded_at == decoded
         ages = [attributes_of(face).age for face in result.faces]
         assert ages == pytest.approx([AGE, AGE], abs=1)

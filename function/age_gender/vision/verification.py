@@ -80,6 +80,8 @@ class Faces:
             nms: overlap above which the worse of two boxes is dropped, see `distinct_faces`.
         """
         chosen = self.verified[rows]
+        if chosen.landmarks is None:
+            return rows
         overlaps = ios_matrix(chosen.boxes, chosen.boxes) > nms
         if np.count_nonzero(overlaps) <= len(rows):  # with themselves only, as nearly always
             return rows

@@ -74,8 +74,8 @@ WORTH_WHILE = 0.9
 """A coarse look at more than this times the scale of the first one would not see anything else."""
 
 TURNED_SCORE = 0.005
-"""Of 210 faces that are found in turned photos, none has less in the photo as it is; of 259 pictures
-without people, 36 % have nowhere more."""
+"""Of 210 faces that are found in turned photos, none has less in the photo as it is; of 259
+pictures without people, 36 % have nowhere more."""
 
 TILE_SIDE, TILE_OVERLAP = 1024 - MARGIN, 128
 """Pixels of the input; faces that are larger than the overlap are seen by the look at the whole."""
