@@ -143,11 +143,11 @@ class TestConfidence:
     def test_second_boxes_of_a_face_are_left_out(self, nms: float, same: bool, count: int) -> None:
         first = detections((20, 20, 80, 80), landmarks=True).landmarks
         assert first is not None
+        points = np.repeat(first, 2, axis=0)
 
         class Verifier(ScoringVerifier):
             def verify(self, *arguments: Any) -> Faces:
                 faces = super().verify(*arguments)
-                points = np.repeat(first, 2, axis=0)
                 return replace(faces, verified=replace(faces.verified, landmarks=points))
 
         detector = FakeDetector(detections((20, 20, 80, 80), (20, 45, 80, 105), landmarks=True))
