@@ -43,7 +43,7 @@ def test_portraits(service: Service, photo: photos.Photo, detector: str) -> None
     (person,) = photo.people
     probability = answer["details"][index]["gender_probability"]
     # Where a model is known to err, it must at least not be sure of it.
-    assert gender == person.gender or (person.misclassified and probability < 0.99)
+    assert gender == person.gender or (person.misclassified and probability < 0.995)
     assert person.ages is not None
     low, high = person.ages
     assert low - AGE_TOLERANCE <= age <= high + AGE_TOLERANCE
