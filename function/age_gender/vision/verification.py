@@ -79,9 +79,9 @@ class Faces:
             rows: indices of faces, most probable first.
             nms: overlap above which the worse of two boxes is dropped, see `distinct_faces`.
         """
-        chosen = self.verified[rows]
-        if chosen.landmarks is None:
+        if len(rows) < 2 or self.verified.landmarks is None:
             return rows
+        chosen = self.verified[rows]
         overlaps = ios_matrix(chosen.boxes, chosen.boxes) > nms
         if np.count_nonzero(overlaps) <= len(rows):  # with themselves only, as nearly always
             return rows
