@@ -247,6 +247,22 @@ class TestChips:
         assert chip.mean() == pytest.approx(127.5, abs=2)
         assert chip.std() < 20
 
+    @pytest.mark.parametrize("degrees", [0.0, 37.0, 180.0])
+    def test_a_chip_is_sampled_as_from_the_whole_image(self, degrees: float) -> None:
+        image = noise(200, 300)
+        corners = np.array([[120, 60], [-25, 90], [260, -20], [150, 170], [400, 90]], np.float32)
+        boxes = np.concatenate([corners, corners + 60], axis=1)
+        angles = np.full(len(boxes), np.radians(degrees), np.float32)
+        transforms = geometry.rotated_transforms(boxes, angles, 1.25, 64)
+        for chip, transform in zip(warp_chips(image, transforms, 64), transforms, strict=True):
+            # From pixel i spanning i to i+1 to OpenCV's pixels, which are centred on i.
+            shift = transform[:, :2].sum(axis=1, keepdims=True) * 0.5 - 0.5
+            centred = np.concatenate([transform[:, :2], transform[:, 2:] + shift], axis=1)
+            expected = cv2.warpAffine(image, centred, (64, 64), borderMode=cv2.BORDER_REPLICATE)
+            difference = np.abs(chip.astype(int) - expected)
+            assert difference.mean() < 0.1
+            assert difference.max() <= 2
+
     def test_outside_is_the_border_and_not_black(self) -> None:
         image = np.full((40, 40, 3), 200, np.uint8)
         boxes = np.array([[-30, -30, 30, 30], [1000, 1000, 1100, 1100]], np.float32)

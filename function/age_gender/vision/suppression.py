@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from age_gender.vision.geometry import Float, box_sides, ios_matrix, iou_matrix
+from age_gender.vision.geometry import Float, box_areas, box_sides, intersections, iou_matrix
 
 SAME_LANDMARKS = 0.3
 """Mean distance of two faces' landmarks, in sides of the smaller box, below which they are the same
@@ -58,18 +58,19 @@ def distinct_faces(
     """
     if landmarks is None:
         return nms(boxes, scores, threshold)
-    points, sides = landmarks, box_sides(boxes)
+    points, sides, areas = landmarks, box_sides(boxes), box_areas(boxes)
 
     def same(i: np.intp, rest: NDArray[np.intp]) -> NDArray[np.bool_]:
-        one, others = boxes[i : i + 1], boxes[rest]
-        dropped: NDArray[np.bool_] = ios_matrix(one, others)[0] > threshold  # at least the IoU
+        shared = intersections(boxes[i : i + 1], boxes[rest])[0]
+        # The smaller area is less than the union, so the IoS is at least the IoU.
+        dropped: NDArray[np.bool_] = shared > threshold * np.minimum(areas[i], areas[rest])
         near = np.flatnonzero(dropped)
         if len(near):
-            rows = rest[near]
+            rows, shared = rest[near], shared[near]
             apart = points[rows] - points[i]
             distances = np.hypot(apart[..., 0], apart[..., 1]).mean(axis=1)
             agree = distances < SAME_LANDMARKS * np.minimum(sides[i], sides[rows])
-            dropped[near] = agree | (iou_matrix(one, others[near])[0] > threshold)
+            dropped[near] = agree | (shared > threshold * (areas[i] + areas[rows] - shared))
         return dropped
 
     return _greedy(scores, same)
