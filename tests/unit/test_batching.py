@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from age_gender.errors import ModelUnavailable
 from age_gender.limits.limiter import PredictionLimiter
 from age_gender.networks.batching import BatchingEngine
-from age_gender.networks.engine import Arrays, LiteRTEngine, TensorFlowEngine, Write
+from age_gender.networks.engine import (
+    Arrays,
+    LiteRTEngine,
+    Read,
+    TensorFlowEngine,
+    Write,
+    copied,
+)
 from age_gender.runtime import Runtime
 from age_gender.settings import Settings
 from age_gender.vision import mesh, second_detector
@@ -49,9 +56,9 @@ class Sums:
         self._running = 0
 
     def run(self, batch: NDArray[np.float32 | np.uint8]) -> Arrays:
-        return self.run_on(batch.shape, lambda data: np.copyto(data, batch))
+        return self.run_on(batch.shape, lambda data: np.copyto(data, batch), copied)
 
-    def run_on(self, shape: tuple[int, ...], write: Write) -> Arrays:
+    def run_on(self, shape: tuple[int, ...], write: Write, read: Callable[[Arrays], Read]) -> Read:
         self._running += 1
         self.together = max(self.together, self._running)
         try:
@@ -64,7 +71,7 @@ class Sums:
                 raise MemoryError("too many samples")
             if (data == POISON).any():
                 raise ValueError("this one cannot be processed")
-            return {"sum": data.sum(axis=(1, 2, 3))[:, None]}
+            return read({"sum": data.sum(axis=(1, 2, 3))[:, None]})
         finally:
             self._running -= 1
 
@@ -113,7 +120,7 @@ def test_a_single_caller_does_not_wait() -> None:
     engine = BatchingEngine(network, 32)
     assert engine.run(picture(2))["sum"] == [[24]]
     assert engine.run(picture(1, count=3).astype(np.uint8))["sum"].tolist() == [[12]] * 3
-    assert engine.run_on((1, 2, 2, 3), lambda data: data.fill(3))["sum"] == [[36]]
+    assert engine.run_on((1, 2, 2, 3), lambda data: data.fill(3), copied)["sum"] == [[36]]
     assert network.batches == [(1, 2, 2, 3), (4, 2, 2, 3), (1, 2, 2, 3)], "powers of two"
 
 
@@ -184,8 +191,10 @@ def test_a_batch_that_is_too_large_for_the_memory_runs_in_parts() -> None:
 
 def test_a_network_for_one_sample_mixes_no_callers() -> None:
     class Flat(Sums):
-        def run_on(self, shape: tuple[int, ...], write: Write) -> Arrays:
-            return {"sum": super().run_on(shape, write)["sum"].reshape(1, -1)}
+        def run_on(
+            self, shape: tuple[int, ...], write: Write, read: Callable[[Arrays], Read]
+        ) -> Read:
+            return read({"sum": super().run_on(shape, write, copied)["sum"].reshape(1, -1)})
 
     network = Flat()
     engine = BatchingEngine(network, 32)
@@ -204,7 +213,7 @@ def test_an_input_that_cannot_be_written_reaches_no_network() -> None:
         raise OSError("truncated")
 
     with pytest.raises(OSError, match="truncated"):
-        engine.run_on((1, 2, 2, 3), fails)
+        engine.run_on((1, 2, 2, 3), fails, copied)
     assert network.batches == []
 
 
@@ -286,9 +295,11 @@ def test_networks_answer_the_same_in_a_batch(name: str, side: int) -> None:
         batch = network.batch
         run = network.run
 
-        def run_on(self, shape: tuple[int, ...], write: Write) -> Arrays:
+        def run_on(
+            self, shape: tuple[int, ...], write: Write, read: Callable[[Arrays], Read]
+        ) -> Read:
             samples.append(shape[0])
-            return network.run_on(shape, write)
+            return network.run_on(shape, write, read)
 
     engine = BatchingEngine(Recorded(), 32)
     with ThreadPoolExecutor(len(pictures)) as pool:

@@ -5,6 +5,7 @@ import random
 import shutil
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,14 @@ from age_gender.errors import ModelUnavailable
 from age_gender.limits import cpus
 from age_gender.limits.cpus import CpuShares
 from age_gender.networks import engine
-from age_gender.networks.engine import LiteRTEngine, TensorFlowEngine
+from age_gender.networks.engine import (
+    Arrays,
+    LiteRTEngine,
+    Read,
+    TensorFlowEngine,
+    Write,
+    copied,
+)
 from age_gender.vision.detectors.retinaface import RetinaFaceDetector
 from tests.unit.models import model
 from tests.unit.pictures import portrait
@@ -77,9 +85,9 @@ class FakeInterpreter:
         self.pixels = max(self.pixels, math.prod(shape[:3]))
         self.prepared.append(shape)
 
-    def run_on(self, write: engine.Write) -> dict[str, Float]:
+    def run_on(self, write: Write, read: Callable[[Arrays], Read]) -> Read:
         write(np.zeros(self.shape, np.float32))
-        return {}
+        return read({})
 
 
 @pytest.fixture
@@ -144,7 +152,7 @@ class TestPreparedShapes:
     def test_a_failed_run_does_not_block_the_next(
         self, small_budget: LiteRTEngine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def fail(_self: FakeInterpreter, _write: engine.Write) -> dict[str, Float]:
+        def fail(_self: FakeInterpreter, _write: Write, _read: object) -> None:
             raise RuntimeError
 
         with monkeypatch.context() as patch:
@@ -161,9 +169,22 @@ class TestPreparedShapes:
             raise ValueError("mine")
 
         with pytest.raises(ValueError, match="mine"):
-            small_budget.run_on(self.FIRST, fail)
+            small_budget.run_on(self.FIRST, fail, copied)
         assert small_budget.pixels == 0
         self.run(small_budget, self.FIRST)
+
+
+def test_outputs_are_read_in_place_or_copied() -> None:
+    network = LiteRTEngine(model("retinaface.tflite"), CpuShares(1))
+    shape = (1, 64, 64, 3)
+    first = network.run_on(shape, lambda data: data.fill(0), copied)
+    before = {name: array.copy() for name, array in first.items()}
+    highest = network.run_on(
+        shape, lambda data: data.fill(200), lambda outputs: float(outputs["scores"].max())
+    )
+    assert highest != first["scores"].max()
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, before[name])
 
 
 class SlowEngine:
@@ -181,13 +202,13 @@ class SlowEngine:
         self._now = 0
         monkeypatch.setattr(FakeInterpreter, "run_on", self._run)
 
-    def _run(self, _write: engine.Write) -> dict[str, Float]:
+    def _run(self, _write: Write, read: Callable[[Arrays], Read]) -> Read:
         self._now += 1
         self.concurrent.append(self._now)
         self.running.release()
         assert self.go.acquire(timeout=10)
         self._now -= 1
-        return {}
+        return read({})
 
     def work(self) -> None:
         with self.cpus.prediction():

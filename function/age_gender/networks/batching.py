@@ -8,6 +8,7 @@ the runs take that came before.
 import math
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from age_gender.errors import ModelUnavailable
 from age_gender.limits.capacity import NETWORK_PIXELS
-from age_gender.networks.engine import Arrays, Engine, Write
+from age_gender.networks.engine import Arrays, Engine, Read, Write, copied
 
 MAX_PIXELS = 16 * NETWORK_PIXELS
 """Total input pixels of one batch: some 2.5 GB of a GPU's memory, by the detector's need."""
@@ -62,11 +63,11 @@ class BatchingEngine:
         """See `Engine.run`."""
         return self._join(_Run(np.asarray(batch, np.float32)))
 
-    def run_on(self, shape: tuple[int, ...], write: Write) -> Arrays:
+    def run_on(self, shape: tuple[int, ...], write: Write, read: Callable[[Arrays], Read]) -> Read:
         """See `Engine.run_on`."""
         batch = np.empty(shape, np.float32)
         write(batch)  # before it is the batch's turn: callers write at the same time
-        return self._join(_Run(batch))
+        return read(self._join(_Run(batch)))
 
     def _join(self, run: _Run) -> Arrays:
         """Wait for the run's turn; one of those waiting runs the next batch when it can be run."""
@@ -131,7 +132,7 @@ class BatchingEngine:
             data[samples:] = 0
 
         padded = 1 << (samples - 1).bit_length()
-        outputs = self._engine.run_on((padded, *batches[0].shape[1:]), write)
+        outputs = self._engine.run_on((padded, *batches[0].shape[1:]), write, copied)
         # A network that was exported for one sample mixes several, and would return to one caller
         # what is another's.
         if any(len(array) != padded for array in outputs.values()):

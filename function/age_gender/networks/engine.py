@@ -10,8 +10,9 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ MAX_WAITING = 1_000_000
 
 Arrays = Mapping[str, NDArray[np.float32]]
 Write = Callable[[NDArray[np.float32 | np.uint8]], None]
+Read = TypeVar("Read")
+"""What a caller makes of the outputs."""
 
 
 class Engine(Protocol):
@@ -51,15 +54,24 @@ class Engine(Protocol):
         """
         ...
 
-    def run_on(self, shape: tuple[int, ...], write: Write) -> Arrays:
-        """Run the network on an input that the caller writes in place, which saves a copy.
+    def run_on(self, shape: tuple[int, ...], write: Write, read: Callable[[Arrays], Read]) -> Read:
+        """Run the network on an input and outputs in its own memory, which saves copies.
 
         Args:
             shape: of the input, as for `run`.
             write: fills the input with values of 0-255. It is float32, or uint8 if the network
                 takes whole pixels; its values are arbitrary before. No reference to it may be kept.
+            read: takes from the outputs what is wanted. No reference to them may be kept.
+
+        Returns:
+            What ``read`` returns.
         """
         ...
+
+
+def copied(outputs: Arrays) -> Arrays:
+    """Copy all outputs, for callers that want them whole; see `Engine.run_on`."""
+    return {name: array.copy() for name, array in outputs.items()}
 
 
 class LiteRTEngine:
@@ -113,9 +125,10 @@ class LiteRTEngine:
 
     def run(self, batch: NDArray[np.float32 | np.uint8]) -> Arrays:
         """See `Engine.run`."""
-        return self.run_on(batch.shape, lambda data: np.copyto(data, batch, casting="unsafe"))
+        write = partial(np.copyto, src=batch, casting="unsafe")
+        return self.run_on(batch.shape, write, copied)
 
-    def run_on(self, shape: tuple[int, ...], write: Write) -> Arrays:
+    def run_on(self, shape: tuple[int, ...], write: Write, read: Callable[[Arrays], Read]) -> Read:
         """See `Engine.run_on`."""
         with self._turns.enter(_cost(shape)):
             threads = self._cpus.threads
@@ -128,14 +141,14 @@ class LiteRTEngine:
                 interpreter = idle or Interpreter(self._name, self._content, threads)
                 if interpreter.shape != shape:
                     interpreter.resize_input(shape)
-                outputs = interpreter.run_on(write)
+                result = interpreter.run_on(write, read)
                 reusable.append(interpreter)
             finally:
                 with self._lock:
                     self._pixels_running -= pixels
                     self._idle += reusable
                     self._evict(0)
-        return outputs
+        return result
 
     @property
     def pixels(self) -> int:
@@ -208,11 +221,11 @@ class Interpreter:
                 f"(delete it and run `make models`){or_else}"
             ) from error
 
-    def run_on(self, write: Write) -> dict[str, NDArray[np.float32]]:
-        """Write the input ``[N, H, W, 3]`` in place and run; see `Engine.run_on`."""
+    def run_on(self, write: Write, read: Callable[[Arrays], Read]) -> Read:
+        """Write the input ``[N, H, W, 3]`` in place, run, and read; see `Engine.run_on`."""
         self._write_with(write)
         self._interpreter.invoke()
-        return {name: self._interpreter.get_tensor(i) for name, i in self._outputs.items()}
+        return read({name: self._interpreter.tensor(i)() for name, i in self._outputs.items()})
 
     def _write_with(self, write: Write) -> None:
         """Have the input written; no reference to its memory is left while the network runs."""
@@ -280,14 +293,14 @@ class TensorFlowEngine:
 
     def run(self, batch: NDArray[np.float32 | np.uint8]) -> Arrays:
         """See `Engine.run`."""
-        return self.run_on(batch.shape, lambda data: np.copyto(data, batch))
+        return self.run_on(batch.shape, partial(np.copyto, src=batch), copied)
 
-    def run_on(self, shape: tuple[int, ...], write: Write) -> Arrays:
+    def run_on(self, shape: tuple[int, ...], write: Write, read: Callable[[Arrays], Read]) -> Read:
         """See `Engine.run_on`."""
         batch = np.empty(shape, np.float32)
         write(batch)
         outputs = self._run(**{self._input: self._constant(batch)})
-        return {name: tensor.numpy() for name, tensor in outputs.items()}
+        return read({name: tensor.numpy() for name, tensor in outputs.items()})
 
 
 _tensorflow_lock = threading.Lock()

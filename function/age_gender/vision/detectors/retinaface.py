@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from age_gender.limits.capacity import NETWORK_PIXELS, SEARCH_PIXELS, WANTED_FACE
-from age_gender.networks.engine import Engine
+from age_gender.networks.engine import Arrays, Engine
 from age_gender.vision.detectors.base import Detections, InputScale, joined, top_k
 from age_gender.vision.detectors.looks import SAME_FACE, SURE, tiles, with_large_faces
 from age_gender.vision.detectors.registry import DETECTORS
@@ -155,16 +155,11 @@ class RetinaFaceDetector:
         """
         height, width = image.shape[:2]
         letterbox = _Letterbox(width, height, scale)
-        outputs = self._engine.run_on(
-            (1, *letterbox.shape, 3), lambda batch: letterbox.fill(batch, image)
+        found = self._engine.run_on(
+            (1, *letterbox.shape, 3),
+            lambda batch: letterbox.fill(batch, image),
+            lambda outputs: _decoded(outputs, _anchors(*letterbox.shape), least),
         )
-        scores = outputs["scores"][0, :, 0]
-        chosen = np.flatnonzero(scores >= least)
-        chosen = chosen[top_k(scores[chosen])]
-        anchors = _anchors(*letterbox.shape)[chosen]
-        boxes = _decode_boxes(outputs["boxes"][0, chosen], anchors)
-        landmarks = _decode_landmarks(outputs["landmarks"][0, chosen], anchors)
-        found = Detections(boxes, scores[chosen], landmarks, highest=float(scores.max()))
         return (
             found.moved(-letterbox.left, -letterbox.top)
             .scaled(width / letterbox.width, height / letterbox.height)
@@ -260,6 +255,25 @@ def _anchors(height: int, width: int) -> Float:
         side = np.asarray(sides, np.float32)[k]
         levels.append(np.stack([(x + 0.5) * stride, (y + 0.5) * stride, side], -1).reshape(-1, 3))
     return np.concatenate(levels).astype(np.float32)
+
+
+def _decoded(outputs: Arrays, anchors: Float, least: float) -> Detections:
+    """Decode the anchors with a score of at least ``least``.
+
+    Args:
+        outputs: see `RetinaFaceDetector`.
+        anchors: see `_anchors`.
+        least: minimum score.
+
+    Returns:
+        Detections in pixels of the input.
+    """
+    scores = outputs["scores"][0, :, 0]
+    chosen = np.flatnonzero(scores >= least)
+    chosen = chosen[top_k(scores[chosen])]
+    boxes = _decode_boxes(outputs["boxes"][0, chosen], anchors[chosen])
+    landmarks = _decode_landmarks(outputs["landmarks"][0, chosen], anchors[chosen])
+    return Detections(boxes, scores[chosen], landmarks, highest=float(scores.max()))
 
 
 def _decode_boxes(offsets: Float, anchors: Float) -> Float:
