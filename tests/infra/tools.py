@@ -1,5 +1,6 @@
 """The checks of the deployment files, as functions, so that the checks can be checked."""
 
+import fcntl
 import json
 import os
 import re
@@ -86,11 +87,24 @@ def with_stand_ins(folder: Path, *what: str | Path) -> tuple[int, str]:
     Returns:
         Exit status and all output.
     """
+    _fetch_stand_ins()
     for _ in range(STARTS):
         status, output = run(CLOUD / "terraform" / "check", folder, *what)
         if not (status and _NOT_STARTED.search(output)):
             break
     return status, output
+
+
+@cache
+def _fetch_stand_ins() -> None:
+    """Have the check fetch what it needs, in one process at a time.
+
+    On a new machine, test processes would start it together, and take each other's files away.
+    """
+    lock = Path(tempfile.gettempdir()) / f"terraform-stand-ins-{os.getuid()}.lock"
+    with lock.open("w") as held, tempfile.TemporaryDirectory() as empty:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        run(CLOUD / "terraform" / "check", empty, "validate")
 
 
 def terraform_check(folder: str, tmp_path: Path, what: str = "test") -> tuple[int, str]:
