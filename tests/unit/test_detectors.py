@@ -198,7 +198,7 @@ class TestRetinaFace:
 
         def answer(batch: Float) -> Mapping[str, Float]:
             batches.append(batch.copy())
-            return planted(batch, box, score=0.03)
+            return planted(batch, box, score=0.06)
 
         image = np.full((height, width, 3), 255, np.uint8)
         RetinaFaceDetector(FakeEngine(answer)).detect(image, 0.5, 0.5)
@@ -220,10 +220,10 @@ class TestRetinaFace:
         ("top", "score", "shapes"),
         [
             (440, 0.3, [480, 512]),
-            (0, 0.03, [480, 512]),
+            (0, 0.06, [480, 512]),
             (440, 0.98, [480]),
             (200, 0.3, [480]),
-            (440, 0.01, [480]),
+            (440, 0.03, [480]),
         ],
     )
     def test_room_is_given_where_a_face_may_be_cut_off(
