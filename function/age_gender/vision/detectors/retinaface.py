@@ -41,11 +41,6 @@ ROOM = 8
 """Padding at the right and the bottom at least, pixels of the input, for the same reason: of faces
 whose lower half is outside, 80 % had a score of 0.5 without it, and 98 % with it, in the network
 before this one."""
-EDGE_TRACE, EDGE_SURE = 0.05, 0.97
-"""An image that is not scaled is first looked at without room at the top and the bottom, if that
-saves 32 rows, a fifteenth of the time. Boxes there with such scores have it looked at again: so of
-300 faces of which 40 or 50 % are outside, 298 are found, with room at once 299; of 150 of which
-60 % are, 76 instead of 90. Of 390 other images, 1 is looked at again."""
 
 LONG_SIDES = (320, 512, 640, 896)
 ASPECTS = ((16, 9), (4, 3), (1, 1), (3, 4), (9, 16))
@@ -133,7 +128,7 @@ class RetinaFaceDetector:
     def _look_at_whole(self, image: Image, scale: float, least: float) -> Detections:
         """Look once, and again where faces may be too large for that, or cut off."""
         height, width = image.shape[:2]
-        found = self._look_first(image, scale, least)
+        found = self._look(image, scale, least)
         coarse_scale = min(scale, COARSE_SIDE / max(width, height))
         may_be_parts = bool((found.sides * scale > TOO_LARGE).any())
         asked = may_be_parts or not _any_face(found) or _doubtful_at_border(found, width, height)
@@ -141,17 +136,6 @@ class RetinaFaceDetector:
             coarse = self._look(image, coarse_scale, least).suppressed(SAME_FACE)
             found = with_large_faces(found, coarse, LARGE_SHARE * max(width, height))
         return found
-
-    def _look_first(self, image: Image, scale: float, least: float) -> Detections:
-        """Look with no room at the bottom if that saves rows, and with it where it may matter."""
-        height, width = image.shape[:2]
-        if _shape(width, height, scale, 0) == _shape(width, height, scale, ROOM):
-            return self._look(image, scale, least)
-        found = self._look(image, scale, min(least, EDGE_TRACE), room=0)
-        at_edge = (found.boxes[:, 1] < ROOM) | (found.boxes[:, 3] > height - ROOM)
-        if _any_doubtful(found, at_edge, EDGE_SURE):
-            return self._look(image, scale, least)
-        return found[np.flatnonzero(found.scores >= least)]
 
     def _look_at_tiles(self, image: Image, scale: float, least: float) -> Iterator[Detections]:
         height, width = image.shape[:2]
@@ -161,17 +145,16 @@ class RetinaFaceDetector:
             found = self._look(part, scale, least).suppressed(SAME_FACE)
             yield tile.own(found.moved(tile.x, tile.y))
 
-    def _look(self, image: Image, scale: float, least: float, *, room: int = ROOM) -> Detections:
+    def _look(self, image: Image, scale: float, least: float) -> Detections:
         """Run the network once.
 
         Args:
             image: as for `detect`.
             scale: of the input, relative to the image.
             least: minimum score.
-            room: see `_fitted`.
         """
         height, width = image.shape[:2]
-        letterbox = _Letterbox(width, height, scale, room)
+        letterbox = _Letterbox(width, height, scale)
         found = self._engine.run_on(
             (1, *letterbox.shape, 3),
             lambda batch: letterbox.fill(batch, image),
@@ -187,18 +170,7 @@ class RetinaFaceDetector:
 def _doubtful_at_border(found: Detections, width: int, height: int) -> bool:
     """Whether a face may be cut off: those are seen better at a smaller scale."""
     beyond = (found.boxes < 0) | (found.boxes > np.tile([width, height], 2))
-    return _any_doubtful(found, np.asarray(beyond.any(axis=1)), SURE)
-
-
-def _any_doubtful(found: Detections, rows: NDArray[np.bool_], sure: float) -> bool:
-    """Whether some of these boxes are in doubt, and are no second boxes of better ones.
-
-    Args:
-        found: N boxes.
-        rows: which of them, ``[N]``.
-        sure: score from which there is no doubt.
-    """
-    doubtful = np.flatnonzero(rows & (found.scores < sure))
+    doubtful = np.flatnonzero(beyond.any(axis=1) & (found.scores < SURE))
     if not len(doubtful):
         return False
     distinct = distinct_faces(found.boxes, found.scores, found.landmarks, SAME_FACE)
@@ -220,8 +192,8 @@ class _Letterbox:
         top: where the image begins in the input, pixels.
     """
 
-    def __init__(self, width: int, height: int, scale: float, room: int):
-        self.width, self.height, self.shape = _fitted(width, height, scale, room)
+    def __init__(self, width: int, height: int, scale: float):
+        self.width, self.height, self.shape = _fitted(width, height, scale)
         self.left = MARGIN
         self.top = min(MARGIN, max(0, self.shape[0] - self.height - ROOM))
 
@@ -238,20 +210,13 @@ def _scaled(width: int, height: int, scale: float) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _shape(width: int, height: int, scale: float, room: int) -> tuple[int, int]:
-    return _fitted(width, height, scale, room)[2]
-
-
-def _fitted(
-    width: int, height: int, scale: float, room: int = ROOM
-) -> tuple[int, int, tuple[int, int]]:
+def _fitted(width: int, height: int, scale: float) -> tuple[int, int, tuple[int, int]]:
     """Fit an image into a shape with `ROOM`.
 
     Args:
         width: of the image, pixels.
         height: of the image, pixels.
         scale: of the input, relative to the image.
-        room: at the bottom, where an image that is not scaled would need 32 more rows for it.
 
     Returns:
         Width and height of the scaled image, and height and width of the shape.
@@ -262,8 +227,7 @@ def _fitted(
     if inner >= 1:
         return across, down, shape
     if scale == 1:  # padded, because resampling would blur the image
-        columns = _multiple_of_32(MARGIN + across + ROOM)
-        return across, down, (_multiple_of_32(down + room), columns)
+        return across, down, (_multiple_of_32(down + ROOM), _multiple_of_32(MARGIN + across + ROOM))
     return *_scaled(width, height, scale * inner), shape
 
 
