@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from age_gender.networks.engine import Arrays, Read, Write
+from age_gender.networks.engine import Read, Taken, Write
 from age_gender.vision.attributes import AttributeEstimator
 from age_gender.vision.detectors.base import Detections
 from age_gender.vision.face import FaceAttributes
@@ -51,7 +51,7 @@ class FakeEngine:
         self.shapes.append(batch.shape)
         return self._answer(batch.astype(np.float32))
 
-    def run_on(self, shape: tuple[int, ...], write: Write, read: Callable[[Arrays], Read]) -> Read:
+    def run_on(self, shape: tuple[int, ...], write: Write, read: Read[Taken]) -> Taken:
         batch = np.full(shape, np.nan, np.float32)
         write(batch)
         return read(self.run(batch))

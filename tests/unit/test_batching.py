@@ -17,6 +17,7 @@ from age_gender.networks.engine import (
     Arrays,
     LiteRTEngine,
     Read,
+    Taken,
     TensorFlowEngine,
     Write,
     copied,
@@ -58,7 +59,7 @@ class Sums:
     def run(self, batch: NDArray[np.float32 | np.uint8]) -> Arrays:
         return self.run_on(batch.shape, lambda data: np.copyto(data, batch), copied)
 
-    def run_on(self, shape: tuple[int, ...], write: Write, read: Callable[[Arrays], Read]) -> Read:
+    def run_on(self, shape: tuple[int, ...], write: Write, read: Read[Taken]) -> Taken:
         self._running += 1
         self.together = max(self.together, self._running)
         try:
@@ -191,9 +192,7 @@ def test_a_batch_that_is_too_large_for_the_memory_runs_in_parts() -> None:
 
 def test_a_network_for_one_sample_mixes_no_callers() -> None:
     class Flat(Sums):
-        def run_on(
-            self, shape: tuple[int, ...], write: Write, read: Callable[[Arrays], Read]
-        ) -> Read:
+        def run_on(self, shape: tuple[int, ...], write: Write, read: Read[Taken]) -> Taken:
             return read({"sum": super().run_on(shape, write, copied)["sum"].reshape(1, -1)})
 
     network = Flat()
@@ -295,9 +294,7 @@ def test_networks_answer_the_same_in_a_batch(name: str, side: int) -> None:
         batch = network.batch
         run = network.run
 
-        def run_on(
-            self, shape: tuple[int, ...], write: Write, read: Callable[[Arrays], Read]
-        ) -> Read:
+        def run_on(self, shape: tuple[int, ...], write: Write, read: Read[Taken]) -> Taken:
             samples.append(shape[0])
             return network.run_on(shape, write, read)
 

@@ -5,7 +5,6 @@ import random
 import shutil
 import sys
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,14 +17,7 @@ from age_gender.errors import ModelUnavailable
 from age_gender.limits import cpus
 from age_gender.limits.cpus import CpuShares
 from age_gender.networks import engine
-from age_gender.networks.engine import (
-    Arrays,
-    LiteRTEngine,
-    Read,
-    TensorFlowEngine,
-    Write,
-    copied,
-)
+from age_gender.networks.engine import LiteRTEngine, TensorFlowEngine, copied
 from age_gender.vision.detectors.retinaface import RetinaFaceDetector
 from tests.unit.models import model
 from tests.unit.pictures import portrait
@@ -85,7 +77,7 @@ class FakeInterpreter:
         self.pixels = max(self.pixels, math.prod(shape[:3]))
         self.prepared.append(shape)
 
-    def run_on(self, write: Write, read: Callable[[Arrays], Read]) -> Read:
+    def run_on(self, write: engine.Write, read: engine.Read[engine.Taken]) -> engine.Taken:
         write(np.zeros(self.shape, np.float32))
         return read({})
 
@@ -152,7 +144,7 @@ class TestPreparedShapes:
     def test_a_failed_run_does_not_block_the_next(
         self, small_budget: LiteRTEngine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def fail(_self: FakeInterpreter, _write: Write, _read: object) -> None:
+        def fail(_self: FakeInterpreter, _write: engine.Write, _read: object) -> None:
             raise RuntimeError
 
         with monkeypatch.context() as patch:
@@ -202,7 +194,7 @@ class SlowEngine:
         self._now = 0
         monkeypatch.setattr(FakeInterpreter, "run_on", self._run)
 
-    def _run(self, _write: Write, read: Callable[[Arrays], Read]) -> Read:
+    def _run(self, _write: engine.Write, read: engine.Read[engine.Taken]) -> engine.Taken:
         self._now += 1
         self.concurrent.append(self._now)
         self.running.release()

@@ -8,7 +8,6 @@ the runs take that came before.
 import math
 import threading
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from age_gender.errors import ModelUnavailable
 from age_gender.limits.capacity import NETWORK_PIXELS
-from age_gender.networks.engine import Arrays, Engine, Read, Write, copied
+from age_gender.networks.engine import Arrays, Engine, Read, Taken, Write, copied
 
 MAX_PIXELS = 16 * NETWORK_PIXELS
 """Total input pixels of one batch: some 2.5 GB of a GPU's memory, by the detector's need."""
@@ -63,7 +62,7 @@ class BatchingEngine:
         """See `Engine.run`."""
         return self._join(_Run(np.asarray(batch, np.float32)))
 
-    def run_on(self, shape: tuple[int, ...], write: Write, read: Callable[[Arrays], Read]) -> Read:
+    def run_on(self, shape: tuple[int, ...], write: Write, read: Read[Taken]) -> Taken:
         """See `Engine.run_on`."""
         batch = np.empty(shape, np.float32)
         write(batch)  # before it is the batch's turn: callers write at the same time

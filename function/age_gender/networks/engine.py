@@ -32,8 +32,8 @@ MAX_WAITING = 1_000_000
 
 Arrays = Mapping[str, NDArray[np.float32]]
 Write = Callable[[NDArray[np.float32 | np.uint8]], None]
-Read = TypeVar("Read")
-"""What a caller makes of the outputs."""
+Taken = TypeVar("Taken")
+Read = Callable[[Arrays], Taken]
 
 
 class Engine(Protocol):
@@ -54,7 +54,7 @@ class Engine(Protocol):
         """
         ...
 
-    def run_on(self, shape: tuple[int, ...], write: Write, read: Callable[[Arrays], Read]) -> Read:
+    def run_on(self, shape: tuple[int, ...], write: Write, read: Read[Taken]) -> Taken:
         """Run the network on an input and outputs in its own memory, which saves copies.
 
         Args:
@@ -128,7 +128,7 @@ class LiteRTEngine:
         write = partial(np.copyto, src=batch, casting="unsafe")
         return self.run_on(batch.shape, write, copied)
 
-    def run_on(self, shape: tuple[int, ...], write: Write, read: Callable[[Arrays], Read]) -> Read:
+    def run_on(self, shape: tuple[int, ...], write: Write, read: Read[Taken]) -> Taken:
         """See `Engine.run_on`."""
         with self._turns.enter(_cost(shape)):
             threads = self._cpus.threads
@@ -221,7 +221,7 @@ class Interpreter:
                 f"(delete it and run `make models`){or_else}"
             ) from error
 
-    def run_on(self, write: Write, read: Callable[[Arrays], Read]) -> Read:
+    def run_on(self, write: Write, read: Read[Taken]) -> Taken:
         """Write the input ``[N, H, W, 3]`` in place, run, and read; see `Engine.run_on`."""
         self._write_with(write)
         self._interpreter.invoke()
@@ -295,7 +295,7 @@ class TensorFlowEngine:
         """See `Engine.run`."""
         return self.run_on(batch.shape, partial(np.copyto, src=batch), copied)
 
-    def run_on(self, shape: tuple[int, ...], write: Write, read: Callable[[Arrays], Read]) -> Read:
+    def run_on(self, shape: tuple[int, ...], write: Write, read: Read[Taken]) -> Taken:
         """See `Engine.run_on`."""
         batch = np.empty(shape, np.float32)
         write(batch)

@@ -62,7 +62,7 @@ def distinct_faces(
 
     def same(i: np.intp, rest: NDArray[np.intp]) -> NDArray[np.bool_]:
         shared = intersections(boxes[i : i + 1], boxes[rest])[0]
-        # The smaller area is less than the union, so the IoS is at least the IoU.
+        # The smaller area is at most the union, so the IoS is at least the IoU.
         dropped: NDArray[np.bool_] = shared > threshold * np.minimum(areas[i], areas[rest])
         near = np.flatnonzero(dropped)
         if len(near):
