@@ -50,6 +50,12 @@ def half_red(turn: int) -> Pixels:
     return np.ascontiguousarray(np.rot90(image, -turn))
 
 
+def rotated(points: Float, degrees: float) -> Float:
+    """Points ``[5, 2]`` rotated clockwise around the middle of their chip."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return np.asarray((points - 0.5) @ np.array([[c, s], [-s, c]]) + 0.5, np.float32)
+
+
 class TestQuarterTurns:
     @pytest.mark.parametrize("turn", [0, 1, 2, 3])
     @pytest.mark.parametrize("landmarks", [True, False])
@@ -94,6 +100,35 @@ class TestQuarterTurns:
         found = orient(FaceMesh(FakeEngine(answer)), half_red(0), detected)
         assert found.turns.tolist() == [0]
         assert (found.own[0], found.best[0]) == pytest.approx((0, 4.9))
+
+    @pytest.mark.parametrize(
+        ("angle", "logits", "expected"),
+        [
+            (25, [20, 30], 25),  # the detector's
+            (35, [20, 30], 35 + 12),  # level by the first look's own points
+            (35, [20, 15], 35 + 12),
+            (35, [2, 2.5], 35),  # not to be trusted
+            (100, [4, 30], 100 + 12),
+        ],
+    )
+    def test_a_face_that_is_turned_is_levelled_by_the_mesh(
+        self, angle: float, logits: list[float], expected: float
+    ) -> None:
+        looks = iter(logits + [-5] * 9)
+        first = True
+
+        def answer(chips: Float) -> Mapping[str, Float]:
+            nonlocal first
+            shown = rotated(UPRIGHT, 12) if first else UPRIGHT
+            first = False
+            return mesh_of(np.array([next(looks)], np.float32), shown[None])
+
+        detected = detections((50, 50, 150, 150), landmarks=True)
+        assert detected.landmarks is not None
+        points = rotated((detected.landmarks[0] - 100) / 100 + 0.5, angle)
+        detected.landmarks[0] = (points - 0.5) * 100 + 100
+        found = orient(FaceMesh(FakeEngine(answer)), half_red(0), detected)
+        assert np.degrees(roll_angles(found.landmarks))[0] == pytest.approx(expected, abs=0.1)
 
     def test_the_work_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(orientation, "MAX_FACES", 5)

@@ -39,6 +39,12 @@ class Meshes:
     def __getitem__(self, index: NDArray[np.intp]) -> "Meshes":
         return Meshes(self.logits[index], self.points[index])
 
+    def with_rows(self, rows: NDArray[np.intp], other: "Meshes") -> "Meshes":
+        """Replace the meshes at ``rows`` by those of ``other``, in order."""
+        logits, points = self.logits.copy(), self.points.copy()
+        logits[rows], points[rows] = other.logits, other.points
+        return Meshes(logits, points)
+
     def better(self, other: "Meshes") -> "Meshes":
         """Choose the one of two meshes of each face that has the higher logit."""
         mine = self.logits >= other.logits

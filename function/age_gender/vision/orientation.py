@@ -29,12 +29,19 @@ MIN_GAIN = 5.0
 """Logit that a turn must be better by. Of 1,200 upright faces, none gained as much upside down."""
 MIN_SCORE = 0.5
 """Detector's score below which no turns are tried: such boxes are mostly no faces, and costly."""
+MIN_TURNED = 3.0
+"""Logit from which the mesh's landmarks of a face that is turned by more than `MAX_ROLL` are taken,
+not the detector's. Of 52 such faces with logits of 3 to 10, the detector's are 15 % of a side off,
+the mesh's 9 %."""
 MIN_LOCATED = 0.0
 """Logit below which the mesh's landmarks are not trusted, nor a turn that they would mean."""
 FRONTAL = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32)
 """Landmarks of an upright frontal face in sides of its box: a guess where nothing is known."""
-MAX_ROLL = np.pi / 4
-"""Rotation in radians beyond which the detector's landmarks are less exact than the mesh's."""
+MAX_ROLL = np.pi / 6
+"""Rotation in radians beyond which the detector's landmarks are less exact than the mesh's: of 191
+faces at 45 to 60 degrees they are 4 degrees off, the mesh's 1.4; below 25 both are alike."""
+MAX_COMPARED_ROLL = np.pi / 4
+"""Rotation in radians beyond which the detector's landmarks say nothing about the mesh's."""
 QUARTER_TURNS = (1, 2, 3)
 
 
@@ -48,7 +55,7 @@ class Orientations:
         best: float32 ``[N]``, highest logit of all turns that were tried.
         overlap: float32 ``[N]``, IoU of the detector's box and the one around the mesh, 0-1.
         distance: float32 ``[N]``, mean distance of the mesh's landmarks from the detector's, in
-            sides of the box; NaN also where the face is turned by more than `MAX_ROLL`.
+            sides of the box; NaN also where the face is turned by more than `MAX_COMPARED_ROLL`.
         turns: int ``[N]``, clockwise quarter turns of the face from where the detector had it.
     """
 
@@ -84,19 +91,23 @@ def orient(mesh: FaceMesh, image: Image, detections: Detections) -> Orientations
     overlap[looked_at] = _overlaps(detections.boxes[looked_at], first.boxes)
     offsets = np.linalg.norm(first.landmarks - landmarks[looked_at], axis=2).mean(axis=1)
     distance[looked_at] = offsets / sides[looked_at]
+    distance[np.abs(angles) > MAX_COMPARED_ROLL] = np.nan
+    fits = first
     if detections.landmarks is None:
         located = first.logits >= MIN_LOCATED
     else:
-        located = (first.logits >= CLEAR) & (np.abs(angles[looked_at]) > MAX_ROLL)
-    landmarks[looked_at[located]] = first.landmarks[located]
-    distance[np.abs(angles) > MAX_ROLL] = np.nan
+        turned = np.flatnonzero(np.abs(angles[looked_at]) > MAX_ROLL)
+        fits = _levelled(mesh, image, detections.boxes[looked_at], first, turned)
+        located = np.zeros(len(looked_at), np.bool_)
+        located[turned] = fits.logits[turned] >= MIN_TURNED
+    landmarks[looked_at[located]] = fits.landmarks[located]
 
     doubtful = np.flatnonzero((own < CLEAR) & (detections.scores >= MIN_SCORE))
     if not len(doubtful):
         return Orientations(landmarks, own, best, overlap, distance, turns)
     doubtful = _largest(doubtful, sides, MAX_TURNED)
     kept = np.searchsorted(looked_at, doubtful)
-    tried = _turned(mesh, image, detections.boxes[doubtful], first[kept], angles[doubtful])
+    tried = _turned(mesh, image, detections.boxes[doubtful], fits[kept], angles[doubtful])
     best[doubtful] = tried.logits
     better = tried.logits >= np.maximum(own[doubtful] + MIN_GAIN, MIN_LOCATED)
     rows = doubtful[better]
@@ -106,6 +117,16 @@ def orient(mesh: FaceMesh, image: Image, detections: Detections) -> Orientations
     overlap[rows] = _overlaps(detections.boxes[rows], tried[np.flatnonzero(better)].boxes)
     distance[rows] = np.nan
     return Orientations(landmarks, own, best, overlap, distance, turns)
+
+
+def _levelled(
+    mesh: FaceMesh, image: Image, boxes: Float, first: Meshes, rows: NDArray[np.intp]
+) -> Meshes:
+    """Fit the meshes at ``rows`` again, level by their own points, and keep the better ones."""
+    if not len(rows):
+        return first
+    again = mesh.fit(image, boxes[rows], roll_angles(first.landmarks[rows]))
+    return first.with_rows(rows, first[rows].better(again))
 
 
 def _overlaps(a: Float, b: Float) -> Float:
