@@ -104,6 +104,12 @@ def planted(batch: Float, boxes: Float, score: float = 0.9) -> Mapping[str, Floa
     return outputs
 
 
+def _scored(batch: Float, boxes: Float, scores: tuple[float, ...]) -> Mapping[str, Float]:
+    """Outputs of a network that detects each box with a score of its own."""
+    parts = [planted(batch, box[None], s) for box, s in zip(boxes, scores, strict=True)]
+    return {name: sum(part[name] for part in parts) for name in parts[0]}  # type: ignore[misc]
+
+
 def red_rectangle(image: Float) -> Float:
     """Return the red rectangle of a network's input, as ``[1, 4]``, or ``[0, 4]`` without one."""
     red = image[..., 0] > 127
@@ -183,18 +189,21 @@ class TestRetinaFace:
         ("width", "height"),
         [(640, 480), (480, 640), (512, 512), (1024, 768), (1000, 1000), (4000, 3000), (3000, 90)],
     )
-    def test_every_image_has_room_at_the_right_and_the_bottom(
+    def test_every_image_has_room_at_the_right_and_a_doubtful_one_at_the_bottom(
         self, width: int, height: int
     ) -> None:
         """Half faces are missed there without it, even in images that fill their shape."""
+        box = np.array([[50, 0, 60, 10]], np.float32)
         batches: list[Float] = []
 
         def answer(batch: Float) -> Mapping[str, Float]:
             batches.append(batch.copy())
-            return planted(batch, np.zeros((0, 4), np.float32))
+            return planted(batch, box, score=0.06)
 
         image = np.full((height, width, 3), 255, np.uint8)
         RetinaFaceDetector(FakeEngine(answer)).detect(image, 0.5, 0.5)
+        if batches[0].shape[1] < batches[1].shape[1]:  # no room yet
+            del batches[0]
         for batch in batches:
             filled = batch[0, ..., 0] > 0
             rows, columns = np.flatnonzero(filled.any(1)), np.flatnonzero(filled.any(0))
@@ -206,6 +215,27 @@ class TestRetinaFace:
         if width * height < 1_000_000 and (width, height) != (3000, 90):
             filled = batches[0][0, ..., 0] > 0
             assert (filled.any(1).sum(), filled.any(0).sum()) == (height, width)
+
+    @pytest.mark.parametrize(
+        ("top", "score", "shapes"),
+        [
+            (440, 0.3, [480, 512]),
+            (0, 0.06, [480, 512]),
+            (440, 0.98, [480, 512]),
+            (436, 0.98, [480]),
+            (436, 0.96, [480, 512]),
+            (200, 0.3, [480]),
+            (440, 0.03, [480]),
+        ],
+    )
+    def test_room_is_given_where_a_face_may_be_cut_off(
+        self, top: float, score: float, shapes: list[int]
+    ) -> None:
+        boxes = np.array([[212, 100, 262, 150], [300, top, 340, top + 40]], np.float32)
+        engine = FakeEngine(lambda batch: _scored(batch, boxes, (0.99, score)))
+        found = RetinaFaceDetector(engine).detect(np.zeros((480, 640, 3), np.uint8), 0.1, 0.5)
+        assert [shape[1] for shape in engine.shapes if shape[2] == 672] == shapes
+        assert (found.scores >= 0.1).all()
 
     def test_confidence_and_nms(self) -> None:
         boxes = np.array([[20, 20, 60, 60], [24, 20, 64, 60], [150, 100, 190, 140]], np.float32)

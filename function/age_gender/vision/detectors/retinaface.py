@@ -41,6 +41,14 @@ ROOM = 8
 """Padding at the right and the bottom at least, pixels of the input, for the same reason: of faces
 whose lower half is outside, 80 % had a score of 0.5 without it, and 98 % with it, in the network
 before this one."""
+EDGE_TRACE, EDGE_SURE = 0.05, 0.97
+CUT_OFF_SHARE = 0.02
+"""An image that is not scaled is first looked at without room at the top and the bottom, if that
+saves 32 rows, a fifteenth of the time. It is looked at again where there is a box with a score of
+`EDGE_TRACE` that ends within `CUT_OFF_SHARE` of its side of these borders, as of nearly every face
+that is cut off, or that ends within `ROOM` and has less than `EDGE_SURE`. So of 150 faces of which
+half is outside there, 141 are found, with room at once 143; of 150 of which 60 % are, 66 instead of
+82. Of 75 portraits none is looked at again, of 300 pictures of animals 23."""
 
 LONG_SIDES = (320, 512, 640, 896)
 ASPECTS = ((16, 9), (4, 3), (1, 1), (3, 4), (9, 16))
@@ -128,7 +136,7 @@ class RetinaFaceDetector:
     def _look_at_whole(self, image: Image, scale: float, least: float) -> Detections:
         """Look once, and again where faces may be too large for that, or cut off."""
         height, width = image.shape[:2]
-        found = self._look(image, scale, least)
+        found = self._look_first(image, scale, least)
         coarse_scale = min(scale, COARSE_SIDE / max(width, height))
         may_be_parts = bool((found.sides * scale > TOO_LARGE).any())
         asked = may_be_parts or not _any_face(found) or _doubtful_at_border(found, width, height)
@@ -136,6 +144,19 @@ class RetinaFaceDetector:
             coarse = self._look(image, coarse_scale, least).suppressed(SAME_FACE)
             found = with_large_faces(found, coarse, LARGE_SHARE * max(width, height))
         return found
+
+    def _look_first(self, image: Image, scale: float, least: float) -> Detections:
+        """Look with no room at the bottom if that saves rows, and with it where it may matter."""
+        height, width = image.shape[:2]
+        if scale != 1 or _shape(width, height, room=False) == _shape(width, height, room=True):
+            return self._look(image, scale, least)
+        found = self._look(image, scale, min(least, EDGE_TRACE), room=False)
+        inside = np.minimum(found.boxes[:, 1], height - found.boxes[:, 3])
+        cut_off = inside < CUT_OFF_SHARE * found.sides
+        doubtful = (inside < ROOM) & (found.scores < EDGE_SURE)
+        if _any_distinct(found, cut_off | doubtful):
+            return self._look(image, scale, least)
+        return found[np.flatnonzero(found.scores >= least)]
 
     def _look_at_tiles(self, image: Image, scale: float, least: float) -> Iterator[Detections]:
         height, width = image.shape[:2]
@@ -145,16 +166,17 @@ class RetinaFaceDetector:
             found = self._look(part, scale, least).suppressed(SAME_FACE)
             yield tile.own(found.moved(tile.x, tile.y))
 
-    def _look(self, image: Image, scale: float, least: float) -> Detections:
+    def _look(self, image: Image, scale: float, least: float, *, room: bool = True) -> Detections:
         """Run the network once.
 
         Args:
             image: as for `detect`.
             scale: of the input, relative to the image.
             least: minimum score.
+            room: see `_fitted`.
         """
         height, width = image.shape[:2]
-        letterbox = _Letterbox(width, height, scale)
+        letterbox = _Letterbox(width, height, scale, room=room)
         found = self._engine.run_on(
             (1, *letterbox.shape, 3),
             lambda batch: letterbox.fill(batch, image),
@@ -169,12 +191,16 @@ class RetinaFaceDetector:
 
 def _doubtful_at_border(found: Detections, width: int, height: int) -> bool:
     """Whether a face may be cut off: those are seen better at a smaller scale."""
-    beyond = (found.boxes < 0) | (found.boxes > np.tile([width, height], 2))
-    doubtful = np.flatnonzero(beyond.any(axis=1) & (found.scores < SURE))
-    if not len(doubtful):
+    beyond = (found.boxes < 0) | (found.boxes > np.array([width, height, width, height]))
+    return _any_distinct(found, beyond.any(axis=1) & (found.scores < SURE))
+
+
+def _any_distinct(found: Detections, rows: NDArray[np.bool_]) -> bool:
+    """Whether any of these boxes, ``[N]``, is not a second one of a better one."""
+    if not rows.any():
         return False
     distinct = distinct_faces(found.boxes, found.scores, found.landmarks, SAME_FACE)
-    return bool(np.isin(doubtful, distinct).any())
+    return bool(rows[distinct].any())
 
 
 def _any_face(found: Detections) -> bool:
@@ -192,8 +218,8 @@ class _Letterbox:
         top: where the image begins in the input, pixels.
     """
 
-    def __init__(self, width: int, height: int, scale: float):
-        self.width, self.height, self.shape = _fitted(width, height, scale)
+    def __init__(self, width: int, height: int, scale: float, *, room: bool):
+        self.width, self.height, self.shape = _fitted(width, height, scale, room=room)
         self.left = MARGIN
         self.top = min(MARGIN, max(0, self.shape[0] - self.height - ROOM))
 
@@ -210,13 +236,20 @@ def _scaled(width: int, height: int, scale: float) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _fitted(width: int, height: int, scale: float) -> tuple[int, int, tuple[int, int]]:
+def _shape(width: int, height: int, *, room: bool) -> tuple[int, int]:
+    return _fitted(width, height, 1, room=room)[2]
+
+
+def _fitted(
+    width: int, height: int, scale: float, *, room: bool = True
+) -> tuple[int, int, tuple[int, int]]:
     """Fit an image into a shape with `ROOM`.
 
     Args:
         width: of the image, pixels.
         height: of the image, pixels.
         scale: of the input, relative to the image.
+        room: at the bottom, where an image that is not scaled would need 32 more rows for it.
 
     Returns:
         Width and height of the scaled image, and height and width of the shape.
@@ -227,7 +260,8 @@ def _fitted(width: int, height: int, scale: float) -> tuple[int, int, tuple[int,
     if inner >= 1:
         return across, down, shape
     if scale == 1:  # padded, because resampling would blur the image
-        return across, down, (_multiple_of_32(down + ROOM), _multiple_of_32(MARGIN + across + ROOM))
+        rows = _multiple_of_32(down + ROOM if room else down)
+        return across, down, (rows, _multiple_of_32(MARGIN + across + ROOM))
     return *_scaled(width, height, scale * inner), shape
 
 
