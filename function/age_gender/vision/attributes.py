@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from age_gender.networks.engine import Engine
-from age_gender.vision.geometry import Float, Image
+from age_gender.vision.geometry import Float, Image, clipped
 from age_gender.vision.model_spec import Calibration, ModelSpec
 
 MAX_AGE = 100
 """Highest number of years that one can ask whether a person has reached."""
+_ASKED = np.arange(MAX_AGE + 1)
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,7 @@ def calibrate(distributions: Float, male: Float, spec: ModelSpec) -> Attributes:
         spec: the model's.
     """
     calibration = spec.calibration
-    numbers = np.arange(distributions.shape[1])
-    years = (spec.ages.first + spec.ages.step * numbers).astype(np.float32)
+    years = _years(spec.ages.first, spec.ages.step, distributions.shape[1])
     tempered = np.power(np.maximum(distributions, 1e-12), 1 / calibration.age_temperature)
     tempered /= tempered.sum(axis=1, keepdims=True)
     tail = (1 - calibration.coverage) / 2
@@ -106,7 +107,7 @@ def calibrate(distributions: Float, male: Float, spec: ModelSpec) -> Attributes:
     low, high = low - below, high + above
     # Even with a negative margin, an interval contains the predicted age.
     intervals = np.stack([np.minimum(low, ages), np.maximum(high, ages)], axis=1)
-    p = np.clip(male, 1e-6, 1 - 1e-6)
+    p = clipped(male, 1e-6, 1 - 1e-6)
     logit = np.log(p / (1 - p)) / calibration.gender_temperature
     return Attributes(
         ages.astype(np.float32),
@@ -117,22 +118,37 @@ def calibrate(distributions: Float, male: Float, spec: ModelSpec) -> Attributes:
     )
 
 
+@lru_cache(maxsize=16)
+def _years(first: float, step: float, count: int) -> Float:
+    """Ages of a distribution, float32 ``[count]``."""
+    return (first + step * np.arange(count)).astype(np.float32)
+
+
 def _older(distributions: Float, years: Float, calibration: Calibration) -> Float:
     """Probability of being at least 0 to `MAX_AGE` years old; float32 ``[N, MAX_AGE + 1]``."""
     tails = np.cumsum(distributions[:, ::-1], axis=1)[:, ::-1]
-    after = np.append(np.clip(tails, 0, 1), np.zeros((len(tails), 1)), axis=1)
+    after = np.zeros((len(tails), len(years) + 1), np.float32)
+    after[:, :-1] = clipped(tails, 0, 1)
     # The first of the model's ages that is not below each number of years.
-    asked = np.arange(MAX_AGE + 1)
-    older = after[:, np.searchsorted(years, asked)]
+    older = after[:, np.searchsorted(years, _ASKED)]
     if calibration.older_ages:
-        knots = calibration.older_ages
-        slopes = np.interp(asked, knots, calibration.older_slopes)
-        shifts = np.interp(asked, knots, calibration.older_shifts)
-        p = np.clip(older, 1e-6, 1 - 1e-6)
-        logit = np.clip(slopes * np.log(p / (1 - p)) + shifts, -30, 30)
+        slopes, shifts = _curves(
+            calibration.older_ages, calibration.older_slopes, calibration.older_shifts
+        )
+        p = clipped(older, 1e-6, 1 - 1e-6)
+        logit = clipped(slopes * np.log(p / (1 - p)) + shifts, -30, 30)
         older = 1 / (1 + np.exp(-logit))
         older = np.minimum.accumulate(older, axis=1)  # no older age is likelier
     return older.astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def _curves(
+    ages: tuple[float, ...], slopes: tuple[float, ...], shifts: tuple[float, ...]
+) -> tuple[Float, Float]:
+    """Slope and shift at each of `_ASKED`, float32 ``[MAX_AGE + 1]``."""
+    slope, shift = (np.interp(_ASKED, ages, at).astype(np.float32) for at in (slopes, shifts))
+    return slope, shift
 
 
 def _quantiles(distributions: Float, years: Float, shares: Sequence[float]) -> list[Float]:
@@ -145,6 +161,6 @@ def _quantiles(distributions: Float, years: Float, shares: Sequence[float]) -> l
         index = np.minimum((cumulative < q).sum(axis=1), len(years) - 1)
         inside = distributions[rows, index]
         before = cumulative[rows, index] - inside
-        part = np.clip((q - before) / np.maximum(inside, 1e-12), 0, 1)
+        part = clipped((q - before) / np.maximum(inside, 1e-12), 0, 1)
         found.append(np.asarray(years[index] + (part - 0.5) * step, np.float32))
     return found

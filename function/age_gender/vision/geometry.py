@@ -5,11 +5,15 @@ the order left eye, right eye, nose tip, left mouth corner, right mouth corner, 
 left in the image.
 """
 
+import math
+from typing import TypeVar
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Float = NDArray[np.float32]
+Number = TypeVar("Number", bound=np.floating)
 Image = NDArray[np.uint8]
 """Upright image, uint8 ``[H, W, 3]``, RGB."""
 
@@ -63,6 +67,13 @@ def inside_matrix(a: Float, b: Float) -> Float:
     return _ratio(intersections(a, b), np.broadcast_to(box_areas(a)[:, None], (len(a), len(b))))
 
 
+def clipped(
+    values: NDArray[Number], low: float, high: float | NDArray[np.floating]
+) -> NDArray[Number]:
+    """As ``np.clip``, which takes 5 us for a few values; this takes 1 us."""
+    return np.asarray(np.minimum(np.maximum(values, low), high), values.dtype)
+
+
 def intersections(a: Float, b: Float) -> Float:
     """Area that every box of ``a`` has in common with every box of ``b``.
 
@@ -75,20 +86,20 @@ def intersections(a: Float, b: Float) -> Float:
     """
     top_left = np.maximum(a[:, None, :2], b[None, :, :2])
     bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    sides = np.clip(bottom_right - top_left, 0, None)
+    sides = np.maximum(bottom_right - top_left, 0)
     return np.asarray(sides[..., 0] * sides[..., 1], np.float32)
 
 
 def box_areas(boxes: Float) -> Float:
     """Area of each box ``[N, 4]``, square pixels; float32 ``[N]``."""
-    sides = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
     return np.asarray(sides[:, 0] * sides[:, 1], dtype=np.float32)
 
 
 def clip_boxes(boxes: Float, width: int, height: int) -> Float:
     """Cut boxes ``[N, 4]`` at the borders of an image of ``width`` x ``height`` pixels."""
     limits = np.array([width, height, width, height], dtype=np.float32)
-    return np.clip(boxes, 0, limits)
+    return clipped(boxes, 0, limits)
 
 
 HEAD = np.array(
@@ -322,12 +333,26 @@ def _source_pixels(image: Image, transform: Float, size: int) -> int:
 def _source_box(image: Image, transform: Float, size: int) -> tuple[int, int, int, int]:
     """Return the part of the image around a chip, ``x1, y1, x2, y2``."""
     height, width = image.shape[:2]
-    inverse = cv2.invertAffineTransform(transform)
-    corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]], np.float32)
-    quad = corners @ inverse.T
-    x1, y1 = np.clip(np.floor(quad.min(axis=0)).astype(int) - 2, 0, [width - 1, height - 1])
-    x2, y2 = np.clip(np.ceil(quad.max(axis=0)).astype(int) + 2, [x1 + 1, y1 + 1], [width, height])
-    return int(x1), int(y1), int(x2), int(y2)
+    across, down = cv2.invertAffineTransform(transform).tolist()
+    x1, x2 = _source_range(across, size, width)
+    y1, y2 = _source_range(down, size, height)
+    return x1, y1, x2, y2
+
+
+def _source_range(row: tuple[float, float, float], size: int, length: int) -> tuple[int, int]:
+    """Return the rows or columns of an image around a chip, two more on each side, at least one.
+
+    Plain numbers take a fifth of numpy's time.
+
+    Args:
+        row: of the transform from the chip to the image.
+        size: side of the chip in pixels.
+        length: of the image, pixels.
+    """
+    a, b, start = row
+    ends = (start, start + a * size, start + b * size, start + (a + b) * size)
+    first = min(max(math.floor(min(ends)) - 2, 0), length - 1)
+    return first, min(max(math.ceil(max(ends)) + 2, first + 1), length)
 
 
 def _shrinkage(transform: Float) -> int:

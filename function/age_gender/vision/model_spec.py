@@ -201,6 +201,11 @@ def _arrays(
     return np.array(edges, np.float64), np.array(table, np.float32)
 
 
+@lru_cache(maxsize=64)
+def _vector(values: tuple[float, ...]) -> NDArray[np.float32]:
+    return np.array(values, np.float32)
+
+
 class Risk(_Part):
     """A logistic model of the probability of a large error.
 
@@ -225,8 +230,8 @@ class Risk(_Part):
 
     def logits(self, values: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """Logits, float32 ``[N]``, of what `reliability.features` returns."""
-        terms = np.stack([values[name] for name in self.weights])
-        return np.array([*self.weights.values()], np.float32) @ terms + np.float32(self.intercept)
+        terms = np.array([values[name] for name in self.weights], np.float32)
+        return _vector(tuple(self.weights.values())) @ terms + np.float32(self.intercept)
 
     def limits_at(self, ages: NDArray[np.float32]) -> NDArray[np.float32]:
         """The limits for predicted ages ``[N]``, float32 ``[N]``."""

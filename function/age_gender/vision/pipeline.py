@@ -302,7 +302,8 @@ def _faces(found: Faces, view: View, limits: Reliability, options: Options) -> l
     borders = view.size if options.detect else None
     attributes: Sequence[FaceAttributes | None] = [None] * len(wanted)
     if options.get_attributes:
-        qualities = assess(in_image.boxes, in_image.landmarks, found.chips[wanted], borders)
+        chips = [found.chips[i] for i in wanted]  # whole arrays would be copied
+        qualities = assess(in_image.boxes, in_image.landmarks, chips, borders)
         estimates = found.attributes[wanted]
         against = assess_reliability(estimates, qualities, in_view.scores, limits)
         attributes = _with_over(_face_attributes(estimates, *against), estimates, options.over_age)

@@ -1,6 +1,6 @@
 """How clearly an image shows a face: size, sharpness, exposure, pose, and how much is cut off."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -85,7 +85,7 @@ class Quality:
 def assess(
     boxes: Float,
     landmarks: Float | None,
-    chips: Image,
+    chips: Iterable[Image],
     image_size: tuple[int, int] | None = None,
 ) -> list[Quality]:
     """Measure each face.
@@ -93,7 +93,7 @@ def assess(
     Args:
         boxes: ``[N, 4]``, pixels; parts outside the image are not cut off.
         landmarks: ``[N, 5, 2]``, pixels, or None.
-        chips: uint8 ``[N, S, S, 3]``, RGB.
+        chips: N times uint8 ``[S, S, 3]``, RGB.
         image_size: width and height of the image, pixels; None if no face can be cut off by it.
     """
     sizes = (boxes[:, 2:] - boxes[:, :2]).min(axis=1)
@@ -120,11 +120,11 @@ def assess(
 
 
 @cache
-def _face_oval() -> NDArray[np.bool_]:
-    """Pixels of a chip at `SHARPNESS_SIDE` that belong to the face, bool ``[S, S]``."""
+def _face_oval() -> NDArray[np.intp]:
+    """Pixels of a chip at `SHARPNESS_SIDE` that belong to the face: indices, row by row."""
     offsets = (np.arange(SHARPNESS_SIDE) + 0.5) / SHARPNESS_SIDE - 0.5
     across, down = offsets / FACE_OVAL[0], offsets / FACE_OVAL[1]
-    return np.asarray(across[None] ** 2 + down[:, None] ** 2 <= 1)
+    return np.flatnonzero(across[None] ** 2 + down[:, None] ** 2 <= 1)
 
 
 def _quality(
@@ -139,7 +139,7 @@ def _quality(
     grey = _grey(chip)
     along, across = directional_sharpness(grey)
     low, middle, high = _quantiles(grey)
-    face = grey[_face_oval()]
+    face = grey.take(_face_oval())
     return Quality(
         size=size,
         sharpness=_sharpness(grey),
@@ -283,8 +283,8 @@ def _completed(boxes: Float, image_size: tuple[int, int]) -> Float:
 
 
 def _share_outside(boxes: Float, image_size: tuple[int, int]) -> Float:
-    inside, whole = (
-        np.maximum(b[:, 2:] - b[:, :2], 1e-6).prod(axis=1)
-        for b in (clip_boxes(boxes, *image_size), boxes)
-    )
+    clipped = clip_boxes(boxes, *image_size)
+    if (clipped == boxes).all():  # as nearly always
+        return np.zeros(len(boxes), np.float32)
+    inside, whole = (np.maximum(b[:, 2:] - b[:, :2], 1e-6).prod(axis=1) for b in (clipped, boxes))
     return np.asarray(1 - np.minimum(inside / whole, 1), np.float32)

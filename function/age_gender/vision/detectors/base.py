@@ -44,9 +44,7 @@ class Detections:
 
     def __getitem__(self, index: NDArray[np.intp]) -> "Detections":
         landmarks = None if self.landmarks is None else self.landmarks[index]
-        return replace(
-            self, boxes=self.boxes[index], scores=self.scores[index], landmarks=landmarks
-        )
+        return Detections(self.boxes[index], self.scores[index], landmarks, self.highest)
 
     @property
     def sides(self) -> Float:
@@ -65,9 +63,10 @@ class Detections:
             factor: across, and down as well without the other.
             down: if it differs a little, as after rounding to whole pixels.
         """
-        factors = np.array([factor, factor if down is None else down], np.float32)
-        if (factors == 1).all():
+        down = factor if down is None else down
+        if factor == down == 1:
             return self
+        factors = np.array([factor, down], np.float32)
         landmarks = None if self.landmarks is None else self.landmarks * factors
         return replace(self, boxes=self.boxes * np.tile(factors, 2), landmarks=landmarks)
 
@@ -81,9 +80,9 @@ class Detections:
 
     def inside(self, width: int, height: int) -> "Detections":
         """Drop boxes that lie outside an image of ``width`` x ``height`` pixels."""
-        clipped = clip_boxes(self.boxes, width, height)
-        visible = (clipped[:, 2:] - clipped[:, :2] >= 1).all(axis=1)
-        return self[np.flatnonzero(visible)]
+        inside = clip_boxes(self.boxes, width, height)
+        visible = (inside[:, 2:] - inside[:, :2] >= 1).all(axis=1)
+        return self if visible.all() else self[np.flatnonzero(visible)]
 
 
 def joined(*parts: Detections) -> Detections:
