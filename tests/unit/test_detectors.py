@@ -233,9 +233,22 @@ class TestRetinaFace:
     ) -> None:
         boxes = np.array([[212, 100, 262, 150], [300, top, 340, top + 40]], np.float32)
         engine = FakeEngine(lambda batch: _scored(batch, boxes, (0.99, score)))
-        found = RetinaFaceDetector(engine).detect(np.zeros((480, 640, 3), np.uint8), 0.1, 0.5)
+        image = np.zeros((480, 640, 3), np.uint8)
+        found = RetinaFaceDetector(engine).detect(image, 0.1, 0.5)
         assert [shape[1] for shape in engine.shapes if shape[2] == 672] == shapes
-        assert (found.scores >= 0.1).all()
+        # Of the last look: with room, the image begins lower in the input.
+        assert found.boxes[0, 1] == pytest.approx(100 - (MARGIN if len(shapes) == 2 else 0), abs=1)
+        # A lower confidence adds boxes, and leaves the others as they are.
+        engine.shapes.clear()
+        more = RetinaFaceDetector(engine).detect(image, 0.01, 0.5)
+        assert [shape[1] for shape in engine.shapes if shape[2] == 672] == shapes
+        np.testing.assert_array_equal(more.boxes[: len(found)], found.boxes)
+
+    def test_a_trace_of_a_large_face_starts_no_coarse_look(self) -> None:
+        boxes = np.array([[20, 20, 70, 70], [160, 80, 480, 400]], np.float32)
+        engine = FakeEngine(lambda batch: _scored(batch, boxes, (0.99, 0.06)))
+        RetinaFaceDetector(engine).detect(np.zeros((480, 640, 3), np.uint8), 0.5, 0.5)
+        assert [shape[1:3] for shape in engine.shapes] == [(480, 672)]
 
     def test_confidence_and_nms(self) -> None:
         boxes = np.array([[20, 20, 60, 60], [24, 20, 64, 60], [150, 100, 190, 140]], np.float32)

@@ -56,6 +56,26 @@ def rotated(points: Float, degrees: float) -> Float:
     return np.asarray((points - 0.5) @ np.array([[c, s], [-s, c]]) + 0.5, np.float32)
 
 
+def turned_by(degrees: float) -> Detections:
+    """A face of which the detector says that it is rotated clockwise."""
+    detected = detections((50, 50, 150, 150), landmarks=True)
+    assert detected.landmarks is not None
+    points = rotated((detected.landmarks[0] - 100) / 100 + 0.5, degrees)
+    detected.landmarks[0] = (points - 0.5) * 100 + 100
+    return detected
+
+
+def looking(degrees: list[float], logits: list[float]) -> FaceMesh:
+    """A mesh that sees a face rotated by so much, look by look, and then none."""
+    looks = iter([*zip(degrees, logits, strict=True), *[(0.0, -5.0)] * 9])
+
+    def answer(_: Float) -> Mapping[str, Float]:
+        angle, logit = next(looks)
+        return mesh_of(np.array([logit], np.float32), rotated(UPRIGHT, angle)[None])
+
+    return FaceMesh(FakeEngine(answer))
+
+
 class TestQuarterTurns:
     @pytest.mark.parametrize("turn", [0, 1, 2, 3])
     @pytest.mark.parametrize("landmarks", [True, False])
@@ -105,30 +125,24 @@ class TestQuarterTurns:
         ("angle", "logits", "expected"),
         [
             (25, [20, 30], 25),  # the detector's
-            (35, [20, 30], 35 + 12),  # level by the first look's own points
+            (35, [20, 30], 35 + 12 + 3),  # of the second look, level by the first one's points
             (35, [20, 15], 35 + 12),
+            (35, [4, 5], 35 + 12 + 3),
             (35, [2, 2.5], 35),  # not to be trusted
-            (100, [4, 30], 100 + 12),
+            (100, [4, 30], 100 + 12 + 3),
         ],
     )
     def test_a_face_that_is_turned_is_levelled_by_the_mesh(
         self, angle: float, logits: list[float], expected: float
     ) -> None:
-        looks = iter(logits + [-5] * 9)
-        first = True
-
-        def answer(chips: Float) -> Mapping[str, Float]:
-            nonlocal first
-            shown = rotated(UPRIGHT, 12) if first else UPRIGHT
-            first = False
-            return mesh_of(np.array([next(looks)], np.float32), shown[None])
-
-        detected = detections((50, 50, 150, 150), landmarks=True)
-        assert detected.landmarks is not None
-        points = rotated((detected.landmarks[0] - 100) / 100 + 0.5, angle)
-        detected.landmarks[0] = (points - 0.5) * 100 + 100
-        found = orient(FaceMesh(FakeEngine(answer)), half_red(0), detected)
+        found = orient(looking([12, 3], logits), half_red(0), turned_by(angle))
         assert np.degrees(roll_angles(found.landmarks))[0] == pytest.approx(expected, abs=0.1)
+
+    @pytest.mark.parametrize(("logits", "expected"), [([4, 6], 35), ([4, 12], 35 + 120)])
+    def test_a_large_change_needs_a_clear_face(self, logits: list[float], expected: float) -> None:
+        found = orient(looking([120, 0], logits), half_red(0), turned_by(35))
+        degrees = np.degrees(roll_angles(found.landmarks))[0]
+        assert degrees == pytest.approx(expected, abs=0.1)
 
     def test_the_work_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(orientation, "MAX_FACES", 5)
@@ -139,6 +153,19 @@ class TestQuarterTurns:
         assert len(engine.shapes) == 5 + 3 * 2 + 2
         assert np.flatnonzero(~np.isnan(found.own)).tolist() == [15, 16, 17, 18, 19]
         assert np.flatnonzero(found.turns).tolist() == [18, 19]
+
+    def test_faces_on_their_side_are_looked_at_twice(self) -> None:
+        engine = FakeEngine(red_is_up, batch=1)
+        boxes = [(80.0 - i, 80.0 - i, 120.0 + i, 120.0 + i) for i in range(4)]
+        detected = detections(*boxes, landmarks=True)
+        assert detected.landmarks is not None
+        for i in (1, 3):
+            middle = np.float32(100)
+            detected.landmarks[i] = (detected.landmarks[i] - middle)[:, ::-1] * [-1, 1] + middle
+        found = orient(FaceMesh(engine), half_red(1), detected)
+        assert np.flatnonzero(found.own > 30).tolist() == [1, 3]
+        # The other two are tried in three more turns, and level.
+        assert len(engine.shapes) == 4 + 2 + 2 * 4
 
     def test_tiny_and_no_faces_cost_nothing(self) -> None:
         engine = FakeEngine(red_is_up)

@@ -52,7 +52,8 @@ class Orientations:
     Attributes:
         landmarks: float32 ``[N, 5, 2]`` in pixels.
         own: float32 ``[N]``, logit with the face as the detector has it.
-        best: float32 ``[N]``, highest logit of all turns that were tried.
+        best: float32 ``[N]``, highest logit of all turns that were tried; where only the first was,
+            ``own``.
         overlap: float32 ``[N]``, IoU of the detector's box and the one around the mesh, 0-1.
         distance: float32 ``[N]``, mean distance of the mesh's landmarks from the detector's, in
             sides of the box; NaN also where the face is turned by more than `MAX_COMPARED_ROLL`.
@@ -99,7 +100,11 @@ def orient(mesh: FaceMesh, image: Image, detections: Detections) -> Orientations
         turned = np.flatnonzero(np.abs(angles[looked_at]) > MAX_ROLL)
         fits = _levelled(mesh, image, detections.boxes[looked_at], first, turned)
         located = np.zeros(len(looked_at), np.bool_)
-        located[turned] = fits.logits[turned] >= MIN_TURNED
+        off = roll_angles(fits.landmarks[turned]) - angles[looked_at[turned]]
+        # More than an eighth turn is for the quarter turns below, which ask for more.
+        near = np.cos(off) > np.cos(np.pi / 4)
+        logits = fits.logits[turned]
+        located[turned] = (logits >= CLEAR) | (logits >= MIN_TURNED) & near
     landmarks[looked_at[located]] = fits.landmarks[located]
 
     doubtful = np.flatnonzero((own < CLEAR) & (detections.scores >= MIN_SCORE))

@@ -283,8 +283,8 @@ def _completed(boxes: Float, image_size: tuple[int, int]) -> Float:
 
 
 def _share_outside(boxes: Float, image_size: tuple[int, int]) -> Float:
-    clipped = clip_boxes(boxes, *image_size)
-    if (clipped == boxes).all():  # as nearly always
+    visible = clip_boxes(boxes, *image_size)
+    if (visible == boxes).all():  # as nearly always
         return np.zeros(len(boxes), np.float32)
-    inside, whole = (np.maximum(b[:, 2:] - b[:, :2], 1e-6).prod(axis=1) for b in (clipped, boxes))
+    inside, whole = (np.maximum(b[:, 2:] - b[:, :2], 1e-6).prod(axis=1) for b in (visible, boxes))
     return np.asarray(1 - np.minimum(inside / whole, 1), np.float32)
