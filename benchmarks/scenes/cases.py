@@ -44,7 +44,7 @@ LARGE = (
 )
 """Name, size, height of the faces, `min_face`, grey value around them."""
 LARGE_PICTURES = 3
-TIMES = {"portraits": 3, "mask": 2, "labelled": 9, "without people": 13}
+TIMES = {"turn": 2, "portraits": 3, "mask": 2, "labelled": 9, "without people": 13}
 """Pictures of these parts (labelled: of each set) for each face of the others."""
 
 
@@ -122,7 +122,12 @@ def of_faces(people: list[Scene], sample: int) -> Iterator[Case]:
         lambda face, number: close(face, 1024, float(shares[number])),
     )
     for degrees in TURNS:
-        yield from _each(few, "turn", degrees, lambda face, _, d=degrees: turned(face, d))
+        yield from _each(
+            people[: sample * TIMES["turn"]],
+            "turn",
+            degrees,
+            lambda face, _, d=degrees: turned(face, d),
+        )
     for border in BORDERS:
         for outside in OUTSIDE:
             yield from _each(

@@ -146,7 +146,7 @@ class TestCases:
             for part in dict.fromkeys(case.part for case in cases)
         }
         assert counts["size"] == 2 * len(SIZES)
-        assert counts["turn"] == 2 * len(TURNS)
+        assert counts["turn"] == 4 * len(TURNS)
         assert {counts[border] for border in BORDERS} == {2 * len(OUTSIDE)}
         assert counts["portraits"] == 5
         assert sum(case.value == "mask" for case in cases) == 4
