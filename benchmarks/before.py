@@ -209,6 +209,8 @@ def _rates(rates: Mapping[str, list[float]]) -> dict[str, Any]:
 def starts(roots: Mapping[str, Path], count: int) -> dict[str, Any]:
     """Compare the seconds from ``exec`` to the first answer."""
     found: dict[str, list[float]] = {name: [] for name in VERSIONS}
+    for root in roots.values():
+        startup.write_bytecode(root)
     for _ in range(count):
         for name, root in roots.items():
             found[name].append(startup.start(partial(Checkout, root), "accurate")["total"])
