@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from age_gender.networks.engine import Engine
-from age_gender.vision.geometry import Float, Image, clipped
+from age_gender.vision.geometry import Float, Image
 from age_gender.vision.model_spec import Calibration, ModelSpec
 
 MAX_AGE = 100
@@ -107,7 +107,7 @@ def calibrate(distributions: Float, male: Float, spec: ModelSpec) -> Attributes:
     low, high = low - below, high + above
     # Even with a negative margin, an interval contains the predicted age.
     intervals = np.stack([np.minimum(low, ages), np.maximum(high, ages)], axis=1)
-    p = clipped(male, 1e-6, 1 - 1e-6)
+    p = np.clip(male, 1e-6, 1 - 1e-6)
     logit = np.log(p / (1 - p)) / calibration.gender_temperature
     return Attributes(
         ages.astype(np.float32),
@@ -128,15 +128,15 @@ def _older(distributions: Float, years: Float, calibration: Calibration) -> Floa
     """Probability of being at least 0 to `MAX_AGE` years old; float32 ``[N, MAX_AGE + 1]``."""
     tails = np.cumsum(distributions[:, ::-1], axis=1)[:, ::-1]
     after = np.zeros((len(tails), len(years) + 1), np.float32)
-    after[:, :-1] = clipped(tails, 0, 1)
+    after[:, :-1] = np.clip(tails, 0, 1)
     # The first of the model's ages that is not below each number of years.
     older = after[:, np.searchsorted(years, _ASKED)]
     if calibration.older_ages:
         slopes, shifts = _curves(
             calibration.older_ages, calibration.older_slopes, calibration.older_shifts
         )
-        p = clipped(older, 1e-6, 1 - 1e-6)
-        logit = clipped(slopes * np.log(p / (1 - p)) + shifts, -30, 30)
+        p = np.clip(older, 1e-6, 1 - 1e-6)
+        logit = np.clip(slopes * np.log(p / (1 - p)) + shifts, -30, 30)
         older = 1 / (1 + np.exp(-logit))
         older = np.minimum.accumulate(older, axis=1)  # no older age is likelier
     return older.astype(np.float32)
@@ -161,6 +161,6 @@ def _quantiles(distributions: Float, years: Float, shares: Sequence[float]) -> l
         index = np.minimum((cumulative < q).sum(axis=1), len(years) - 1)
         inside = distributions[rows, index]
         before = cumulative[rows, index] - inside
-        part = clipped((q - before) / np.maximum(inside, 1e-12), 0, 1)
+        part = np.clip((q - before) / np.maximum(inside, 1e-12), 0, 1)
         found.append(np.asarray(years[index] + (part - 0.5) * step, np.float32))
     return found

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from age_gender.errors import ModelUnavailable
 from age_gender.vision.detectors.base import Detections
 from age_gender.vision.detectors.registry import DETECTORS, DetectorName
-from age_gender.vision.geometry import Float, box_sides, clip_boxes, clipped
+from age_gender.vision.geometry import Float, box_sides, clip_boxes
 from age_gender.vision.model_spec import FaceClassifiers
 from age_gender.vision.orientation import Orientations
 
@@ -128,7 +128,7 @@ class Evidence:
         """Add what features ``[N, E]`` of the network for age and gender say of all boxes."""
         if embedding is None or check is None:
             return self
-        logits = clipped(check.face.logits(embedding), -20, 20)
+        logits = np.clip(check.face.logits(embedding), -20, 20)
         return replace(self, embedding=logits, turned=check.turned.logits(embedding) > 0)
 
     def __getitem__(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> "Evidence":
@@ -138,16 +138,16 @@ class Evidence:
     def trust(self) -> Float:
         """How far all but the score counts, float32 ``[N]``: 0 in tiny faces, 1 in others."""
         first, full = np.log2(TRUSTED_SIDES)
-        share = clipped((np.log2(self.sides) - first) / (full - first), 0, 1)
+        share = np.clip((np.log2(self.sides) - first) / (full - first), 0, 1)
         known = ~(np.isnan(self.own) & np.isnan(self.embedding))
         return np.asarray(np.where(known, share, 0), np.float32)
 
     @cached_property
     def score_logits(self) -> Float:
         """Logits of the detector's scores, float32 ``[N]``."""
-        scores = clipped(self.scores.astype(np.float64), 1e-9, 1 - 1e-9)
+        scores = np.clip(self.scores.astype(np.float64), 1e-9, 1 - 1e-9)
         logits = np.log(scores / (1 - scores))
-        return clipped(logits, -MAX_LOGIT, MAX_LOGIT).astype(np.float32)
+        return np.clip(logits, -MAX_LOGIT, MAX_LOGIT).astype(np.float32)
 
     @cached_property
     def variants(self) -> NDArray[np.str_]:
@@ -167,12 +167,12 @@ def features(evidence: Evidence, variant: Variant) -> Float:
     Returns:
         float32 ``[N, K]``, in the order of `FEATURES`.
     """
-    size: Float = np.asarray(clipped(np.log2(evidence.sides) - 6, -1, 2) / 2, np.float32)
+    size = np.clip(np.log2(evidence.sides) - 6, -1, 2) / 2
     cut_off = 1 - evidence.visible
-    embedding = clipped(np.nan_to_num(evidence.embedding), -10, 10) / np.float32(5)
-    columns: dict[str, Float] = {
+    embedding = np.clip(np.nan_to_num(evidence.embedding), -10, 10) / 5
+    columns = {
         "constant": np.ones_like(size),
-        "score": evidence.score_logits / np.float32(4),
+        "score": evidence.score_logits / 4,
         "size": size,
         "cut_off": cut_off,
         "embedding": embedding,
@@ -181,7 +181,7 @@ def features(evidence: Evidence, variant: Variant) -> Float:
     if variant != "embedding":
         columns |= _mesh_features(evidence, size, cut_off)
     if variant == "all":
-        second = clipped(np.nan_to_num(evidence.second), -4, 2) - CLEAR_SECOND
+        second = np.clip(np.nan_to_num(evidence.second), -4, 2) - CLEAR_SECOND
         columns |= {
             "second": second,
             "second_size": second * size,
@@ -195,14 +195,14 @@ def _mesh_features(evidence: Evidence, size: Float, cut_off: Float) -> dict[str,
     own, best = np.nan_to_num(evidence.own), np.nan_to_num(evidence.best)
     overlap = np.where(np.isnan(evidence.overlap), USUAL_OVERLAP, evidence.overlap)
     distance = np.where(np.isnan(evidence.distance), USUAL_DISTANCE, evidence.distance)
-    mesh = clipped(best, -10, 30) / 10
+    mesh = np.clip(best, -10, 30) / 10
     return {
         "mesh": mesh,
         "mesh_size": mesh * size,
-        "mesh_low": clipped(5 - best, 0, 15) / 10,
-        "turned": clipped(best - own, 0, 20) / 10,
+        "mesh_low": np.clip(5 - best, 0, 15) / 10,
+        "turned": np.clip(best - own, 0, 20) / 10,
         "overlap": (overlap - USUAL_OVERLAP) * 4,
-        "distance": np.log2(clipped(distance, 0.01, 0.5) / USUAL_DISTANCE),
+        "distance": np.log2(np.clip(distance, 0.01, 0.5) / USUAL_DISTANCE),
         "cut_off_mesh": cut_off * mesh,
     }
 
@@ -264,7 +264,7 @@ class FaceCheck:
             if len(rows):
                 part = evidence if len(rows) == len(variants) else evidence[rows]
                 logits[rows] += features(part, variant) @ self._weights[detector, variant]
-        return np.asarray(1 / (1 + np.exp(-clipped(logits, -MAX_LOGIT, MAX_LOGIT))), np.float32)
+        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -MAX_LOGIT, MAX_LOGIT))), np.float32)
 
 
 def load_face_check(path: Path = PARAMETERS) -> FaceCheck:

@@ -6,14 +6,12 @@ left in the image.
 """
 
 import math
-from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Float = NDArray[np.float32]
-Number = TypeVar("Number", bound=np.floating)
 Image = NDArray[np.uint8]
 """Upright image, uint8 ``[H, W, 3]``, RGB."""
 
@@ -67,13 +65,6 @@ def inside_matrix(a: Float, b: Float) -> Float:
     return _ratio(intersections(a, b), np.broadcast_to(box_areas(a)[:, None], (len(a), len(b))))
 
 
-def clipped(
-    values: NDArray[Number], low: float, high: float | NDArray[np.floating]
-) -> NDArray[Number]:
-    """As ``np.clip``, which takes 5 us for a few values; this takes 1 us."""
-    return np.asarray(np.minimum(np.maximum(values, low), high), values.dtype)
-
-
 def intersections(a: Float, b: Float) -> Float:
     """Area that every box of ``a`` has in common with every box of ``b``.
 
@@ -99,7 +90,7 @@ def box_areas(boxes: Float) -> Float:
 def clip_boxes(boxes: Float, width: int, height: int) -> Float:
     """Cut boxes ``[N, 4]`` at the borders of an image of ``width`` x ``height`` pixels."""
     limits = np.array([width, height, width, height], dtype=np.float32)
-    return clipped(boxes, 0, limits)
+    return np.clip(boxes, 0, limits)
 
 
 HEAD = np.array(

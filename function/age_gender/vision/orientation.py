@@ -98,13 +98,11 @@ def orient(mesh: FaceMesh, image: Image, detections: Detections) -> Orientations
         located = first.logits >= MIN_LOCATED
     else:
         turned = np.flatnonzero(np.abs(angles[looked_at]) > MAX_ROLL)
-        fits = _levelled(mesh, image, detections.boxes[looked_at], first, turned)
+        rows = looked_at[turned]
+        level = _levelled(mesh, image, detections.boxes[rows], first[turned])
+        fits = first.with_rows(turned, level)
         located = np.zeros(len(looked_at), np.bool_)
-        off = roll_angles(fits.landmarks[turned]) - angles[looked_at[turned]]
-        # More than an eighth turn is for the quarter turns below, which ask for more.
-        near = np.cos(off) > np.cos(np.pi / 4)
-        logits = fits.logits[turned]
-        located[turned] = (logits >= CLEAR) | (logits >= MIN_TURNED) & near
+        located[turned] = _is_trusted(level, angles[rows])
     landmarks[looked_at[located]] = fits.landmarks[located]
 
     doubtful = np.flatnonzero((own < CLEAR) & (detections.scores >= MIN_SCORE))
@@ -124,14 +122,21 @@ def orient(mesh: FaceMesh, image: Image, detections: Detections) -> Orientations
     return Orientations(landmarks, own, best, overlap, distance, turns)
 
 
-def _levelled(
-    mesh: FaceMesh, image: Image, boxes: Float, first: Meshes, rows: NDArray[np.intp]
-) -> Meshes:
-    """Fit the meshes at ``rows`` again, level by their own points, and keep the better ones."""
-    if not len(rows):
-        return first
-    again = mesh.fit(image, boxes[rows], roll_angles(first.landmarks[rows]))
-    return first.with_rows(rows, first[rows].better(again))
+def _levelled(mesh: FaceMesh, image: Image, boxes: Float, found: Meshes) -> Meshes:
+    """Fit meshes again, level by their own points, and keep the better ones."""
+    return found.better(mesh.fit(image, boxes, roll_angles(found.landmarks)))
+
+
+def _is_trusted(level: Meshes, angles: Float) -> NDArray[np.bool_]:
+    """Whether a turned face's landmarks are better taken from the mesh, bool ``[N]``.
+
+    Args:
+        level: the meshes.
+        angles: ``[N]``, rotation of the faces as the detector has them, radians.
+    """
+    # More than an eighth turn is for the quarter turns, which ask for more.
+    near = np.cos(roll_angles(level.landmarks) - angles) > np.cos(np.pi / 4)
+    return np.asarray((level.logits >= CLEAR) | (level.logits >= MIN_TURNED) & near)
 
 
 def _overlaps(a: Float, b: Float) -> Float:
@@ -155,7 +160,7 @@ def _turned(mesh: FaceMesh, image: Image, boxes: Float, first: Meshes, angles: F
     for quarter in QUARTER_TURNS:
         turned = angles + np.float32(quarter * np.pi / 2)
         tried = tried.better(mesh.fit(image, boxes, turned))
-    return tried.better(mesh.fit(image, boxes, roll_angles(tried.landmarks)))
+    return _levelled(mesh, image, boxes, tried)
 
 
 def _largest(rows: NDArray[np.intp], sides: Float, count: int) -> NDArray[np.intp]:

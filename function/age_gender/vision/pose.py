@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from age_gender.vision.geometry import Float, clipped, roll_angles
+from age_gender.vision.geometry import Float, roll_angles
 
 HEAD = np.array(
     [[-31, -38, -32], [31, -38, -32], [0, 0, 0], [-25, 28, -22], [25, 28, -22]], np.float32
@@ -69,7 +69,7 @@ class Poses:
         across = right - left
         offset = ((2 * nose - left - right) * across).sum(axis=1)
         yaws = offset / np.maximum(_dot(across, across), 1e-12)
-        return clipped(yaws.astype(np.float32), -1, 1)
+        return np.asarray(np.clip(yaws, -1, 1), np.float32)
 
     @property
     def yaw_degrees(self) -> Float:

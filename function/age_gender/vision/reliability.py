@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from age_gender.vision.attributes import Attributes
 from age_gender.vision.face import Reason
-from age_gender.vision.geometry import Float, clipped
+from age_gender.vision.geometry import Float
 from age_gender.vision.model_spec import Reliability, Risk
 from age_gender.vision.quality import Quality
 
@@ -108,9 +108,9 @@ def features(attributes: Attributes, qualities: Sequence[Quality]) -> dict[str, 
     def of(name: str) -> Float:
         return np.array([getattr(quality, name) or 0.0 for quality in qualities], np.float32)
 
-    p = clipped(np.maximum(attributes.male, 1 - attributes.male), 0.5, 1 - 1e-4)
+    p = np.clip(np.maximum(attributes.male, 1 - attributes.male), 0.5, 1 - 1e-4)
     ages = np.maximum(attributes.ages, 0)
-    covered = clipped(of("covered"), 1e-3, 1 - 1e-3)
+    covered = np.clip(of("covered"), 1e-3, 1 - 1e-3)
     return {
         "spread": np.log1p(attributes.spread) / 3,
         "relative_spread": np.log1p(attributes.spread / (ages + 5)),
@@ -118,7 +118,7 @@ def features(attributes: Attributes, qualities: Sequence[Quality]) -> dict[str, 
         "gender_doubt": 1 - p,
         "age": ages / 100,
         "child": np.maximum(1 - ages / 15, 0),
-        "sharpness": np.log(clipped(of("sharpness_along"), 0.3, 0.7) / 0.7),
+        "sharpness": np.log(np.clip(of("sharpness_along"), 0.3, 0.7) / 0.7),
         "brightness": np.minimum(of("brightness"), 0.5),
         "contrast": np.minimum(of("contrast"), 0.6),
         "burnt_out": np.minimum(of("burnt_out"), 0.5),
@@ -146,4 +146,4 @@ def uncertain(values: Mapping[str, Float], ages: Float, model: Risk) -> NDArray[
 
 
 def _logistic(logit: Float) -> Float:
-    return np.asarray(1 / (1 + np.exp(-clipped(logit, -30, 30))), np.float32)
+    return np.asarray(1 / (1 + np.exp(-np.clip(logit, -30, 30))), np.float32)
