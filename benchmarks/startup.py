@@ -51,15 +51,15 @@ class Container(Service):
         return shlex.split(os.environ[CONTAINER].replace("{port}", str(self.port)))
 
 
+def write_bytecode(root: Path) -> None:
+    """Compile a checkout's modules, as those of the image are, even where Python must not."""
+    compileall.compile_dir(root / "function", quiet=1)
+
+
 def cold_start() -> dict[str, Any]:
     """Seconds from ``exec`` to the first prediction, for each detector and engine."""
     write_bytecode(ROOT)
     return _measure(Service, CASES)
-
-
-def write_bytecode(root: Path) -> None:
-    """Compile a checkout's modules, as those of the image are, even where Python must not."""
-    compileall.compile_dir(root / "function", quiet=1)
 
 
 def container() -> dict[str, Any]:
