@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from training.covers import dark_glasses, hat, mask
+from training.covers import dark_glasses, hat, mask, surroundings
 from training.device import colours, column, constant, grid, normal, uniform
 
 LUMA = (0.299, 0.587, 0.114)
@@ -22,13 +22,15 @@ LUMA = (0.299, 0.587, 0.114)
 class Damage:
     """Degrades batches of chips; see the module."""
 
-    def __init__(self, share: float = 1.0):
+    def __init__(self, share: float = 1.0, apart: float = 0.0):
         """Settle how much.
 
         Args:
             share: factor of the shares of chips that get each kind.
+            apart: share of chips of which only the face is kept.
         """
         self.share = share
+        self.apart = apart
 
     def _run(self, count: int, share: float) -> slice:
         """A random run of rows that makes up ``share`` of ``count``, times the general factor."""
@@ -54,7 +56,8 @@ class Damage:
 
     def _damaged(self, chips: Tensor, points: Tensor) -> Tensor:
         count = len(chips)
-        for cover, share in ((mask, 0.06), (dark_glasses, 0.05), (hat, 0.05)):
+        covers = ((surroundings, self.apart), (mask, 0.06), (dark_glasses, 0.05), (hat, 0.05))
+        for cover, share in covers:
             run = self._run(count, share)
             if run.stop > run.start:
                 chips[run] = cover(chips[run], points[run])

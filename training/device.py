@@ -46,3 +46,8 @@ def colours(count: int, like: Tensor) -> Tensor:
     spread = torch.rand(count, 1, device=like.device) ** 2
     colour = grey + (torch.rand(count, 3, device=like.device) - 0.5) * spread
     return (colour.clamp(0, 1) * 255).to(like.dtype)[:, :, None, None]
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor multiplies matrices of bfloat16 itself (AMX), many times as fast."""
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))

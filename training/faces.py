@@ -13,6 +13,7 @@ from torch import Tensor
 from modelbuild.weights import Weights
 from training.chips import Faces, cut
 from training.data import Prepared
+from training.device import has_bfloat16
 from training.losses import AGES, Targets, age_targets, smoothed_genders
 from training.network import Folded
 from training.sampling import folds, groups
@@ -24,8 +25,8 @@ OLDEST_MEAN, OLDEST_SPREAD, OLDEST_STRETCH, OLDEST_FACERES = 77.0, 7.0, 1.5, 76.
 is the last number, are stretched."""
 OPEN_END = 100
 """Highest age of such a range, at least."""
-AT_ONCE = 512
-"""Faces in one run without gradients."""
+AT_ONCE, AT_ONCE_ON_CPU = 512, 8
+"""Faces in one run without gradients. Few stay in a processor's cache."""
 
 
 class TrainingFaces:
@@ -99,10 +100,10 @@ class TrainingFaces:
             scale: side of the chips in box lengths.
         """
         rows = rows[(self.low[rows] != self.high[rows]) & ~self._guessed[rows]]
-        net = Folded(faceres).to(self.device).eval()
+        net = self._served(faceres)
         years = torch.arange(1.0, 101.0, device=self.device)[None]
-        for some in rows.split(AT_ONCE):
-            chips, _ = cut(self[some], size, scale, jitter=False)
+        for some in rows.split(self._at_once):
+            chips = self._chips(some, size, scale)
             with half_precision(self.device):
                 p = net.faceres_ages(chips)
             low, high = self.low[some][:, None], self.high[some][:, None]
@@ -119,33 +120,71 @@ class TrainingFaces:
             self._guess_spread[some] = torch.where(open_ended, OLDEST_SPREAD, width)
         self._guessed[rows] = True
 
+    def guesses(self) -> Weights:
+        """What `guess_ages` has found, to be kept: arrays by name."""
+        named = {"guess": self._guess, "spread": self._guess_spread, "known": self._guessed.float()}
+        return {name: tensor.cpu().numpy() for name, tensor in named.items()}
+
+    def guessed(self, found: Weights) -> None:
+        """Take what an earlier run found for the same faces, from `guesses`."""
+        kept = {name: torch.from_numpy(array).to(self.device) for name, array in found.items()}
+        self._guess, self._guess_spread = kept["guess"], kept["spread"]
+        self._guessed = kept["known"] > 0
+
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def predict(
-        self, rows: Tensor, weights: Weights, size: int, scale: float
+    def answers(
+        self, rows: Tensor, weights: Weights, size: int, scale: float, *, mirrored: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Expected ages in years and probabilities of male, of chips cut as served, ``[M]`` both.
+        """What a network says of chips cut as served.
 
         Args:
             rows: ``[M]``.
             weights: of our network.
             size: side of the chips, pixels.
             scale: side of the chips in box lengths.
+            mirrored: whether to take the mean with those of mirror images.
+
+        Returns:
+            Distributions over ages ``[M, 101]``, and probabilities of male ``[M]``.
         """
-        net = Folded(weights).to(self.device).eval()
-        years = torch.arange(float(AGES), device=self.device)
-        ages, male = [torch.zeros(0)], [torch.zeros(0)]
-        for some in rows.split(AT_ONCE):
-            chips, _ = cut(self[some], size, scale, jitter=False)
+        net = self._served(weights)
+        ages, males = [torch.zeros(0, AGES)], [torch.zeros(0)]
+        for some in rows.split(self._at_once):
+            chips = self._chips(some, size, scale).round_()
+            views = [chips, chips.flip(3)] if mirrored else [chips]
             with half_precision(self.device):
-                age, gender = net(chips.round_())
-            ages.append((age.float().softmax(1) @ years).cpu())
-            male.append(gender.float().sigmoid().cpu())
-        return torch.cat(ages), torch.cat(male)
+                answers = [net(view) for view in views]
+            ages.append(sum(age.float().softmax(1) for age, _ in answers).cpu() / len(views))
+            males.append(sum(male.float().sigmoid() for _, male in answers).cpu() / len(views))
+        return torch.cat(ages), torch.cat(males)
+
+    def predict(
+        self, rows: Tensor, weights: Weights, size: int, scale: float
+    ) -> tuple[Tensor, Tensor]:
+        """Expected ages in years and probabilities of male, see `answers`; ``[M]`` both."""
+        ages, male = self.answers(rows, weights, size, scale)
+        return ages @ torch.arange(float(AGES)), male
+
+    @property
+    def _at_once(self) -> int:
+        return AT_ONCE_ON_CPU if self.device.type == "cpu" else AT_ONCE
+
+    def _served(self, weights: Weights) -> Folded:
+        net = Folded(weights).to(self.device, memory_format=torch.channels_last)
+        served: Folded = net.eval()
+        return served
+
+    def _chips(self, rows: Tensor, size: int, scale: float) -> Tensor:
+        """Chips cut as served, ``[M, 3, size, size]``."""
+        chips, _ = cut(self[rows], size, scale, jitter=False)
+        return chips.contiguous(memory_format=torch.channels_last)
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.array(array)).to(self.device)
 
 
 def half_precision(device: torch.device) -> torch.autocast:
-    """Compute in half precision, except on a CPU."""
-    return torch.autocast(device.type, torch.float16, enabled=device.type != "cpu")
+    """Compute in half precision, on a CPU only where that is faster."""
+    cpu = device.type == "cpu"
+    kind = torch.bfloat16 if cpu else torch.float16
+    return torch.autocast(device.type, kind, enabled=not cpu or has_bfloat16())

@@ -26,6 +26,8 @@ BLOCKS = (
 """Output channels and stride of the 13 depthwise-separable blocks, as in `modelbuild.faceres`."""
 AGES, HIDDEN, DROPOUT = 101, 512, 0.2
 EPSILON = 1e-3
+FEW = 4
+"""Chips that go through frozen layers at a time: what they return stays in the cache."""
 
 
 class Step(nn.Module):  # type: ignore[misc] # PyTorch is optional: no types
@@ -36,17 +38,29 @@ class Step(nn.Module):  # type: ignore[misc] # PyTorch is optional: no types
         self.side, self.stride, self.groups = side, stride, groups
         self.weight = nn.Parameter(torch.zeros(outputs, inputs // groups, side, side))
         self.norm = nn.BatchNorm2d(outputs, eps=EPSILON, momentum=0.03)
+        self.still = False
+        """Whether the norm keeps its statistics instead of taking those of each batch."""
 
     def convolve(self, x: Tensor) -> Tensor:
         """The convolution alone, padded as Keras's "same" does: more at the right and bottom."""
-        if self.stride == 2:
-            x = F.pad(x, (0, 1, 0, 1))
-            return F.conv2d(x, self.weight, stride=2, groups=self.groups)
-        return F.conv2d(x, self.weight, padding=self.side // 2, groups=self.groups)
+        return self._convolved(x, self.weight, None)
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Kernel and bias of a convolution that does what both do with the norm's statistics."""
+        norm = self.norm
+        factor = norm.weight / (norm.running_var + EPSILON).sqrt()
+        return self.weight * factor.view(-1, 1, 1, 1), norm.bias - norm.running_mean * factor
 
     def forward(self, x: Tensor) -> Tensor:
         """``[N, C, H, W]`` to ``[N, C', H', W']``."""
-        return F.hardtanh(self.norm(self.convolve(x)), 0.0, 6.0)
+        y = self._convolved(x, *self.folded()) if self.still else self.norm(self.convolve(x))
+        return F.hardtanh(y, 0.0, 6.0)
+
+    def _convolved(self, x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+        if self.stride == 2:
+            x = F.pad(x, (0, 1, 0, 1))
+            return F.conv2d(x, kernel, bias, stride=2, groups=self.groups)
+        return F.conv2d(x, kernel, bias, padding=self.side // 2, groups=self.groups)
 
 
 def step_names() -> list[str]:
@@ -67,6 +81,7 @@ class AgeGender(nn.Module):  # type: ignore[misc]
             steps += [Step(width, width, 3, stride, width), Step(width, outputs, 1, 1, 1)]
             width = outputs
         self.steps = nn.ModuleList(steps)
+        self.frozen = 0
         self.hidden = nn.Linear(width, HIDDEN)
         self.age = nn.Linear(HIDDEN, AGES)
         self.gender = nn.Linear(HIDDEN, 1)
@@ -81,13 +96,34 @@ class AgeGender(nn.Module):  # type: ignore[misc]
             ``[N, 101]`` and ``[N]``, float32.
         """
         x = chips - self.mean
-        for step in self.steps:
+        if self.frozen:
+            with torch.no_grad():
+                x = torch.cat([self._start(part) for part in x.split(FEW)])
+        for step in self.steps[self.frozen :]:
             x = step(x)
         x = F.dropout(x.mean((2, 3)), DROPOUT, self.training)
         x = F.dropout(F.relu(self.hidden(x)), DROPOUT, self.training)
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
             return self.age(x), self.gender(x)[:, 0]
+
+    def _start(self, x: Tensor) -> Tensor:
+        for step in self.steps[: self.frozen]:
+            x = step(x)
+        return x
+
+    def freeze(self, count: int) -> None:
+        """Keep the first convolutions as they are, and the statistics of all norms.
+
+        The first layers take most of the time, and what they see is alike for all faces.
+
+        Args:
+            count: of convolutions; 0 keeps nothing.
+        """
+        self.frozen = count
+        for number, step in enumerate(self.steps):
+            step.still = count > 0
+            step.requires_grad_(number >= count)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def restore(self, layers: Weights, chips: Tensor) -> None:
@@ -122,12 +158,9 @@ class AgeGender(nn.Module):  # type: ignore[misc]
         """Weights with the normalisation folded into them; float32, by ``layer/index``."""
         found: dict[str, Tensor] = {}
         for name, step in zip(step_names(), self.steps, strict=True):
-            norm = step.norm
-            factor = norm.weight / (norm.running_var + EPSILON).sqrt()
-            kernel = step.weight * factor.view(-1, 1, 1, 1)
+            kernel, bias = step.folded()
             axes = (2, 3, 0, 1) if "_dw_" in name else (2, 3, 1, 0)
-            found[f"{name}/0"] = kernel.permute(*axes)
-            found[f"{name}/1"] = norm.bias - norm.running_mean * factor
+            found[f"{name}/0"], found[f"{name}/1"] = kernel.permute(*axes), bias
         for name, dense in self._dense():
             found[f"{name}/0"], found[f"{name}/1"] = dense.weight.T, dense.bias
         return {name: array.float().cpu().numpy().copy() for name, array in found.items()}

@@ -23,6 +23,7 @@ torch.set_num_threads(1)  # the networks are tiny; threads would only wait for e
 
 from training import train  # noqa: E402 - needs PyTorch
 from training.chips import Faces, cut  # noqa: E402
+from training.covers import surroundings  # noqa: E402
 from training.damage import Damage  # noqa: E402
 from training.losses import (  # noqa: E402
     SMOOTHING,
@@ -137,6 +138,19 @@ def test_every_kind_of_damage_keeps_shape_and_range() -> None:
     assert (damaged != chips).flatten(1).any(1).all()
 
 
+def test_surroundings_are_replaced_and_the_face_is_kept() -> None:
+    torch.manual_seed(0)
+    dark, bright = torch.full((30, 3, 64, 64), 60.0), torch.full((30, 3, 64, 64), 200.0)
+    chips = torch.stack([dark, bright], 1).flatten(0, 1)
+    points = torch.tensor(make_prepared(1).landmarks[0] / 40 - 0.5).expand(60, 5, 2)
+    alone = surroundings(chips, points)
+    middle = points[0, 2]
+    x, y = (int((value + 0.5) * 64) for value in middle)
+    assert torch.allclose(alone[..., y, x], chips[..., y, x], atol=3)
+    changed = (alone[:, :, 0, 0] - chips[:, :, 0, 0]).abs().amax(1) > 5
+    assert 0.3 < changed.float().mean() < 1  # the blurred are of one colour here
+
+
 def test_a_batch_stays_on_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """On "meta", which has no memory and refuses to work with the CPU's, as a GPU does."""
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
@@ -154,7 +168,7 @@ def test_a_batch_stays_on_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
     net = AgeGender().to(device, memory_format=torch.channels_last)
     for _ in range(5):  # what is done to a batch is drawn
         chips, points = cut(faces, 64, 1.25, jitter=True)
-        damaged = Damage()(chips.half(), points)
+        damaged = Damage(apart=0.3)(chips.half(), points)
         assert (damaged.device, damaged.dtype) == (device, torch.float16)
         ages, genders = net(damaged.float())
     lesson = Lesson(ages.softmax(1), genders.sigmoid(), ages.softmax(1), genders.sigmoid())
@@ -208,6 +222,29 @@ def test_the_network_is_the_one_that_is_served(committed: files.Weights) -> None
     )
 
 
+def test_frozen_convolutions_stay_and_nothing_else_does(committed: files.Weights) -> None:
+    torch.manual_seed(0)
+    chips = torch.rand(6, 3, 64, 64) * 255
+    net = AgeGender()
+    net.restore(committed, chips)
+    net.eval()
+    with torch.no_grad():
+        before = net(chips)
+    net.freeze(13)
+    for one, other in zip(net(chips), before, strict=True):
+        assert torch.allclose(one, other, atol=1e-2)
+    net.train()
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
+    ages, genders = net(chips)
+    (ages.square().mean() + genders.square().mean()).backward()
+    optimizer.step()
+    after = net.layers()
+    for name, array in committed.items():
+        same = np.allclose(after[name], array, atol=2e-3)
+        body = name.startswith("conv1/") or any(f"w_{i}/" in name for i in range(1, 7))
+        assert same if body else (after[name] != array).any(), name
+
+
 def test_a_missing_head_starts_afresh(committed: files.Weights) -> None:
     body = {name: array for name, array in committed.items() if name.startswith("conv")}
     net = AgeGender()
@@ -232,7 +269,7 @@ SMALL = Recipe(
     phases=(
         Phase("first", "agn-v2", steps=2, rate=1e-4, seed=1, batch=4),
         Phase(
-            *("small", "first"),
+            *("second", "first"),
             steps=4,
             rate=1e-4,
             seed=2,
@@ -240,6 +277,17 @@ SMALL = Recipe(
             teachers=("first",),
             blend=True,
             tilt=0.1,
+        ),
+        Phase(
+            *("small", "second"),
+            steps=4,
+            rate=1e-4,
+            seed=3,
+            batch=4,
+            teachers=("second",),
+            clear=True,
+            frozen=13,
+            apart=0.5,
         ),
     ),
 )
@@ -276,7 +324,7 @@ def test_training_ends_with_weights_and_a_log(tmp_path: Path, committed: files.W
     assert (made["conv_pw_5/0"] != committed["conv_pw_5/0"]).any()
     lines = (tmp_path / "run" / "log.csv").read_text().splitlines()
     assert lines[0].startswith("phase,step,loss,a.mae")
-    assert {line.split(",")[0] for line in lines[1:]} == {"first", "small"}
+    assert {line.split(",")[0] for line in lines[1:]} == {"first", "second", "small"}
     assert not list((tmp_path / "run").glob("*.checkpoint"))
 
 
