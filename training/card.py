@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from age_gender.vision.model_spec import ModelSpec, load_spec
+from age_gender.vision.model_spec import Calibration, ModelSpec, load_spec
 from modelbuild.catalogue import OWN
 from training.report import OVER_LIMITS, share, table, years
 
@@ -75,7 +75,7 @@ def _section(spec: ModelSpec, metrics: dict[str, Any]) -> str:
         f" {cost['alone']:.1f} ms alone (LiteRT on {threads}, the fastest of"
         f" {metrics['timed_runs']} runs)",
         f"- **Calibration**: temperature {calibration.age_temperature:.2f} (age),"
-        f" {calibration.gender_temperature:.2f} (gender); margins of the 80 % intervals by"
+        f" {_temperatures(calibration)} (gender); margins of the 80 % intervals by"
         " predicted age",
         "",
     ]
@@ -105,6 +105,13 @@ def _section(spec: ModelSpec, metrics: dict[str, Any]) -> str:
         missed = f"{part['missed']} of {part['images']} faces not detected"
         lines += [table({f"{name}; {missed}": part["all"]}, "sample"), ""]
     return "\n".join(lines)
+
+
+def _temperatures(calibration: Calibration) -> str:
+    if not calibration.gender_ages:
+        return f"{calibration.gender_temperature:.2f}"
+    at = zip(calibration.gender_temperatures, calibration.gender_ages, strict=True)
+    return ", ".join(f"{temperature:.2f} at {age:g}" for temperature, age in at)
 
 
 def _set(name: str, part: dict[str, Any]) -> list[str]:

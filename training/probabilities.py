@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 from age_gender.vision.attributes import calibrate
 from age_gender.vision.model_spec import Calibration, ModelSpec
@@ -18,6 +19,10 @@ TEMPERATURES = np.exp(np.linspace(np.log(0.4), np.log(2.5), 106))
 """Candidates of the grid search."""
 OLDER_AGES = (3, 10, 15, 18, 20, 21, 25, 30, 40, 50, 60, 70, 80)
 """Ages for which the probability of being at least that old is fitted, where labels allow it."""
+GENDER_AGES = (1.0, 5.0, 12.0, 20.0, 40.0, 62.0, 74.0)
+"""Predicted ages for which the temperature of the gender is fitted."""
+HOLD = 8.0
+"""Nats that a temperature e times the usual one costs, in the loss of all faces together."""
 MIN_FACES = 30
 """Faces on either side of an age that its curve needs."""
 
@@ -33,10 +38,17 @@ def fit_probabilities(seen: Seen, labels: Labels, spec: ModelSpec) -> Calibratio
     age, gender = fit_temperatures(seen, labels)
     bare = Calibration(age_temperature=age, gender_temperature=gender)
     tempered = spec.model_copy(update={"calibration": bare})
-    older = calibrate(seen.distributions, seen.male, tempered).older
-    ages, slopes, shifts = fit_older(older, labels)
+    attributes = calibrate(seen.distributions, seen.male, tempered)
+    ages, slopes, shifts = fit_older(attributes.older, labels)
+    by_age = fit_gender(seen.male, attributes.ages, labels.male, gender)
     return bare.model_copy(
-        update={"older_ages": ages, "older_slopes": slopes, "older_shifts": shifts}
+        update={
+            "gender_ages": GENDER_AGES,
+            "gender_temperatures": by_age,
+            "older_ages": ages,
+            "older_slopes": slopes,
+            "older_shifts": shifts,
+        }
     )
 
 
@@ -62,13 +74,43 @@ def fit_temperatures(seen: Seen, labels: Labels) -> tuple[float, float]:
         p = np.exp(log_p / temperature)
         return -float(np.log((p * inside).sum(axis=1) / p.sum(axis=1)).mean())
 
-    p = np.clip(seen.male.astype(np.float64), 1e-6, 1 - 1e-6)
-    logit = np.log(p / (1 - p)) * np.where(labels.male, 1, -1)
+    logits = _right_logits(seen.male, labels.male)
 
     def gender_loss(temperature: float) -> float:
-        return float(np.logaddexp(0, -logit / temperature).mean())
+        return float(np.logaddexp(0, -logits / temperature).mean())
 
     return _argmin(age_loss), _argmin(gender_loss)
+
+
+def fit_gender(
+    male: Float, ages: Float, is_male: NDArray[np.bool_], usual: float
+) -> tuple[float, ...]:
+    """Fit the temperature of the gender at each of `GENDER_AGES`, interpolated in between.
+
+    Those of babies and old people are less often right than one temperature for all ages says.
+
+    Args:
+        male: ``[N]``, raw probability of male.
+        ages: ``[N]``, predicted, years.
+        is_male: ``[N]``, the labels.
+        usual: the temperature of all ages, from which few faces move it little.
+    """
+    logits = _right_logits(male, is_male)
+    first = np.full(len(GENDER_AGES), np.log(usual))
+
+    def loss(logarithms: Float) -> float:
+        temperatures = np.interp(ages, GENDER_AGES, np.exp(logarithms))
+        surprise = np.logaddexp(0, -logits / temperatures).sum()
+        return float(surprise + HOLD * np.square(logarithms - first).sum())
+
+    found = minimize(loss, first, method="L-BFGS-B").x
+    return tuple(round(float(t), 4) for t in np.exp(found))
+
+
+def _right_logits(male: Float, is_male: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Logits of the genders that are right, ``[N]``."""
+    p = np.clip(male.astype(np.float64), 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(p / (1 - p)) * np.where(is_male, 1, -1))
 
 
 def _argmin(loss: Callable[[float], float]) -> float:

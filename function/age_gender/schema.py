@@ -283,7 +283,7 @@ class ModelBody(BaseModel):
     )
     attributes: str | None = Field(
         description="Name and version of the age and gender model; null without `get_attributes`.",
-        examples=["agn-v2 2.0.0"],
+        examples=["agn-v2 2.1.0"],
     )
     licence: str | None = Field(
         description="Terms of that model's weights; null without `get_attributes`.",

@@ -29,7 +29,7 @@ from tests.e2e.web.pages import (
 
 expect.set_options(timeout=PAGE_TIMEOUT_MS)
 
-MODEL = {"detector": "retinaface", "attributes": "agn-v2 2.0.0", "licence": "Apache-2.0"}
+MODEL = {"detector": "retinaface", "attributes": "agn-v2 2.1.0", "licence": "Apache-2.0"}
 
 
 def face(x: int = 20, confidence: float = 0.997, **more: Any) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def test_results_of_one_picture(open_page: OpenPage, portrait: Path) -> None:
     assert rows[0]["file"] == "astronaut.png"
     assert (rows[0]["x1"], rows[0]["age"], rows[0]["age_low"]) == ("20", "36.4", "28.2")
     assert (rows[1]["reliable"], rows[1]["reasons"]) == ("false", "blurred small")
-    assert (rows[1]["model"], rows[1]["licence"]) == ("agn-v2 2.0.0", "Apache-2.0")
+    assert (rows[1]["model"], rows[1]["licence"]) == ("agn-v2 2.1.0", "Apache-2.0")
     name, data = saved(page, "#save-json")
     assert name == "astronaut.json"
     (answer,) = json.loads(data)

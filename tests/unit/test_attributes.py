@@ -143,6 +143,13 @@ class TestCalibrate:
         assert (np.diff(softer) > 0).all()
         assert np.isfinite(softer).all()
 
+    def test_gender_temperature_by_age(self) -> None:
+        by_age = Calibration(gender_ages=(0, 1), gender_temperatures=(2, 1))
+        ages = np.array([[1, 0], [0, 1], [0.5, 0.5]], np.float32)
+        male = calibrate(ages, np.full(3, 0.9, np.float32), spec(by_age)).male
+        between = 1 / (1 + 9 ** -(1 / 1.5))
+        assert male.tolist() == pytest.approx([3 / 4, 0.9, between], abs=1e-4)
+
     def test_types(self) -> None:
         predicted = calibrate(distribution(0.5, 0.5), half(), spec())
         assert {predicted.ages.dtype, predicted.intervals.dtype, predicted.male.dtype} == {

@@ -196,4 +196,4 @@ def test_the_expected_speed_is_the_measured_one() -> None:
 def test_the_model_is_named_with_its_licence() -> None:
     model(f"specs/{ATTRIBUTES}.json")
     found = checks._attribute_model(Settings()).found
-    assert found == "agn-v2 2.0.0; licence: Apache-2.0"
+    assert found == "agn-v2 2.1.0; licence: Apache-2.0"

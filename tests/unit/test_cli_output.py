@@ -17,7 +17,7 @@ from tests.unit.models import all_models
 from tests.unit.pictures import encoded, portrait
 from tests.unit.test_cli import run
 
-MODELS = ("retinaface-v2", "agn-v2 2.0.0")
+MODELS = ("retinaface-v2", "agn-v2 2.1.0")
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ def test_an_unknown_model_is_answered_with_the_available_ones(tmp_path: Path) ->
         {"ages": {"first": 0, "step": 0}},
         {"calibration": {"age_temperature": 0}},
         {"calibration": {"gender_temperature": -1}},
+        {"calibration": {"gender_ages": [1, 2], "gender_temperatures": [1]}},
         {"calibration": {"coverage": 1}},
         {"surprise": 1},
         {"name": None},

@@ -208,7 +208,7 @@ class TestReplacedModels:
 
     def test_the_default_is_free_for_commercial_use(self, config: Path) -> None:
         spec = load_spec(Settings().models_dir, loaded(config).attribute_model)
-        assert (spec.label, spec.licence) == ("agn-v2 2.0.0", "Apache-2.0")
+        assert (spec.label, spec.licence) == ("agn-v2 2.1.0", "Apache-2.0")
 
 
 class TestFile:

@@ -258,6 +258,22 @@ def test_intervals_reach_their_coverage() -> None:
     assert ((low <= truth) & (truth <= high)).mean() == pytest.approx(0.8, abs=0.03)
 
 
+def test_the_gender_is_as_sure_as_it_is_right_at_every_age() -> None:
+    from training.probabilities import GENDER_AGES, fit_gender
+
+    rng = np.random.default_rng(0)
+    count = 20_000
+    ages = rng.uniform(0, 80, count)
+    truth = np.interp(ages, [0, 12, 80], [2.0, 0.8, 0.8])  # babies: too sure by half
+    is_male = rng.random(count) < 0.5
+    logits = rng.normal(np.where(is_male, 2, -2), 2) * truth
+    male = 1 / (1 + np.exp(-logits))
+    fitted = np.interp([1, 5, 40, 74], GENDER_AGES, fit_gender(male, ages, is_male, 1.0))
+    assert fitted == pytest.approx(np.interp([1, 5, 40, 74], [0, 12, 80], [2.0, 0.8, 0.8]), rel=0.2)
+    few = slice(0, 20)
+    assert fit_gender(male[few], ages[few], is_male[few], 1.0) == pytest.approx([1.0] * 7, abs=0.5)
+
+
 def test_intervals_hold_for_every_group() -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 90, 6000)

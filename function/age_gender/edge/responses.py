@@ -22,7 +22,7 @@ class ModelSpecBody(BaseModel):
     model_config = ConfigDict(title="Model")
 
     name: str = Field(description="As `ATTRIBUTE_MODEL` selects it.", examples=["agn-v2"])
-    version: str = Field(description="Of the weights and their calibration.", examples=["2.0.0"])
+    version: str = Field(description="Of the weights and their calibration.", examples=["2.1.0"])
     licence: str = Field(description="Terms of the weights.", examples=["Apache-2.0"])
     data: str = Field(description="What it was trained on.", examples=["FairFace (CC BY 4.0)"])
     chip: dict[str, Any] = Field(

@@ -108,7 +108,7 @@ def calibrate(distributions: Float, male: Float, spec: ModelSpec) -> Attributes:
     # Even with a negative margin, an interval contains the predicted age.
     intervals = np.stack([np.minimum(low, ages), np.maximum(high, ages)], axis=1)
     p = np.clip(male, 1e-6, 1 - 1e-6)
-    logit = np.log(p / (1 - p)) / calibration.gender_temperature
+    logit = np.log(p / (1 - p)) / calibration.gender_temperatures_at(ages)
     return Attributes(
         ages.astype(np.float32),
         np.maximum(intervals, 0).astype(np.float32),

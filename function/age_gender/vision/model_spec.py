@@ -55,6 +55,9 @@ class Calibration(_Part):
     Attributes:
         age_temperature: the age distribution's logits are divided by this.
         gender_temperature: the gender logit is divided by this.
+        gender_ages: predicted ages, ascending, for which that temperature was fitted; in between
+            it is interpolated.
+        gender_temperatures: for each of these ages. They replace ``gender_temperature``.
         coverage: fraction of true ages that the interval should contain.
         interval_margin: years by which the interval between the distribution's quantiles is
             widened on each side (negative: narrowed) to reach that coverage.
@@ -69,6 +72,8 @@ class Calibration(_Part):
 
     age_temperature: Positive = 1.0
     gender_temperature: Positive = 1.0
+    gender_ages: tuple[float, ...] = ()
+    gender_temperatures: tuple[Positive, ...] = ()
     coverage: Annotated[float, Field(gt=0, lt=1)] = 0.8
     interval_margin: float = 0.0
     interval_edges: tuple[float, ...] = ()
@@ -83,6 +88,18 @@ class Calibration(_Part):
         if self.interval_margins:
             return _at(ages, self.interval_edges, self.interval_margins)
         return _at(ages, (), ((self.interval_margin, self.interval_margin),))
+
+    def gender_temperatures_at(self, ages: NDArray[np.float32]) -> NDArray[np.float64]:
+        """What gender logits are divided by at predicted ages, ``[N]``."""
+        if self.gender_ages:
+            return np.interp(ages, self.gender_ages, self.gender_temperatures)
+        return np.full(len(ages), self.gender_temperature)
+
+    @model_validator(mode="after")
+    def _a_temperature_for_each_age(self) -> Self:
+        if len(self.gender_ages) != len(self.gender_temperatures):
+            raise ValueError("gender_ages and gender_temperatures must be equally many")
+        return self
 
     @model_validator(mode="after")
     def _a_slope_and_a_shift_for_each_age(self) -> Self:
