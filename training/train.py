@@ -247,13 +247,9 @@ class _State:
         self._net.train()
         with torch.no_grad():
             few = AT_ONCE_ON_CPU if self._device.type == "cpu" else len(batch)
-            chips = torch.cat([self._seen(part) for part in batch.split(few)])
+            chips = torch.cat([self._seen(some) for some in batch.split(few)])
             chips = chips.contiguous(memory_format=self._layout)
-            if self._clear is not None:
-                ages, male = (answers[batch] for answers in self._clear)
-                lesson = Lesson(ages, male, ages, male)
-            else:
-                lesson = self._lesson(chips, part) if self._teachers else None
+            lesson = self._lesson(chips, part, batch)
         half = self._device.type != "cpu" or has_bfloat16()
         with torch.autocast(self._device.type, torch.bfloat16, enabled=half):
             ages, genders = self._net(chips)
@@ -312,7 +308,13 @@ class _State:
         save({"ages": ages.cpu().numpy(), "male": male.cpu().numpy()}, file)
         return ages, male
 
-    def _lesson(self, chips: Tensor, part: int) -> Lesson:
+    def _lesson(self, chips: Tensor, part: int, rows: Tensor) -> Lesson | None:
+        """What the teachers say of a batch of faces: of these chips, or of clear ones."""
+        if self._clear is not None:
+            clear_ages, clear_male = (answers[rows] for answers in self._clear)
+            return Lesson(clear_ages, clear_male, clear_ages, clear_male)
+        if not self._teachers:
+            return None
         own = self._phase.own
         if len(self._teachers) == FOLDS:
             other = (part + 1 + int(torch.randint(0, FOLDS - 1, ()))) % FOLDS
