@@ -107,7 +107,7 @@ MAX_OUTSIDE = 0.33
 """Share of a face outside the picture. Tightly cropped whole faces, mostly profiles, reach 0.3; of
 half faces it is 0.334 and more."""
 
-UNCERTAIN = {"age": 0.013, "gender": 0.022}
+UNCERTAIN = {"age": 0.013, "gender": 0.019}
 """Share of all faces that is age-uncertain, and of each band of predicted ages that is
 gender-uncertain. By band for gender, because its risk is much higher for children."""
 RISK_EDGES = (3.0, 8.0, 14.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0)
