@@ -13,7 +13,7 @@ from torch import Tensor
 from modelbuild.weights import Weights
 from training.chips import Faces, cut
 from training.data import Prepared
-from training.device import has_bfloat16
+from training.device import faster_in_half
 from training.losses import AGES, Targets, age_targets, smoothed_genders
 from training.network import Folded
 from training.sampling import folds, groups
@@ -185,6 +185,5 @@ class TrainingFaces:
 
 def half_precision(device: torch.device) -> torch.autocast:
     """Compute in half precision, on a CPU only where that is faster."""
-    cpu = device.type == "cpu"
-    kind = torch.bfloat16 if cpu else torch.float16
-    return torch.autocast(device.type, kind, enabled=not cpu or has_bfloat16())
+    kind = torch.bfloat16 if device.type == "cpu" else torch.float16
+    return torch.autocast(device.type, kind, enabled=faster_in_half(device))

@@ -38,7 +38,7 @@ from modelbuild.weights import Weights, load, save
 from training.chips import cut
 from training.damage import Damage
 from training.data import DataError, Prepared, load_prepared, read_names, set_names
-from training.device import has_bfloat16
+from training.device import faster_in_half
 from training.faces import TrainingFaces, half_precision
 from training.losses import (
     AGES,
@@ -114,8 +114,8 @@ class Trainer:
     @property
     def _layout(self) -> torch.memory_format:
         """Three times as fast on a GPU; faster in half precision on a CPU."""
-        plain = self._device.type == "cpu" and not has_bfloat16()
-        return torch.contiguous_format if plain else torch.channels_last
+        half = faster_in_half(self._device)
+        return torch.channels_last if half else torch.contiguous_format
 
     def train(self) -> Path:
         """Train every phase that has no result yet; return the path of the last one's."""
@@ -250,7 +250,7 @@ class _State:
             chips = torch.cat([self._seen(some) for some in batch.split(few)])
             chips = chips.contiguous(memory_format=self._layout)
             lesson = self._lesson(chips, part, batch)
-        half = self._device.type != "cpu" or has_bfloat16()
+        half = faster_in_half(self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=half):
             ages, genders = self._net(chips)
         group = self._faces.group[batch]
