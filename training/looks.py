@@ -7,7 +7,7 @@ costs one pass over the chips.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -23,20 +23,21 @@ from age_gender.vision.detectors.base import Detector
 from age_gender.vision.geometry import chip_transforms, resize, warp_chips
 from age_gender.vision.model_spec import ModelSpec, load_spec
 from age_gender.vision.quality import Quality, assess
-from training import defects, drawings
+from training import defects, drawings, retouch
 from training.data import Prepared, load_prepared
 from training.observe import make_detector
 from training.without_people import Picture, read, varied
 
 QUALITIES = tuple(f.name for f in fields(Quality) if f.name != "covered")
 """All that the chip and the box tell; `covered` needs what is fitted on it."""
-WITHOUT_PEOPLE = "without_people"
-"""Kind of the looks at pictures without people."""
+LISTED, PACKAGES, RENDERED = "listed", "packages", "rendered"
+"""Kinds of the looks at pictures without people: of a table, of packages, of `training.figures`."""
+WITHOUT_PEOPLE = (LISTED, PACKAGES, RENDERED)
 VARIATIONS = 4
 """Sizes and backgrounds of each of these pictures."""
 CHUNK = 250
 """Faces that a worker takes at a time."""
-_SOURCES = (*(str(m.__file__) for m in (defects, drawings, pose, quality)), __file__)
+_SOURCES = (*(str(m.__file__) for m in (defects, drawings, retouch, pose, quality)), __file__)
 """Files that decide what is observed."""
 
 
@@ -45,8 +46,9 @@ class Looks:
     """N faces as the service sees them.
 
     Attributes:
-        row: int ``[N]``, row in the prepared folder; for picture P without people -1 - P.
-        kind: ``[N]``, what was done to the picture: a key of `KINDS`.
+        row: int ``[N]``, row in the prepared folder; for picture P without people, of those of its
+            kind, -1 - P.
+        kind: ``[N]``, what was done to the picture: a key of `KINDS`; or one of `WITHOUT_PEOPLE`.
         distributions: float32 ``[N, K]``, over ages, as the network returns them.
         male: float32 ``[N]``, likewise.
         embedding: float16 ``[N, E]``.
@@ -155,6 +157,7 @@ KINDS = {
     "drawn": _whole(drawings.drawn),
     "cut": cut_off,
     "small": _small,
+    "retouched": _whole(retouch.retouched),
 }
 
 
@@ -204,9 +207,9 @@ def _looks(
 
 
 def without_people(
-    pictures: Sequence[Picture], models: Path, name: str, detector: Detector
+    kind: str, pictures: Sequence[Picture], models: Path, name: str, detector: Detector
 ) -> Looks:
-    """Observe what the detector takes for faces in pictures without people, each varied."""
+    """Observe what the detector takes for faces in pictures of a kind of `WITHOUT_PEOPLE`."""
     engine = LiteRTEngine(models / f"{name}.tflite", CpuShares(1))
     spec = load_spec(models, name)
     found, rows = [], []
@@ -223,7 +226,7 @@ def without_people(
                 for box, points in zip(detections.boxes, detections.landmarks, strict=True)
             ]
             rows += [-1 - number] * len(detections)
-    return _looks(iter(found), WITHOUT_PEOPLE, np.array(rows, np.int64), engine, spec)
+    return _looks(iter(found), kind, np.array(rows, np.int64), engine, spec)
 
 
 def observe_all(
@@ -231,7 +234,7 @@ def observe_all(
     models: Path,
     name: str,
     wanted: dict[str, NDArray[np.int64]],
-    empty: Sequence[Picture],
+    empty: Mapping[str, Sequence[Picture]],
     cache: Path,
     workers: int = 2,
 ) -> Looks:
@@ -242,7 +245,7 @@ def observe_all(
         models: with the built network and its specification.
         name: of the network.
         wanted: rows of the folder, by kind.
-        empty: pictures without people.
+        empty: pictures without people, by kind, of `WITHOUT_PEOPLE`.
         cache: folder for the arrays; a changed network or wish is observed again.
         workers: processes.
     """
@@ -251,7 +254,8 @@ def observe_all(
         digest.update(source.read_bytes())
     for kind, rows in wanted.items():
         digest.update(kind.encode() + np.ascontiguousarray(rows).tobytes())
-    digest.update(str([picture.path.name for picture in empty]).encode())
+    for kind, pictures in empty.items():
+        digest.update(str([kind, *(picture.path.name for picture in pictures)]).encode())
     file = cache / f"{name}-{digest.hexdigest()[:12]}.npz"
     if not file.exists():
         tasks = [
@@ -264,7 +268,12 @@ def observe_all(
             for part in pool.map(_observe, tasks):
                 parts.append(part)
                 print(f"{sum(map(len, parts))} faces", end="\r", flush=True)
-        parts.append(without_people(empty, models, name, make_detector("accurate", models, 1)))
+        detector = make_detector("accurate", models, 1)
+        parts += [
+            without_people(kind, pictures, models, name, detector)
+            for kind, pictures in empty.items()
+            if pictures
+        ]
         looks = Looks.concatenated([part for part in parts if len(part)])
         cache.mkdir(parents=True, exist_ok=True)
         temporary = file.with_suffix(".new.npz")

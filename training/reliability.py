@@ -3,7 +3,7 @@
 ::
 
     python -m training.reliability --name agn-v2 --models DIR --prepared DIR --images DIR
-        --animals animals.csv --clean clean.csv --cache DIR --docs docs [--free]
+        --animals animals.csv --rendered DIR --clean clean.csv --cache DIR --docs docs [--free]
 
 The last of the steps that write a model's specification, after `training.calibrate`, whose
 temperatures it fits anew on the same faces as all else. A new network
@@ -32,11 +32,11 @@ from training.evaluated import TRUE_EDGES, Sample, evaluated, large_errors, obse
 from training.export import write_spec
 from training.intervals import meets
 from training.logistic import fit_logistic
-from training.looks import WITHOUT_PEOPLE, Looks, observe_all
+from training.looks import LISTED, PACKAGES, RENDERED, WITHOUT_PEOPLE, Looks, observe_all
 from training.perceptron import fit_perceptron
 from training.probabilities import fit_probabilities
 from training.reliability_report import write_report
-from training.without_people import A_PACKAGE, listed, of_packages, sampled
+from training.without_people import A_PACKAGE, in_folder, listed, of_packages, sampled
 
 Float = NDArray[np.floating]
 Bools = NDArray[np.bool_]
@@ -44,15 +44,21 @@ Rows = NDArray[np.int64]
 
 CLEAN = 16_000
 """Unchanged faces of the training part, for the classifiers of the embedding."""
-DEFECTIVE = {"covered": 26_000, "beside": 3000, "cut": 700, "drawn": 10_000} | dict.fromkeys(
-    ("motion", "defocus", "overexposed", "underexposed", "small"), 250
-)
-"""Faces of the training part with each defect. With a fifth of them, three times as many of the
-drawn glasses were missed, and twice as many of the masks, hands and drawings."""
+DEFECTIVE = {
+    "covered": 26_000,
+    "beside": 3000,
+    "cut": 700,
+    "drawn": 10_000,
+    "retouched": 4000,
+} | dict.fromkeys(("motion", "defocus", "overexposed", "underexposed", "small"), 250)
+"""Faces of the training part with each defect, and some that are only edited. With a fifth of the
+coverings, three times as many of the drawn glasses were missed, and twice as many of the masks,
+hands and drawings."""
 EVALUATED = 200
 """Faces of the validation part with each defect."""
 FOLDS = 4
-"""Parts of the pictures without people. One is fitted on: more would outweigh the drawn faces."""
+"""Parts of the pictures without people. One of those listed is fitted on, and all but one of the
+others, which show more. The rest, mostly from other sources, is evaluated."""
 DRAWN_APART = ("mask", "glasses", "hand", "bar", "half")
 """Evaluated apart from all coverings."""
 
@@ -76,8 +82,9 @@ class Task:
 HEADS: dict[Reason, Task] = {
     "covered": Task(
         ("covered",),
-        {"clean": CLEAN, "beside": 3000, "motion": 250, "defocus": 250, "small": 250},
-        share=0.011,
+        {"clean": CLEAN, "beside": 3000, "retouched": 4000}
+        | dict.fromkeys(("motion", "defocus", "small"), 250),
+        share=0.009,
     ),
     "cut-off": Task(
         ("cut",),
@@ -86,9 +93,10 @@ HEADS: dict[Reason, Task] = {
         share=0.001,
     ),
     "not-a-face": Task(
-        (WITHOUT_PEOPLE, "drawn"),
-        {"clean": CLEAN, "beside": 500, "covered": 4500, "cut": 700, "motion": 250},
-        share=0.005,
+        (*WITHOUT_PEOPLE, "drawn"),
+        {"clean": CLEAN, "beside": 500, "covered": 4500, "cut": 700}
+        | {"retouched": 4000, "motion": 250},
+        share=0.004,
     ),
 }
 SHARES = {
@@ -322,7 +330,9 @@ def samples(looks: Looks, data: Prepared, unclean: Bools) -> tuple[Sample, Bools
     """Unchanged faces of the validation part, and which of all looks are for training."""
     known = looks.row >= 0
     rows = np.maximum(looks.row, 0)
-    training = np.where(known, ~data.validation[rows] & ~unclean[rows], looks.row % FOLDS == 0)
+    fold = looks.row % FOLDS
+    shown = np.where(looks.kind == LISTED, fold == 0, fold != 0)
+    training = np.where(known, ~data.validation[rows] & ~unclean[rows], shown)
     clean = known & (looks.kind == "clean") & data.validation[rows]
     labels = data.labels[rows[clean]]
     second = in_second_half(list(labels.name))
@@ -343,6 +353,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=Path, required=True, help="folder of the tables' `file`")
     parser.add_argument("--animals", type=Path, required=True, help="table without people")
     parser.add_argument("--packages", type=Path, help="folder of unpacked packages, see README")
+    parser.add_argument("--rendered", type=Path, help="folder of training.figures.render")
     parser.add_argument("--clean", type=Path, help="table of pictures to leave out of fitting")
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--docs", type=Path, required=True)
@@ -357,10 +368,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     usable = np.ones(len(data.labels), bool)
     if args.free:
         usable = np.array([n.startswith(("fairface", "portraits")) for n in data.labels.name])
-    pictures = [p for p in listed(args.animals, args.images) if p.free or not args.free]
+    pictures = {LISTED: [p for p in listed(args.animals, args.images) if p.free or not args.free]}
     if args.packages:
         unpacked = of_packages(args.packages)
-        pictures += sampled(unpacked, A_PACKAGE, np.random.default_rng(0))
+        pictures[PACKAGES] = list(sampled(unpacked, A_PACKAGE, np.random.default_rng(0)))
+    if args.rendered:
+        pictures[RENDERED] = in_folder(args.rendered)
     looks = observe_all(
         args.prepared,
         args.models,

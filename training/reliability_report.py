@@ -16,7 +16,7 @@ from age_gender.vision.model_spec import ModelSpec
 from age_gender.vision.reliability import REASONS, features, risk
 from training.evaluated import TRUE_EDGES, Bools, Float, Sample, age_errors, evaluated
 from training.intervals import meets
-from training.looks import Looks
+from training.looks import WITHOUT_PEOPLE, Looks
 
 UNCERTAIN = {"age-uncertain", "gender-uncertain"}
 MIN_ROWS = 25
@@ -72,7 +72,7 @@ def write_report(
         common = sorted(counts, key=lambda name: -counts[name])[:3]
         kinds.append(
             (
-                "without people" if kind == "nobody" else kind,
+                f"{kind}, without people" if kind in WITHOUT_PEOPLE else kind,
                 len(why),
                 percent(np.mean([not r for r in why])),
                 ", ".join(f"{name} {percent(counts[name])}" for name in common if counts[name]),

@@ -64,13 +64,23 @@ def of_packages(folder: Path, left_out: Sequence[str] = ()) -> list[Picture]:
         folder: of the packages' folders.
         left_out: parts of paths that show people.
     """
-    found = []
-    for package in sorted(path for path in folder.iterdir() if path.is_dir()):
-        for path in sorted(package.rglob("*")):
-            shown = not any(part in path.as_posix() for part in left_out)
-            if path.suffix.lower() in SUFFIXES and path.is_file() and shown:
-                found.append(Picture(path, package.name, free=True))
-    return found
+    packages = sorted(path for path in folder.iterdir() if path.is_dir())
+    return [
+        picture
+        for package in packages
+        for picture in in_folder(package)
+        if not any(part in picture.path.as_posix() for part in left_out)
+    ]
+
+
+def in_folder(folder: Path) -> list[Picture]:
+    """Return all pictures below a folder, which is their kind; their licences are free."""
+    paths = sorted(folder.rglob("*"))
+    return [
+        Picture(path, folder.name, free=True)
+        for path in paths
+        if path.suffix.lower() in SUFFIXES and path.is_file()
+    ]
 
 
 def opened(path: Path, rng: Rng) -> Image | None:

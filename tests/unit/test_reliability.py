@@ -156,6 +156,20 @@ def test_a_hidden_layer_adds_up_what_is_above_zero() -> None:
     assert made.logits(embedding).tolist() == [0.75, 5.75, 22.75]
 
 
+def test_classifiers_take_the_first_features() -> None:
+    embedding = np.array([[1, 0, 7], [1, 1, -7]], np.float32)
+    alone = Linear(weights=halves(np.array([2.0, 3.0])), bias=1)
+    assert alone.logits(embedding).tolist() == [3, 6]
+    hidden = Head(
+        hidden=halves(np.array([[1.0], [2.0]])),
+        hidden_biases=(0,),
+        weights=(1,),
+        bias=0,
+        limit=0.5,
+    )
+    assert hidden.logits(embedding).tolist() == [1, 3]
+
+
 @pytest.mark.parametrize("weights", ["AAA", "AHw=", "****"])
 def test_damaged_weights_are_refused(weights: str) -> None:
     with pytest.raises(ValueError, match="weights"):

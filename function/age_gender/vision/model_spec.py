@@ -118,7 +118,8 @@ class Linear(_Part):
     """A linear classifier on the network's ``embedding``.
 
     Attributes:
-        weights: float16, little-endian, as base64: one for each feature.
+        weights: float16, little-endian, as base64: one for each of the first features. The others
+            count nothing.
         bias: added to the weighted sum.
     """
 
@@ -136,14 +137,16 @@ class Linear(_Part):
 
     def logits(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits, float32 ``[N]``, for features ``[N, E]``."""
-        return np.asarray(embedding @ self._vector + np.float32(self.bias), np.float32)
+        known = embedding[:, : len(self._vector)]
+        return np.asarray(known @ self._vector + np.float32(self.bias), np.float32)
 
 
 class Head(_Part):
     """A classifier on the network's ``embedding``, with one hidden layer, that gives a reason.
 
     Attributes:
-        hidden: weights of the hidden layer, ``[E, H]`` row by row: float16, little-endian, base64.
+        hidden: weights of the hidden layer for the first features, ``[F, H]`` row by row: float16,
+            little-endian, base64. The other features count nothing.
         hidden_biases: of the same, H.
         weights: of the hidden layer's outputs, which are cut off below zero (ReLU), H.
         bias: added to their weighted sum.
@@ -176,7 +179,7 @@ class Head(_Part):
     def logits(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits, float32 ``[N]``, for features ``[N, E]``."""
         hidden, biases, weights = self._layers
-        units = np.maximum(embedding @ hidden + biases, 0)
+        units = np.maximum(embedding[:, : len(hidden)] @ hidden + biases, 0)
         return np.asarray(units @ weights + np.float32(self.bias), np.float32)
 
 

@@ -1,0 +1,59 @@
+"""Photos as people edit and scan them: smooth skin, black and white, other tones, small files.
+
+Such faces are ordinary: what is fitted must not take them for drawings or things of stone. A set of
+snapshots in colour has too few of them.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from training.defects import Float, Generator, Image
+
+
+def retouched(image: Image, box: Float, points: Float, rng: Generator) -> Image:  # noqa: ARG001
+    """Smooth, tone, fade and compress a picture, each with some probability."""
+    edited = image
+    if rng.random() < 0.6:
+        edited = _smoothed(edited, float((box[2:] - box[:2]).max()), rng)
+    if rng.random() < 0.7:
+        edited = _toned(edited, rng)
+    if rng.random() < 0.5:
+        edited = _without_colour(edited, rng)
+    if rng.random() < 0.5:
+        edited = _shrunk(edited, rng)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))]
+    return np.asarray(
+        cv2.imdecode(cv2.imencode(".jpg", edited, quality)[1], cv2.IMREAD_COLOR), np.uint8
+    )
+
+
+def _smoothed(image: Image, side: float, rng: Generator) -> Image:
+    """What beauty filters do: small differences go, edges stay."""
+    spread, reach = rng.uniform(12, 40), side * rng.uniform(0.01, 0.04)
+    smooth = cv2.bilateralFilter(image, 0, spread, max(reach, 1.0))
+    return np.asarray(cv2.addWeighted(smooth, share := rng.uniform(0.4, 1), image, 1 - share, 0))
+
+
+def _toned(image: Image, rng: Generator) -> Image:
+    """Brighter or darker, with more or less contrast and colour, and a cast."""
+    values = (image / np.float32(255)) ** np.float32(rng.uniform(0.6, 1.4))
+    values = (values - 0.5) * rng.uniform(0.8, 1.5) + 0.5 + rng.uniform(-0.05, 0.15)
+    grey = values.mean(axis=2, keepdims=True)
+    values = (grey + (values - grey) * rng.uniform(0.4, 1.6)) * rng.uniform(0.9, 1.1, 3)
+    return np.asarray(np.clip(values, 0, 1) * 255, np.uint8)
+
+
+def _without_colour(image: Image, rng: Generator) -> Image:
+    """Black and white, at times in one tint, as old prints have."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+    tint = np.array([1, 1, 1]) if rng.random() < 0.7 else rng.uniform(0.75, 1, 3)
+    return np.asarray(grey * tint, np.uint8)
+
+
+def _shrunk(image: Image, rng: Generator) -> Image:
+    """As small files are shown: enlarged."""
+    height, width = image.shape[:2]
+    small = cv2.resize(image, None, fx=(f := rng.uniform(0.35, 0.9)), fy=f, interpolation=3)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
