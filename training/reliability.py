@@ -56,6 +56,8 @@ coverings, three times as many of the drawn glasses were missed, and twice as ma
 hands and drawings."""
 EVALUATED = 200
 """Faces of the validation part with each defect."""
+LAST_BLOCK = 1024
+"""Features of the last block of layers, which come first."""
 FOLDS = 4
 """Parts of the pictures without people. One of those listed is fitted on, and all but one of the
 others, which show more. The rest, mostly from other sources, is evaluated."""
@@ -72,11 +74,13 @@ class Task:
         others: kinds of those that do not, and how many of each are used: more of those that are
             easy to tell apart would outweigh the rest.
         share: of the ordinary faces that it may be given to, wrongly or not.
+        features: how many of the first it sees; None: all.
     """
 
     shown: tuple[str, ...]
     others: dict[str, int]
     share: float
+    features: int | None = None
 
 
 HEADS: dict[Reason, Task] = {
@@ -91,6 +95,8 @@ HEADS: dict[Reason, Task] = {
         {"clean": 3500, "beside": 500, "covered": 4500}
         | dict.fromkeys(("motion", "defocus", "small"), 250),
         share=0.001,
+        # Earlier layers see the border itself, and so a face that only touches it.
+        features=LAST_BLOCK,
     ),
     "not-a-face": Task(
         (*WITHOUT_PEOPLE, "drawn"),
@@ -172,7 +178,8 @@ def fit_head(
     ]
     rows = np.concatenate([np.flatnonzero(training & np.isin(looks.kind, task.shown)), *others])
     head = fit_perceptron(
-        looks.embedding[rows].astype(np.float32), np.isin(looks.kind[rows], task.shown)
+        looks.embedding[rows, : task.features].astype(np.float32),
+        np.isin(looks.kind[rows], task.shown),
     )
     logits = head.logits(ordinary.embedding.astype(np.float32))
     limit = 1 / (1 + np.exp(-quantile(logits, weights, 1 - task.share)))

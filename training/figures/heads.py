@@ -28,6 +28,8 @@ LOWEST = 4.6
 SUBDIVISIONS = 2
 """Times that each triangle is divided into four: painted lips and eyebrows need small ones."""
 PARTS = ("face", "lips", "eyelids", "ears")
+BODY_END = 13606
+"""First vertex that is neither of the body nor of the tongue."""
 EYES = {"left": slice(14598, 14670), "right": slice(14670, 14742)}
 """Vertices of the eyeballs."""
 EXPRESSIONS = "expression/units/caucasian"
@@ -106,9 +108,7 @@ class Heads:
     def __init__(self, folder: Path) -> None:
         self._targets = folder / "targets"
         vertices, uv, quads, corners = _read(folder / "3dobjs" / "base.obj")
-        body = (quads.max(axis=1) < EYES["left"].start - 992) & (
-            vertices[quads, 1].min(axis=1) > LOWEST
-        )
+        body = (quads.max(axis=1) < BODY_END) & (vertices[quads, 1].min(axis=1) > LOWEST)
         self._base = vertices
         # A vertex on a seam has several places on the masks, which are black there: any will do.
         places = np.zeros((len(vertices), 2))
