@@ -26,6 +26,9 @@ from modelbuild.catalogue import CATALOGUE, OWN
 from modelbuild.fetch import sha256
 from training.recipes import load_recipe
 
+LAST_BLOCK = 1024
+"""Features of the last block of layers, which come first in `modelbuild.agn`'s embedding."""
+
 
 def publish(weights: Path, spec: ModelSpec, models_dir: Path, own: Path = OWN) -> str:
     """Copy weights and write their specification where the build step expects them.

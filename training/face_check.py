@@ -37,7 +37,7 @@ from age_gender.vision.face_check import (
 from age_gender.vision.model_spec import FaceClassifiers, Linear, load_spec
 from age_gender.vision.verification import SURE, UNLIKELY
 from training.boxes import TEXTURES, Boxes, Task, collect
-from training.export import halves, write_spec
+from training.export import LAST_BLOCK, halves, write_spec
 from training.logistic import fit_logistic
 from training.without_people import A_PACKAGE, listed, of_packages, sampled
 
@@ -113,11 +113,11 @@ def fit_classifier(features: NDArray[np.float16], y: Bools, weights: Float) -> L
     """Fit a linear classifier of a network's features.
 
     Args:
-        features: ``[N, E]``.
+        features: ``[N, E]``, of which it sees those of the last block.
         y: bool ``[N]``.
         weights: of the rows, ``[N]``.
     """
-    rows = features.astype(np.float32)
+    rows = features[:, :LAST_BLOCK].astype(np.float32)
     vector, bias = fit_logistic(rows, y, ridge=RIDGE, weights=weights * len(y))
     return Linear(weights=halves(vector), bias=round(bias, 4))
 

@@ -23,7 +23,7 @@ from age_gender.vision.detectors.base import Detector
 from age_gender.vision.geometry import chip_transforms, resize, warp_chips
 from age_gender.vision.model_spec import ModelSpec, load_spec
 from age_gender.vision.quality import Quality, assess
-from training import defects, drawings, retouch
+from training import defects, drawings, retouch, without_people
 from training.data import Prepared, load_prepared
 from training.observe import make_detector
 from training.without_people import Picture, read, varied
@@ -37,7 +37,8 @@ VARIATIONS = 4
 """Sizes and backgrounds of each of these pictures."""
 CHUNK = 250
 """Faces that a worker takes at a time."""
-_SOURCES = (*(str(m.__file__) for m in (defects, drawings, retouch, pose, quality)), __file__)
+_MODULES = (defects, drawings, retouch, without_people, pose, quality)
+_SOURCES = (*(str(m.__file__) for m in _MODULES), __file__)
 """Files that decide what is observed."""
 
 
@@ -206,7 +207,7 @@ def _looks(
     )
 
 
-def without_people(
+def looks_without_people(
     kind: str, pictures: Sequence[Picture], models: Path, name: str, detector: Detector
 ) -> Looks:
     """Observe what the detector takes for faces in pictures of a kind of `WITHOUT_PEOPLE`."""
@@ -255,7 +256,9 @@ def observe_all(
     for kind, rows in wanted.items():
         digest.update(kind.encode() + np.ascontiguousarray(rows).tobytes())
     for kind, pictures in empty.items():
-        digest.update(str([kind, *(picture.path.name for picture in pictures)]).encode())
+        digest.update(kind.encode())
+        for picture in pictures:
+            digest.update(picture.path.read_bytes())
     file = cache / f"{name}-{digest.hexdigest()[:12]}.npz"
     if not file.exists():
         tasks = [
@@ -270,7 +273,7 @@ def observe_all(
                 print(f"{sum(map(len, parts))} faces", end="\r", flush=True)
         detector = make_detector("accurate", models, 1)
         parts += [
-            without_people(kind, pictures, models, name, detector)
+            looks_without_people(kind, pictures, models, name, detector)
             for kind, pictures in empty.items()
             if pictures
         ]

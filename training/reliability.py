@@ -3,7 +3,8 @@
 ::
 
     python -m training.reliability --name agn-v2 --models DIR --prepared DIR --images DIR
-        --animals animals.csv --rendered DIR --clean clean.csv --cache DIR --docs docs [--free]
+        --animals animals.csv --packages DIR --rendered DIR --clean clean.csv --cache DIR
+        --docs docs [--free]
 
 The last of the steps that write a model's specification, after `training.calibrate`, whose
 temperatures it fits anew on the same faces as all else. A new network
@@ -29,7 +30,7 @@ from age_gender.vision.reliability import features, risk
 from training.calibration import fit_intervals, trained_on
 from training.data import Prepared, in_second_half, load_prepared, merged_sets
 from training.evaluated import TRUE_EDGES, Sample, evaluated, large_errors, observed_attributes
-from training.export import write_spec
+from training.export import LAST_BLOCK, write_spec
 from training.intervals import meets
 from training.logistic import fit_logistic
 from training.looks import LISTED, PACKAGES, RENDERED, WITHOUT_PEOPLE, Looks, observe_all
@@ -56,11 +57,10 @@ coverings, three times as many of the drawn glasses were missed, and twice as ma
 hands and drawings."""
 EVALUATED = 200
 """Faces of the validation part with each defect."""
-LAST_BLOCK = 1024
-"""Features of the last block of layers, which come first."""
 FOLDS = 4
 """Parts of the pictures without people. One of those listed is fitted on, and all but one of the
-others, which show more. The rest, mostly from other sources, is evaluated."""
+others, which show more. The rest is evaluated: listed pictures mostly from other sources, the
+others from the same."""
 DRAWN_APART = ("mask", "glasses", "hand", "bar", "half")
 """Evaluated apart from all coverings."""
 

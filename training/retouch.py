@@ -1,6 +1,7 @@
 """Photos as people edit and scan them: smooth skin, black and white, other tones, small files.
 
-Such faces are ordinary: what is fitted must not take them for drawings or things of stone. A set of
+Functions are like those of `training.defects`: uint8 ``[H, W, 3]``, RGB, in and out. Such faces are
+ordinary: what is fitted must not take them for drawings or things of stone. A set of
 snapshots in colour has too few of them.
 """
 
@@ -33,7 +34,8 @@ def _smoothed(image: Image, side: float, rng: Generator) -> Image:
     """What beauty filters do: small differences go, edges stay."""
     spread, reach = rng.uniform(12, 40), side * rng.uniform(0.01, 0.04)
     smooth = cv2.bilateralFilter(image, 0, spread, max(reach, 1.0))
-    return np.asarray(cv2.addWeighted(smooth, share := rng.uniform(0.4, 1), image, 1 - share, 0))
+    share = rng.uniform(0.4, 1)
+    return np.asarray(cv2.addWeighted(smooth, share, image, 1 - share, 0))
 
 
 def _toned(image: Image, rng: Generator) -> Image:
@@ -55,5 +57,6 @@ def _without_colour(image: Image, rng: Generator) -> Image:
 def _shrunk(image: Image, rng: Generator) -> Image:
     """As small files are shown: enlarged."""
     height, width = image.shape[:2]
-    small = cv2.resize(image, None, fx=(f := rng.uniform(0.35, 0.9)), fy=f, interpolation=3)
+    zoom = rng.uniform(0.35, 0.9)
+    small = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)

@@ -1,5 +1,6 @@
 """Reasons why age and gender are not reliable."""
 
+import base64
 import csv
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from age_gender.vision.attributes import Attributes
 from age_gender.vision.decode import DecodedImage
 from age_gender.vision.face import Face, Reason
 from age_gender.vision.geometry import resize
-from age_gender.vision.model_spec import Head, Linear, Reliability, Risk
+from age_gender.vision.model_spec import Head, Linear, Reliability, Risk, load_spec
 from age_gender.vision.pipeline import Options
 from age_gender.vision.quality import Quality
 from age_gender.vision.reliability import (
@@ -25,7 +26,7 @@ from age_gender.vision.reliability import (
     quality_reasons,
     risk,
 )
-from tests.unit.models import model
+from tests.unit.models import MODELS, model
 from tests.unit.pictures import portrait
 from training.export import halves
 from training.reliability import fit_risk
@@ -168,6 +169,19 @@ def test_classifiers_take_the_first_features() -> None:
         limit=0.5,
     )
     assert hidden.logits(embedding).tolist() == [1, 3]
+    for made in (alone, hidden):
+        with pytest.raises(ValueError, match="mismatch"):
+            made.logits(embedding[:, :1])
+
+
+@pytest.mark.parametrize("name", ["agn-v2", "agn-v2-research"])
+def test_faces_at_a_border_are_left_to_the_last_block(name: str) -> None:
+    heads = load_spec(MODELS, name).reliability.heads
+    rows = {
+        reason: len(base64.b64decode(head.hidden)) // 2 // len(head.weights)
+        for reason, head in heads.items()
+    }
+    assert rows == {"cut-off": 1024, "covered": 1792, "not-a-face": 1792}
 
 
 @pytest.mark.parametrize("weights", ["AAA", "AHw=", "****"])

@@ -426,6 +426,12 @@ def test_weights_survive_the_file_and_the_conversion(tmp_path: Path) -> None:
     assert np.asarray(expected["gender"]) == pytest.approx(outputs["gender"], abs=5e-3)
     assert (tmp_path / "own" / "saved_model.pb").is_file()
 
+    names = ["embedding", "conv_pw_11_relu", "conv_pw_5_relu"]
+    maps = keras.Model(source.inputs, [source.get_layer(name).output for name in names])(chips)
+    means = [np.asarray(m) if m.ndim == 2 else np.asarray(m).mean(axis=(1, 2)) for m in maps]
+    assert [m.shape for m in means] == [(3, 1024), (3, 512), (3, 256)]
+    assert np.asarray(expected["embedding"]) == pytest.approx(np.concatenate(means, 1), abs=1e-4)
+
 
 def test_weights_are_pinned_in_the_catalogue() -> None:
     from training.export import pinned

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 Rng = np.random.Generator
 Float = NDArray[np.floating]
 Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
 AGES = ("baby", "child", "young", "old")
@@ -27,7 +26,7 @@ LOWEST = 4.6
 """Height below which the body is left away: the chest."""
 SUBDIVISIONS = 2
 """Times that each triangle is divided into four: painted lips and eyebrows need small ones."""
-PARTS = ("face", "lips", "eyelids", "ears")
+PARTS = ("face", "lips", "ears")
 BODY_END = 13606
 """First vertex that is neither of the body nor of the tongue."""
 EYES = {"left": slice(14598, 14670), "right": slice(14670, 14742)}

@@ -139,7 +139,10 @@ def _write(task: tuple[Path, Path, int]) -> None:
         return
     image = developed(picture(heads, kind, rng), rng)
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 98))]
-    cv2.imwrite(str(path), np.ascontiguousarray(image[..., ::-1]), quality)
+    temporary = path.with_suffix(".new.jpg")
+    if not cv2.imwrite(str(temporary), np.ascontiguousarray(image[..., ::-1]), quality):
+        raise OSError(f"{temporary} cannot be written")
+    temporary.replace(path)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -136,7 +136,11 @@ class Linear(_Part):
         return _halves(self.weights).astype(np.float32)
 
     def logits(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits, float32 ``[N]``, for features ``[N, E]``."""
+        """Logits, float32 ``[N]``, for features ``[N, E]``.
+
+        Raises:
+            ValueError: there are fewer features than weights.
+        """
         known = embedding[:, : len(self._vector)]
         return np.asarray(known @ self._vector + np.float32(self.bias), np.float32)
 
@@ -177,7 +181,11 @@ class Head(_Part):
         return hidden, np.array(self.hidden_biases, np.float32), np.array(self.weights, np.float32)
 
     def logits(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits, float32 ``[N]``, for features ``[N, E]``."""
+        """Logits, float32 ``[N]``, for features ``[N, E]``.
+
+        Raises:
+            ValueError: there are fewer features than rows of weights.
+        """
         hidden, biases, weights = self._layers
         units = np.maximum(embedding[:, : len(hidden)] @ hidden + biases, 0)
         return np.asarray(units @ weights + np.float32(self.bias), np.float32)
