@@ -30,7 +30,7 @@ SHARES = (0.6, 0.15, 0.15, 0.1)
 SIDE = 224
 """Pixels of a picture."""
 SAMPLES = 32
-"""A pixel."""
+"""Rays for each pixel."""
 
 
 @cache
@@ -139,9 +139,10 @@ def _write(task: tuple[Path, Path, int]) -> None:
         return
     image = developed(picture(heads, kind, rng), rng)
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 98))]
-    temporary = path.with_suffix(".new.jpg")
-    if not cv2.imwrite(str(temporary), np.ascontiguousarray(image[..., ::-1]), quality):
-        raise OSError(f"{temporary} cannot be written")
+    _, encoded = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), quality)
+    # Under a name that is no picture's, for a stopped run may leave it behind.
+    temporary = path.with_suffix(".part")
+    temporary.write_bytes(encoded.tobytes())
     temporary.replace(path)
 
 

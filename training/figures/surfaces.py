@@ -30,7 +30,7 @@ GREYS = (0.03, 0.4, 0.8, 0.9)
 """Of mannequins."""
 GLASS = {"roughness": 0.05, "specular": 0.8, "clearcoat": 1.0, "clearcoat_gloss": 1.0}
 RINGS = 48
-"""Of an eyeball."""
+"""Rings of vertices of an eyeball."""
 
 
 def parts_of(head: Head, kind: str, rng: Rng) -> list[Any]:
