@@ -26,6 +26,7 @@ from age_gender.vision.quality import Quality, assess
 from training import defects, drawings, retouch, without_people
 from training.data import Prepared, load_prepared
 from training.observe import make_detector
+from training.retouch import retouched
 from training.without_people import Picture, read, varied
 
 QUALITIES = tuple(f.name for f in fields(Quality) if f.name != "covered")
@@ -35,6 +36,8 @@ LISTED, PACKAGES, RENDERED = "listed", "packages", "rendered"
 WITHOUT_PEOPLE = (LISTED, PACKAGES, RENDERED)
 VARIATIONS = 4
 """Sizes and backgrounds of each of these pictures."""
+EDITED = 2
+"""More of each, edited like photos: smooth or grey must not mean a face either."""
 CHUNK = 250
 """Faces that a worker takes at a time."""
 _MODULES = (defects, drawings, retouch, without_people, pose, quality)
@@ -158,7 +161,7 @@ KINDS = {
     "drawn": _whole(drawings.drawn),
     "cut": cut_off,
     "small": _small,
-    "retouched": _whole(retouch.retouched),
+    "retouched": _whole(retouched),
 }
 
 
@@ -210,7 +213,11 @@ def _looks(
 def looks_without_people(
     kind: str, pictures: Sequence[Picture], models: Path, name: str, detector: Detector
 ) -> Looks:
-    """Observe what the detector takes for faces in pictures of a kind of `WITHOUT_PEOPLE`."""
+    """Observe what the detector takes for faces in pictures of a kind of `WITHOUT_PEOPLE`.
+
+    Raises:
+        ValueError: there is no such box in any of the pictures.
+    """
     engine = LiteRTEngine(models / f"{name}.tflite", CpuShares(1))
     spec = load_spec(models, name)
     found, rows = [], []
@@ -218,15 +225,18 @@ def looks_without_people(
         original = read(picture.path)
         if original is None:
             continue
-        for variation in range(VARIATIONS):
-            image = varied(original, np.random.default_rng((number, variation)))
+        for variation in range(VARIATIONS + EDITED):
+            rng = np.random.default_rng((number, variation))
+            image = varied(original, rng)
             detections = detector.detect(image, 0.1, 0.4)
             assert detections.landmarks is not None
-            found += [
-                (image, box, points)
-                for box, points in zip(detections.boxes, detections.landmarks, strict=True)
-            ]
+            for box, points in zip(detections.boxes, detections.landmarks, strict=True):
+                edited = variation >= VARIATIONS
+                shown = retouched(image, box, points, rng) if edited else image
+                found.append((shown, box, points))
             rows += [-1 - number] * len(detections)
+    if not found:
+        raise ValueError(f"the detector finds nothing in the {len(pictures)} pictures of {kind!r}")
     return _looks(iter(found), kind, np.array(rows, np.int64), engine, spec)
 
 

@@ -46,21 +46,24 @@ def write_report(
     starts = (0, *TRUE_EDGES)
     names = [f"{a}-{b - 1}" for a, b in zip(starts, TRUE_EDGES, strict=False)] + ["80+"]
 
+    alike = sample.weights
     by_set = []
-    for name in np.unique(sample.sets):
-        rows = sample.sets == name
+    for name, rows in (
+        *((name, sample.sets == name) for name in np.unique(sample.sets).tolist()),
+        ("all, each set alike", np.ones(len(sample), bool)),
+    ):
         inside, outside = rows & kept, rows & ~kept
+        wrong_in, wrong_out = (_mean(wrong, alike, part) for part in (inside, outside))
+        off_in, off_out = (_mean(off, alike, part) for part in (inside, outside))
         by_set.append(
             (
                 name,
                 int(rows.sum()),
-                percent(kept[rows].mean()),
-                f"{percent(wrong[inside].mean())} / {percent(wrong[outside].mean())}",
-                times(wrong[outside].mean(), wrong[inside].mean()),
-                " / ".join(
-                    f"{off[part].mean():.2f}" if part.any() else "-" for part in (inside, outside)
-                ),
-                times(off[outside].mean(), off[inside].mean()),
+                percent(_mean(kept, alike, rows)),
+                f"{percent(wrong_in)} / {percent(wrong_out)}",
+                times(wrong_out, wrong_in),
+                f"{off_in:.2f} / {off_out:.2f}" if outside.any() else f"{off_in:.2f} / -",
+                times(off_out, off_in),
             )
         )
     kinds = []
@@ -115,7 +118,7 @@ def write_report(
     coverage = [
         (name, percent(held[sample.sets == name].mean()), percent(left_out[name].mean()))
         for name in np.unique(sample.sets).tolist()
-    ] + [("exact ages, each set alike", percent(_alike(held, sample, sample.labels.exact)), "")]
+    ] + [("exact ages, each set alike", percent(_mean(held, alike, sample.labels.exact)), "")]
     coverage += [(name, percent(held[rows].mean()), "") for name, rows in poor.items()]
 
     image = Path("img") / "model" / f"{spec.name}-risk.png"
@@ -166,8 +169,9 @@ def risks_of(values: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> Floa
     return np.asarray(np.max([risk(values, m) / risk(values, m).mean() for m in models], axis=0))
 
 
-def _alike(held: Bools, sample: Sample, rows: Bools) -> float:
-    return float(np.average(held[rows], weights=sample.weights[rows]))
+def _mean(values: Bools | Float, weights: Float, rows: Bools) -> float:
+    """Weighted mean of some rows; NaN for none."""
+    return float(np.average(values[rows], weights=weights[rows])) if rows.any() else np.nan
 
 
 def _plot_curve(

@@ -1,4 +1,4 @@
-"""Photos as people edit and scan them: smooth skin, black and white, other tones, small files.
+"""Photos as people edit, print and scan them: smooth skin, flat light, grey, grain, small files.
 
 Functions are like those of `training.defects`: uint8 ``[H, W, 3]``, RGB, in and out. Such faces are
 ordinary: what is fitted must not take them for drawings or things of stone. A set of
@@ -14,20 +14,27 @@ from training.defects import Float, Generator, Image
 
 
 def retouched(image: Image, box: Float, points: Float, rng: Generator) -> Image:  # noqa: ARG001
-    """Smooth, tone, fade and compress a picture, each with some probability."""
+    """Smooth, light, sharpen, tone, fade, grain and compress, each with some probability."""
+    side = float((box[2:] - box[:2]).max())
     edited = image
     if rng.random() < 0.6:
-        edited = _smoothed(edited, float((box[2:] - box[:2]).max()), rng)
+        edited = _smoothed(edited, side, rng)
+    if rng.random() < 0.3:
+        edited = _evenly_lit(edited, side, rng)
+    if rng.random() < 0.4:
+        edited = _sharpened(edited, rng)
     if rng.random() < 0.7:
         edited = _toned(edited, rng)
     if rng.random() < 0.5:
         edited = _without_colour(edited, rng)
+    if rng.random() < 0.3:
+        edited = _grained(edited, rng)
     if rng.random() < 0.5:
         edited = _shrunk(edited, rng)
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))]
-    return np.asarray(
-        cv2.imdecode(cv2.imencode(".jpg", edited, quality)[1], cv2.IMREAD_COLOR), np.uint8
-    )
+    file = cv2.imencode(".jpg", np.ascontiguousarray(edited[..., ::-1]), quality)[1]
+    decoded = np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR), np.uint8)
+    return np.ascontiguousarray(decoded[..., ::-1])
 
 
 def _smoothed(image: Image, side: float, rng: Generator) -> Image:
@@ -36,6 +43,23 @@ def _smoothed(image: Image, side: float, rng: Generator) -> Image:
     smooth = cv2.bilateralFilter(image, 0, spread, max(reach, 1.0))
     share = rng.uniform(0.4, 1)
     return np.asarray(cv2.addWeighted(smooth, share, image, 1 - share, 0))
+
+
+def _evenly_lit(image: Image, side: float, rng: Generator) -> Image:
+    """The flat light of a studio or a flash: part of the shading goes, whites may burn out."""
+    values = image.astype(np.float32) + 1
+    shading = cv2.GaussianBlur(values.mean(axis=2), (0, 0), max(side * rng.uniform(0.1, 0.3), 1.0))
+    share = np.float32(rng.uniform(0.2, 0.6))
+    target = np.float32(rng.uniform(130, 190))
+    lit = values * ((target / shading) ** share)[..., None]
+    return np.asarray(np.clip(lit, 0, 255), np.uint8)
+
+
+def _sharpened(image: Image, rng: Generator) -> Image:
+    """What cameras, scanners and web sites do to small pictures."""
+    smooth = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.6, 2))
+    share = rng.uniform(0.3, 1.5)
+    return np.asarray(cv2.addWeighted(image, 1 + share, smooth, -share, 0))
 
 
 def _toned(image: Image, rng: Generator) -> Image:
@@ -52,6 +76,15 @@ def _without_colour(image: Image, rng: Generator) -> Image:
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
     tint = np.array([1, 1, 1]) if rng.random() < 0.7 else rng.uniform(0.75, 1, 3)
     return np.asarray(grey * tint, np.uint8)
+
+
+def _grained(image: Image, rng: Generator) -> Image:
+    """The grain of film and paper, of one to three pixels."""
+    height, width = image.shape[:2]
+    size = int(rng.integers(1, 4))
+    small = rng.normal(0, rng.uniform(2, 9), (height // size + 1, width // size + 1))
+    grain = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
+    return np.asarray(np.clip(image + grain, 0, 255), np.uint8)
 
 
 def _shrunk(image: Image, rng: Generator) -> Image:

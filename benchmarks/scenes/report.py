@@ -293,18 +293,29 @@ def _shares_kept(rows: list[Row]) -> str:
 
 
 def _ratios(error: str) -> Callable[[list[Row]], str]:
-    """Return how to render the mean of those left out in means of the reliable ones, by set."""
+    """Return how to render the mean of those left out in means of the reliable ones.
+
+    For each set, and for the faces of all sets.
+    """
 
     def render(rows: list[Row]) -> str:
         by_set = {row["value"]: row for row in rows}
-        pairs = [
-            (by_set[name]["reliable"][error], by_set[name]["left_out"][error])
-            for name in SETS
-            if name in by_set
-        ]
-        return " / ".join("-" if not a or b is None else f"{b / a:.1f}" for a, b in pairs) or "-"
+        known = [by_set[name] for name in SETS if name in by_set]
+        each = " / ".join(_times_off([row], error) for row in known)
+        return f"{each}; all {_times_off(known, error)}" if known else "-"
 
     return render
+
+
+def _times_off(rows: list[Row], error: str) -> str:
+    """How many times the mean error of the reliable faces that of those left out is."""
+    means = []
+    for which in ("reliable", "left_out"):
+        parts = [row[which] for row in rows if row[which]["faces"]]
+        faces = sum(part["faces"] for part in parts)
+        means.append(sum(p[error] * p["faces"] for p in parts) / faces if faces else None)
+    kept, left_out = means
+    return "-" if not kept or left_out is None else f"{left_out / kept:.1f}"
 
 
 PARTS: dict[str, Callable[[Results], str]] = {

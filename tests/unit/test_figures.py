@@ -150,6 +150,19 @@ def test_paint_changes_what_it_is_on(head: heads.Head) -> None:
     assert len({colours.tobytes() for colours in pictures}) == 6
 
 
+def test_both_eyes_are_painted_alike(head: heads.Head) -> None:
+    skin = np.ones((len(head.mesh.rest), 3))
+    coloured = 0
+    for seed in range(12):
+        dark = paint.chosen(paint.HAIRS, np.random.default_rng(seed))
+        left, right = (
+            (skin - paint._around(skin, head.mesh, eye, dark)).sum(axis=0) for eye in head.eyes
+        )
+        np.testing.assert_allclose(left, right, rtol=0.05, atol=0.5)
+        coloured += bool(np.ptp(left) > 0.5 * left.mean() > 0)
+    assert coloured
+
+
 def test_stone_is_nearly_of_one_colour(head: heads.Head) -> None:
     stone = np.array([0.4, 0.4, 0.4])
     colours = paint.weathered(head.mesh, stone, np.random.default_rng(0))

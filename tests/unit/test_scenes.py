@@ -394,14 +394,19 @@ class TestReport:
             "reliable": {"faces": 95, "years": 4.0, "genders": 0.02},
             "left_out": {"faces": 5, "years": 6.0, "genders": 0.2},
         }
-        measured = {**results(), "labelled": [row]}
+        other = row | {
+            "value": "FairFace",
+            "reliable": {"faces": 190, "years": 2.0, "genders": 0.04},
+            "left_out": {"faces": 10, "years": 3.0, "genders": 0.2},
+        }
+        measured = {**results(), "labelled": [row, other]}
         written = report.labelled(measured)
         assert "| UTKFace | reliable | - | 95% of 100 | - | - |" in written
         assert "| - | 2.0% / 20.0% | - | - |" in written
         assert "| - | 4.0 / 6.0 | - | - |" in written
         short = report.kinds(measured)
-        assert "wrong genders in those left out | - | 10.0 | - | - |" in short
-        assert "years off in those left out | - | 1.5 | - | - |" in short
+        assert "wrong genders in those left out | - | 10.0 / 5.0; all 6.0 | - | - |" in short
+        assert "years off in those left out | - | 1.5 / 1.5; all 1.5 | - | - |" in short
 
     def test_no_face_left_out(self) -> None:
         row = results()["labelled"][0]

@@ -125,7 +125,7 @@ def painted(head: Head, skin: Colour, rng: Rng, hair: Floats | None) -> Floats:
         colours = mixed(colours, lips, share * rng.uniform(0.4, 1))
     dark = chosen(HAIRS, rng)
     for eye in head.eyes:
-        colours = _around(colours, mesh, eye, dark, rng)
+        colours = _around(colours, mesh, eye, dark)
     if hair is not None:
         strands = 1 + 0.25 * noise(mesh.rest * [1, 0.3, 1], rng, 25.0)
         colours = mixed(colours, np.clip(chosen(HAIRS, rng) * strands[:, None], 0, 1), hair)
@@ -135,7 +135,7 @@ def painted(head: Head, skin: Colour, rng: Rng, hair: Floats | None) -> Floats:
     return colours
 
 
-def _around(colours: Floats, mesh: Mesh, eye: Eye, dark: Colour, rng: Rng) -> Floats:
+def _around(colours: Floats, mesh: Mesh, eye: Eye, dark: Colour) -> Floats:
     """Paint eyebrow, lid line and shadow of one eye."""
     random = np.random.default_rng(int(dark.sum() * 1e6))  # alike on both sides
     outward = (mesh.rest[:, 0] - eye.rest_centre[0]) * np.sign(eye.rest_centre[0])
@@ -156,7 +156,7 @@ def _around(colours: Floats, mesh: Mesh, eye: Eye, dark: Colour, rng: Rng) -> Fl
         colours = mixed(colours, dark * 0.5, line * upper * random.uniform(0.5, 1))
     if random.random() < 0.3:
         shadow = np.exp(-((distance - 1.3) ** 2) * 12) * step(above, 0, 0.05) * front
-        colours = mixed(colours, rng.uniform(0, 0.6, 3), shadow * random.uniform(0.1, 0.6))
+        colours = mixed(colours, random.uniform(0, 0.6, 3), shadow * random.uniform(0.1, 0.6))
     return colours
 
 

@@ -37,8 +37,9 @@ def developed(image: Floats, rng: Rng) -> Image:
 
 def _without_noise(image: Floats) -> Floats:
     """Take away what is left of the sampling noise, which no photo has."""
-    codes = np.asarray(image * 255, np.uint8)
-    return np.asarray(cv2.fastNlMeansDenoisingColored(codes, None, 5, 5, 5, 11) / 255)
+    codes = np.asarray(image[..., ::-1] * 255, np.uint8)  # OpenCV takes colours for BGR here
+    smooth = cv2.fastNlMeansDenoisingColored(codes, None, 5, 5, 5, 11)
+    return np.asarray(smooth[..., ::-1] / 255)
 
 
 def _background(height: int, width: int, rng: Rng) -> Floats:
