@@ -88,7 +88,7 @@ HEADS: dict[Reason, Task] = {
         ("covered",),
         {"clean": CLEAN, "beside": 3000, "retouched": 4000}
         | dict.fromkeys(("motion", "defocus", "small"), 250),
-        share=0.007,
+        share=0.006,
     ),
     "cut-off": Task(
         ("cut",),
@@ -121,14 +121,14 @@ MAX_OUTSIDE = 0.33
 """Share of a face outside the picture. Tightly cropped whole faces, mostly profiles, reach 0.3; of
 half faces it is 0.334 and more."""
 
-UNCERTAIN = {"age": 0.02, "gender": 0.03}
+UNCERTAIN = {"age": 0.02, "gender": 0.04}
 """Share of all faces that is age-uncertain, and of each band of predicted ages that is
 gender-uncertain. By band for gender, because its risk is much higher for children."""
 RISK_EDGES = (3.0, 8.0, 14.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0)
 RISK_RIDGE = 3.0
 MIN_BAND = 40
 """Faces that a band of ages needs for a limit of its own."""
-MAX_LOST_MORE = 0.04
+MAX_LOST_MORE = 0.03
 """Share that a group may lose to uncertainty beyond what all faces lose."""
 MAX_ROUNDS = 60
 
