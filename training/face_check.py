@@ -39,7 +39,7 @@ from age_gender.vision.verification import SURE, UNLIKELY
 from training.boxes import TEXTURES, Boxes, Task, collect
 from training.export import LAST_BLOCK, halves, write_spec
 from training.logistic import fit_logistic
-from training.without_people import A_PACKAGE, listed, of_packages, sampled
+from training.without_people import listed, of_packages, sampled
 
 FITTED = {"fairface_train": 600, "portraits": 250}
 """Sets of faces that may be used commercially, and how many pictures of each."""
@@ -67,6 +67,8 @@ SIGNS = {"score": 1, "mesh": 1, "embedding": 1, "second": 1, "overlap": 1} | dic
     ("mesh_low", "turned", "distance", "cut_off"), -1
 )
 """Of the weights of inputs of which more is always better, or worse."""
+A_PACKAGE = 300
+"""Pictures of one package that are used, at most."""
 FOLDS = 3
 """Parts by picture, so that a regression sees logits of boxes that no classifier was fitted on."""
 SURELY_SEEN = 10.0

@@ -34,10 +34,11 @@ QUALITIES = tuple(f.name for f in fields(Quality) if f.name != "covered")
 LISTED, PACKAGES, RENDERED = "listed", "packages", "rendered"
 """Kinds of the looks at pictures without people: of a table, of packages, of `training.figures`."""
 WITHOUT_PEOPLE = (LISTED, PACKAGES, RENDERED)
-VARIATIONS = 4
-"""Sizes and backgrounds of each of these pictures."""
-EDITED = 2
-"""More of each, edited like photos: smooth or grey must not mean a face either."""
+EDITED = {kind: f"{kind}-edited" for kind in WITHOUT_PEOPLE}
+"""Kinds of the looks at the same pictures, edited as photos are: smooth or grey must not mean a
+face either."""
+VARIATIONS = {False: 4, True: 2}
+"""Sizes and backgrounds of each of these pictures, by whether it is edited."""
 CHUNK = 250
 """Faces that a worker takes at a time."""
 _MODULES = (defects, drawings, retouch, without_people, pose, quality)
@@ -52,7 +53,8 @@ class Looks:
     Attributes:
         row: int ``[N]``, row in the prepared folder; for picture P without people, of those of its
             kind, -1 - P.
-        kind: ``[N]``, what was done to the picture: a key of `KINDS`; or one of `WITHOUT_PEOPLE`.
+        kind: ``[N]``, what was done to the picture: a key of `KINDS`; or one of `WITHOUT_PEOPLE`
+            or `EDITED`.
         distributions: float32 ``[N, K]``, over ages, as the network returns them.
         male: float32 ``[N]``, likewise.
         embedding: float16 ``[N, E]``.
@@ -215,29 +217,38 @@ def looks_without_people(
 ) -> Looks:
     """Observe what the detector takes for faces in pictures of a kind of `WITHOUT_PEOPLE`.
 
+    Some variations are edited, after detection, and are of the kind in `EDITED`.
+
     Raises:
-        ValueError: there is no such box in any of the pictures.
+        ValueError: the detector finds nothing in any of them.
     """
     engine = LiteRTEngine(models / f"{name}.tflite", CpuShares(1))
     spec = load_spec(models, name)
-    found, rows = [], []
+    found: dict[str, list[tuple[defects.Image, defects.Float, defects.Float]]] = {}
+    rows: dict[str, list[int]] = {}
+    variations = [edited for edited, count in VARIATIONS.items() for _ in range(count)]
     for number, picture in enumerate(pictures):
         original = read(picture.path)
         if original is None:
             continue
-        for variation in range(VARIATIONS + EDITED):
+        for variation, edited in enumerate(variations):
             rng = np.random.default_rng((number, variation))
             image = varied(original, rng)
             detections = detector.detect(image, 0.1, 0.4)
             assert detections.landmarks is not None
+            called = EDITED[kind] if edited else kind
             for box, points in zip(detections.boxes, detections.landmarks, strict=True):
-                edited = variation >= VARIATIONS
                 shown = retouched(image, box, points, rng) if edited else image
-                found.append((shown, box, points))
-            rows += [-1 - number] * len(detections)
+                found.setdefault(called, []).append((shown, box, points))
+                rows.setdefault(called, []).append(-1 - number)
     if not found:
         raise ValueError(f"the detector finds nothing in the {len(pictures)} pictures of {kind!r}")
-    return _looks(iter(found), kind, np.array(rows, np.int64), engine, spec)
+    return Looks.concatenated(
+        [
+            _looks(iter(faces), called, np.array(rows[called], np.int64), engine, spec)
+            for called, faces in found.items()
+        ]
+    )
 
 
 def observe_all(
@@ -287,7 +298,7 @@ def observe_all(
             for kind, pictures in empty.items()
             if pictures
         ]
-        looks = Looks.concatenated([part for part in parts if len(part)])
+        looks = Looks.concatenated(parts)
         cache.mkdir(parents=True, exist_ok=True)
         temporary = file.with_suffix(".new.npz")
         np.savez(temporary, **{f.name: getattr(looks, f.name) for f in fields(Looks)})

@@ -33,11 +33,19 @@ from training.evaluated import TRUE_EDGES, Sample, evaluated, large_errors, obse
 from training.export import LAST_BLOCK, write_spec
 from training.intervals import meets
 from training.logistic import fit_logistic
-from training.looks import LISTED, PACKAGES, RENDERED, WITHOUT_PEOPLE, Looks, observe_all
+from training.looks import (
+    EDITED,
+    LISTED,
+    PACKAGES,
+    RENDERED,
+    WITHOUT_PEOPLE,
+    Looks,
+    observe_all,
+)
 from training.perceptron import fit_perceptron
 from training.probabilities import fit_probabilities
 from training.reliability_report import write_report
-from training.without_people import A_PACKAGE, in_folder, listed, of_packages, sampled
+from training.without_people import in_folder, listed, of_packages, sampled
 
 Float = NDArray[np.floating]
 Bools = NDArray[np.bool_]
@@ -57,6 +65,8 @@ coverings, three times as many of the drawn glasses were missed, and twice as ma
 hands and drawings."""
 EVALUATED = 200
 """Faces of the validation part with each defect."""
+A_PACKAGE = 600
+"""Pictures of one package that are observed, at most."""
 FOLDS = 4
 """Parts of the pictures without people. One of those listed is fitted on, and all but one of the
 others, which show more. The rest is evaluated: listed pictures mostly from other sources, the
@@ -99,7 +109,7 @@ HEADS: dict[Reason, Task] = {
         features=LAST_BLOCK,
     ),
     "not-a-face": Task(
-        (*WITHOUT_PEOPLE, "drawn"),
+        (*WITHOUT_PEOPLE, *EDITED.values(), "drawn"),
         {"clean": CLEAN, "beside": 500, "covered": 4500, "cut": 700}
         | {"retouched": 16_000, "motion": 250},
         share=0.0025,
@@ -111,7 +121,8 @@ SHARES = {
     "dark": 0.001,
     "overexposed": 0.0015,
 }
-"""Share of ordinary faces beyond each limit."""
+"""Share of ordinary faces beyond each limit; a quarter of it for pitch, half for brightness, and
+hardly any for noise. With few faces, a limit is that of the most extreme one."""
 MIN_CONFIDENCE = 0.85
 """Of a detection. Animals that pass for faces have less, as most drawings have, and one clear face
 in a hundred."""
@@ -338,7 +349,8 @@ def samples(looks: Looks, data: Prepared, unclean: Bools) -> tuple[Sample, Bools
     known = looks.row >= 0
     rows = np.maximum(looks.row, 0)
     fold = looks.row % FOLDS
-    shown = np.where(looks.kind == LISTED, fold == 0, fold != 0)
+    from_list = np.isin(looks.kind, (LISTED, EDITED[LISTED]))
+    shown = np.where(from_list, fold == 0, fold != 0)
     training = np.where(known, ~data.validation[rows] & ~unclean[rows], shown)
     clean = known & (looks.kind == "clean") & data.validation[rows]
     labels = data.labels[rows[clean]]

@@ -16,7 +16,7 @@ from age_gender.vision.model_spec import ModelSpec
 from age_gender.vision.reliability import REASONS, features, risk
 from training.evaluated import TRUE_EDGES, Bools, Float, Sample, age_errors, evaluated
 from training.intervals import meets
-from training.looks import WITHOUT_PEOPLE, Looks
+from training.looks import EDITED, WITHOUT_PEOPLE, Looks
 
 UNCERTAIN = {"age-uncertain", "gender-uncertain"}
 MIN_ROWS = 25
@@ -46,27 +46,23 @@ def write_report(
     starts = (0, *TRUE_EDGES)
     names = [f"{a}-{b - 1}" for a, b in zip(starts, TRUE_EDGES, strict=False)] + ["80+"]
 
-    alike = sample.weights
     by_set = []
-    for name, rows in (
-        *((name, sample.sets == name) for name in np.unique(sample.sets).tolist()),
-        ("all, each set alike", np.ones(len(sample), bool)),
-    ):
+    for name in np.unique(sample.sets):
+        rows = sample.sets == name
         inside, outside = rows & kept, rows & ~kept
-        wrong_in, wrong_out = (_mean(wrong, alike, part) for part in (inside, outside))
-        off_in, off_out = (_mean(off, alike, part) for part in (inside, outside))
         by_set.append(
             (
                 name,
                 int(rows.sum()),
-                percent(_mean(kept, alike, rows)),
-                f"{percent(wrong_in)} / {percent(wrong_out)}",
-                times(wrong_out, wrong_in),
-                f"{off_in:.2f} / {off_out:.2f}" if outside.any() else f"{off_in:.2f} / -",
-                times(off_out, off_in),
+                percent(kept[rows].mean()),
+                f"{percent(mean(wrong[inside]))} / {percent(mean(wrong[outside]))}",
+                times(mean(wrong[outside]), mean(wrong[inside])),
+                f"{years(mean(off[inside]))} / {years(mean(off[outside]))}",
+                times(mean(off[outside]), mean(off[inside])),
             )
         )
     kinds = []
+    empty = {*WITHOUT_PEOPLE, *EDITED.values()}
     for kind in dict.fromkeys(looks.kind.tolist()):
         if kind == "clean":
             continue
@@ -75,7 +71,7 @@ def write_report(
         common = sorted(counts, key=lambda name: -counts[name])[:3]
         kinds.append(
             (
-                f"{kind}, without people" if kind in WITHOUT_PEOPLE else kind,
+                f"{kind}, without people" if kind in empty else kind,
                 len(why),
                 percent(np.mean([not r for r in why])),
                 ", ".join(f"{name} {percent(counts[name])}" for name in common if counts[name]),
@@ -118,8 +114,8 @@ def write_report(
     coverage = [
         (name, percent(held[sample.sets == name].mean()), percent(left_out[name].mean()))
         for name in np.unique(sample.sets).tolist()
-    ] + [("exact ages, each set alike", percent(_mean(held, alike, sample.labels.exact)), "")]
-    coverage += [(name, percent(held[rows].mean()), "") for name, rows in poor.items()]
+    ] + [("exact ages, each set alike", percent(_alike(held, sample, sample.labels.exact)), "")]
+    coverage += [(name, percent(mean(held[rows])), "") for name, rows in poor.items()]
 
     image = Path("img") / "model" / f"{spec.name}-risk.png"
     values = features(attributes, qualities)
@@ -130,7 +126,9 @@ def write_report(
         "Written by `python -m training.reliability`. Faces of the validation part whose half was "
         "not used for fitting, detected in their whole pictures; defects are drawn over them.",
         "**Threat to validity:** defects are drawn, not photographed, and rows with few faces say "
-        "little: a share of 50 faces is uncertain by some ten points.",
+        "little: a share of 50 faces is uncertain by some ten points. Limits were fitted on the "
+        "other half; how strict they are, and which edited photos and figures are fitted on, was "
+        "chosen by results on both.",
         "## Left out, and why it is right",
         table(
             (
@@ -169,9 +167,8 @@ def risks_of(values: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> Floa
     return np.asarray(np.max([risk(values, m) / risk(values, m).mean() for m in models], axis=0))
 
 
-def _mean(values: Bools | Float, weights: Float, rows: Bools) -> float:
-    """Weighted mean of some rows; NaN for none."""
-    return float(np.average(values[rows], weights=weights[rows])) if rows.any() else np.nan
+def _alike(held: Bools, sample: Sample, rows: Bools) -> float:
+    return float(np.average(held[rows], weights=sample.weights[rows]))
 
 
 def _plot_curve(
@@ -196,7 +193,8 @@ def _plot_curve(
     right.set(
         xlabel="share of faces kept; dots: reliable", ylabel="gender wrong, %", ylim=(0, None)
     )
-    left.legend()
+    if left.lines:
+        left.legend()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.tight_layout()
     figure.savefig(path, dpi=110, metadata={"Software": None})
@@ -208,6 +206,16 @@ def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     titles = list(head)
     lines = [titles, ["---"] * len(titles), *([str(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def mean(values: Bools | Float) -> float:
+    """Mean; NaN for no values."""
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def years(error: float) -> str:
+    """Two decimals; a dash for no faces."""
+    return "-" if np.isnan(error) else f"{error:.2f}"
 
 
 def percent(share: float | np.floating) -> str:

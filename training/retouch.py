@@ -14,30 +14,34 @@ from training.defects import Float, Generator, Image
 
 
 def retouched(image: Image, box: Float, points: Float, rng: Generator) -> Image:  # noqa: ARG001
-    """Smooth, light, sharpen, tone, fade, grain and compress, each with some probability."""
+    """Edit a photo: each step but the last, compression, with some probability.
+
+    Args:
+        image: photo of one face.
+        box: of the face, ``[4]``, pixels: x1, y1, x2, y2.
+        points: landmarks ``[5, 2]``, unused.
+        rng: chooses the steps and their strengths.
+    """
     side = float((box[2:] - box[:2]).max())
     edited = image
     if rng.random() < 0.6:
-        edited = _smoothed(edited, side, rng)
+        edited = smoothed(edited, side, rng)
     if rng.random() < 0.3:
-        edited = _evenly_lit(edited, side, rng)
+        edited = evenly_lit(edited, side, rng)
     if rng.random() < 0.4:
-        edited = _sharpened(edited, rng)
+        edited = sharpened(edited, rng)
     if rng.random() < 0.7:
         edited = _toned(edited, rng)
     if rng.random() < 0.5:
         edited = _without_colour(edited, rng)
     if rng.random() < 0.3:
-        edited = _grained(edited, rng)
+        edited = grained(edited, rng)
     if rng.random() < 0.5:
         edited = _shrunk(edited, rng)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))]
-    file = cv2.imencode(".jpg", np.ascontiguousarray(edited[..., ::-1]), quality)[1]
-    decoded = np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR), np.uint8)
-    return np.ascontiguousarray(decoded[..., ::-1])
+    return compressed(edited, int(rng.integers(40, 96)))
 
 
-def _smoothed(image: Image, side: float, rng: Generator) -> Image:
+def smoothed(image: Image, side: float, rng: Generator) -> Image:
     """What beauty filters do: small differences go, edges stay."""
     spread, reach = rng.uniform(12, 40), side * rng.uniform(0.01, 0.04)
     smooth = cv2.bilateralFilter(image, 0, spread, max(reach, 1.0))
@@ -45,17 +49,18 @@ def _smoothed(image: Image, side: float, rng: Generator) -> Image:
     return np.asarray(cv2.addWeighted(smooth, share, image, 1 - share, 0))
 
 
-def _evenly_lit(image: Image, side: float, rng: Generator) -> Image:
+def evenly_lit(image: Image, side: float, rng: Generator) -> Image:
     """The flat light of a studio or a flash: part of the shading goes, whites may burn out."""
-    values = image.astype(np.float32) + 1
-    shading = cv2.GaussianBlur(values.mean(axis=2), (0, 0), max(side * rng.uniform(0.1, 0.3), 1.0))
+    spread = max(side * rng.uniform(0.1, 0.3), 1.0)
+    shading = cv2.GaussianBlur(image.mean(axis=2, dtype=np.float32), (0, 0), spread)
+    shading = np.maximum(shading, 1)  # black is not to be divided by
     share = np.float32(rng.uniform(0.2, 0.6))
     target = np.float32(rng.uniform(130, 190))
-    lit = values * ((target / shading) ** share)[..., None]
+    lit = image * ((target / shading) ** share)[..., None]
     return np.asarray(np.clip(lit, 0, 255), np.uint8)
 
 
-def _sharpened(image: Image, rng: Generator) -> Image:
+def sharpened(image: Image, rng: Generator) -> Image:
     """What cameras, scanners and web sites do to small pictures."""
     smooth = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.6, 2))
     share = rng.uniform(0.3, 1.5)
@@ -78,13 +83,14 @@ def _without_colour(image: Image, rng: Generator) -> Image:
     return np.asarray(grey * tint, np.uint8)
 
 
-def _grained(image: Image, rng: Generator) -> Image:
-    """The grain of film and paper, of one to three pixels."""
+def grained(image: Image, rng: Generator) -> Image:
+    """The grain of film and paper, of one to three pixels, alike all over the picture."""
     height, width = image.shape[:2]
     size = int(rng.integers(1, 4))
-    small = rng.normal(0, rng.uniform(2, 9), (height // size + 1, width // size + 1))
-    grain = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
-    return np.asarray(np.clip(image + grain, 0, 255), np.uint8)
+    rows, columns = -(-height // size), -(-width // size)
+    small = rng.normal(0, rng.uniform(2, 9), (rows, columns))
+    grain = cv2.resize(small, (columns * size, rows * size), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.clip(image + grain[:height, :width, None], 0, 255), np.uint8)
 
 
 def _shrunk(image: Image, rng: Generator) -> Image:
@@ -93,3 +99,12 @@ def _shrunk(image: Image, rng: Generator) -> Image:
     zoom = rng.uniform(0.35, 0.9)
     small = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def compressed(image: Image, quality: int) -> Image:
+    """Write as JPEG and read."""
+    # OpenCV writes and reads BGR. With channels swapped, blue would be kept as well as red is.
+    bgr = np.ascontiguousarray(image[..., ::-1])
+    file = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    decoded = np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR), np.uint8)
+    return np.ascontiguousarray(decoded[..., ::-1])

@@ -18,8 +18,6 @@ MIN_SIDE = 40
 """Shorter side in pixels; smaller pictures are symbols."""
 LONGER_SIDES = (120.0, 640.0)
 """Longer side in pixels that a picture is resized to, at random; nothing grows by more than two."""
-A_PACKAGE = 600
-"""Pictures of one package that are used, at most."""
 RESEARCH = ("research", "unclear")
 """Words in the licences of pictures that must not be learnt from for commercial use."""
 

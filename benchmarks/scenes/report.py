@@ -293,29 +293,32 @@ def _shares_kept(rows: list[Row]) -> str:
 
 
 def _ratios(error: str) -> Callable[[list[Row]], str]:
-    """Return how to render the mean of those left out in means of the reliable ones.
+    """Return how to render the mean error of those left out, divided by that of the reliable.
 
-    For each set, and for the faces of all sets.
+    For each set, then over all faces left out, each divided by the mean of its own set.
     """
 
     def render(rows: list[Row]) -> str:
         by_set = {row["value"]: row for row in rows}
         known = [by_set[name] for name in SETS if name in by_set]
-        each = " / ".join(_times_off([row], error) for row in known)
-        return f"{each}; all {_times_off(known, error)}" if known else "-"
+        ratios = [_ratio(row, error) for row in known]
+        shown = ["-" if ratio is None else f"{ratio:.1f}" for ratio in ratios]
+        counted = [
+            (ratio, row["left_out"]["faces"])
+            for ratio, row in zip(ratios, known, strict=True)
+            if ratio is not None
+        ]
+        if not counted:
+            return " / ".join(shown) or "-"
+        total = sum(ratio * faces for ratio, faces in counted)
+        return f"{' / '.join(shown)}; all {total / sum(faces for _, faces in counted):.1f}"
 
     return render
 
 
-def _times_off(rows: list[Row], error: str) -> str:
-    """How many times the mean error of the reliable faces that of those left out is."""
-    means = []
-    for which in ("reliable", "left_out"):
-        parts = [row[which] for row in rows if row[which]["faces"]]
-        faces = sum(part["faces"] for part in parts)
-        means.append(sum(p[error] * p["faces"] for p in parts) / faces if faces else None)
-    kept, left_out = means
-    return "-" if not kept or left_out is None else f"{left_out / kept:.1f}"
+def _ratio(row: Row, error: str) -> float | None:
+    kept, left_out = row["reliable"][error], row["left_out"][error]
+    return None if not kept or left_out is None else left_out / kept
 
 
 PARTS: dict[str, Callable[[Results], str]] = {

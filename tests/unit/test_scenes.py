@@ -405,7 +405,7 @@ class TestReport:
         assert "| - | 2.0% / 20.0% | - | - |" in written
         assert "| - | 4.0 / 6.0 | - | - |" in written
         short = report.kinds(measured)
-        assert "wrong genders in those left out | - | 10.0 / 5.0; all 6.0 | - | - |" in short
+        assert "wrong genders in those left out | - | 10.0 / 5.0; all 6.7 | - | - |" in short
         assert "years off in those left out | - | 1.5 / 1.5; all 1.5 | - | - |" in short
 
     def test_no_face_left_out(self) -> None:

@@ -4,9 +4,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
+from age_gender.vision.detectors.base import Detections
+from age_gender.vision.geometry import Image
+from testing.photos import portraits
+from tests.unit.models import MODELS
 from tests.unit.test_training import make_prepared
-from training.looks import LISTED, PACKAGES, QUALITIES, RENDERED, Looks
+from training.looks import EDITED, LISTED, QUALITIES, WITHOUT_PEOPLE, Looks, looks_without_people
 from training.reliability import FOLDS, samples
 from training.without_people import in_folder, of_packages
 
@@ -43,7 +48,7 @@ def test_no_picture_is_both_fitted_on_and_evaluated() -> None:
     data = make_prepared(60)
     pictures = 3 * FOLDS
     numbers = [-1 - number for number in range(pictures) for _ in range(2)]
-    kinds = (LISTED, PACKAGES, RENDERED)
+    kinds = (*WITHOUT_PEOPLE, *EDITED.values())
     rows = [*range(60), *(number for _ in kinds for number in numbers)]
     named = ["clean"] * 60 + [kind for kind in kinds for _ in numbers]
     unclean = np.zeros(60, bool)
@@ -55,4 +60,41 @@ def test_no_picture_is_both_fitted_on_and_evaluated() -> None:
     for kind in kinds:
         of_kind = training[np.array(named) == kind].reshape(-1, 2)
         assert (of_kind[:, 0] == of_kind[:, 1]).all(), "both sizes of a picture"
-        assert of_kind[:, 0].sum() == pictures / FOLDS * (1 if kind == LISTED else FOLDS - 1)
+        assert of_kind[:, 0].sum() == pictures / FOLDS * (
+            1 if kind.startswith(LISTED) else FOLDS - 1
+        )
+
+
+class Boxes:
+    """A detector that finds the middle of every picture, or nothing."""
+
+    name = "middle"
+    min_detectable = candidate_score = turned_score = 0.0
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def scale_for(self, width: int, height: int, min_face: float | None) -> float:
+        return 1.0
+
+    def detect(
+        self, image: Image, confidence: float, nms: float, min_face: float | None = None
+    ) -> Detections:
+        height, width = image.shape[:2]
+        box = np.array([width, height, 3 * width, 3 * height], np.float32) / np.float32(4)
+        points = np.array([[0.4, 0.4], [0.6, 0.4], [0.5, 0.5], [0.4, 0.6], [0.6, 0.6]])
+        landmarks = (points * [width, height]).astype(np.float32)
+        found = Detections(box[None], np.ones(1, np.float32), landmarks[None])
+        return found[np.arange(self.count)]
+
+
+def test_some_variations_of_a_picture_are_edited(tmp_path: Path) -> None:
+    for number, photo in enumerate(portraits()[:2]):
+        (tmp_path / f"{number}.jpg").write_bytes(photo.data)
+    pictures = in_folder(tmp_path)
+    seen = looks_without_people(LISTED, pictures, MODELS, "agn-v2", Boxes(1))
+    assert seen.kind.tolist() == [LISTED] * 8 + [EDITED[LISTED]] * 4
+    assert seen.row.tolist() == [-1] * 4 + [-2] * 4 + [-1] * 2 + [-2] * 2
+    assert len({row.tobytes() for row in seen.embedding}) == 12
+    with pytest.raises(ValueError, match="nothing in the 2 pictures of 'listed'"):
+        looks_without_people(LISTED, pictures, MODELS, "agn-v2", Boxes(0))
