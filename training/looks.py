@@ -37,7 +37,7 @@ WITHOUT_PEOPLE = (LISTED, PACKAGES, RENDERED)
 EDITED = {kind: f"{kind}-edited" for kind in WITHOUT_PEOPLE}
 """Kinds of the looks at the same pictures, edited as photos are: smooth or grey must not mean a
 face either."""
-VARIATIONS = {False: 4, True: 2}
+VARIATIONS = {False: 4, True: 4}
 """Sizes and backgrounds of each of these pictures, by whether it is edited."""
 CHUNK = 250
 """Faces that a worker takes at a time."""

@@ -96,7 +96,7 @@ class Task:
 HEADS: dict[Reason, Task] = {
     "covered": Task(
         ("covered",),
-        {"clean": CLEAN, "beside": 3000, "retouched": 4000}
+        {"clean": CLEAN, "beside": 3000, "retouched": 16_000}
         | dict.fromkeys(("motion", "defocus", "small"), 250),
         share=0.006,
     ),
@@ -119,7 +119,7 @@ SHARES = {
     "turned": 0.0006,
     "blurred": 0.002,
     "dark": 0.001,
-    "overexposed": 0.0015,
+    "overexposed": 0.001,
 }
 """Share of ordinary faces beyond each limit; a quarter of it for pitch, half for brightness, and
 hardly any for noise. With few faces, a limit is that of the most extreme one."""

@@ -26,6 +26,8 @@ def retouched(image: Image, box: Float, points: Float, rng: Generator) -> Image:
     edited = image
     if rng.random() < 0.6:
         edited = smoothed(edited, side, rng)
+    if rng.random() < 0.25:
+        edited = _softened(edited, side, rng)
     if rng.random() < 0.3:
         edited = evenly_lit(edited, side, rng)
     if rng.random() < 0.4:
@@ -47,6 +49,11 @@ def smoothed(image: Image, side: float, rng: Generator) -> Image:
     smooth = cv2.bilateralFilter(image, 0, spread, max(reach, 1.0))
     share = rng.uniform(0.4, 1)
     return np.asarray(cv2.addWeighted(smooth, share, image, 1 - share, 0))
+
+
+def _softened(image: Image, side: float, rng: Generator) -> Image:
+    """A little out of focus, as good lenses for portraits are."""
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), side * rng.uniform(0.004, 0.015)), np.uint8)
 
 
 def evenly_lit(image: Image, side: float, rng: Generator) -> Image:

@@ -155,6 +155,19 @@ def test_many_faces_in_one_picture(service: Service) -> None:
     assert {row[8] for row in answer["faces"]} == {"M", "F"}
 
 
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_faces_cut_out_tightly_and_put_side_by_side(service: Service, count: int) -> None:
+    tiles = []
+    for photo in photos.portraits()[:count]:
+        x1, y1, x2, y2 = np.rint(photo.boxes[0]).astype(int)
+        face = photos.decoded(photo.data)[max(y1, 0) : y2, max(x1, 0) : x2]
+        tiles.append(np.asarray(Image.fromarray(face).resize((100, 125))))
+    row = np.pad(np.hstack(tiles), ((40, 40), (40, 40), (0, 0)), mode="edge")
+    answer = service.predict(photos.encoded(row), face_detector="accurate")
+    centres = boxes_of(answer)[:, [0, 2]].mean(axis=1)
+    assert sorted(np.rint(centres / 100 - 0.9).tolist()) == list(range(count))
+
+
 @pytest.mark.parametrize("width", [96, 512, 3000])
 def test_drawing_is_on_the_face_and_the_same_size(service: Service, width: int) -> None:
     photo = photos.photo("astronaut")

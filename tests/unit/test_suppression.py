@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from age_gender.vision.detectors.base import Detections, joined
 from age_gender.vision.geometry import ios_matrix, iou_matrix
-from age_gender.vision.suppression import SAME_LANDMARKS, distinct_faces, nms
+from age_gender.vision.suppression import SAME_LANDMARKS, distinct_faces, nms, whole_faces
 from tests.unit.fakes import found
 from tests.unit.test_geometry import iou_by_cells, whole_boxes
 
@@ -99,3 +99,46 @@ class TestDistinctFaces:
             if not same[i, kept].any():
                 kept.append(i)
         assert distinct_faces(faces.boxes, faces.scores, shifted, level).tolist() == kept
+
+
+class TestWholeFaces:
+    """Faces side by side, and what a detector sees across the seams."""
+
+    @staticmethod
+    def row(count: int) -> tuple[Float, Float]:
+        """Faces of 60 x 80 pixels without space between them, then those across the seams."""
+        faces = found(*((60.0 * k, 0.0, 60.0 * k + 60, 80.0) for k in range(count)))
+        points = faces.landmarks
+        assert points is not None
+        across = np.empty((count - 1, 5, 2), np.float32)
+        across[:, [0, 3]] = points[:-1, [1, 4]] + 3
+        across[:, [1, 4]] = points[1:, [0, 3]] - 3
+        across[:, 2] = np.add(across[:, [0, 1]].mean(axis=1), [0, 15])
+        boxes = faces.boxes[:-1] + np.array([30, 0, 30, 0], np.float32)
+        return np.concatenate([faces.boxes, boxes]), np.concatenate([points, across])
+
+    @pytest.mark.parametrize("count", [2, 3, 4, 5, 9])
+    @pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+    def test_only_the_faces_stay(self, count: int, quarters: int) -> None:
+        boxes, points = self.row(count)
+        for _ in range(quarters):  # (x, y) becomes (1000 - y, x)
+            points = np.stack([1000 - points[..., 1], points[..., 0]], axis=-1)
+            x1, y1, x2, y2 = boxes.T
+            boxes = np.stack([1000 - y2, x1, 1000 - y1, x2], axis=-1)
+        order = np.random.default_rng(count).permutation(len(boxes))
+        kept = whole_faces(boxes[order], points[order])
+        assert sorted(order[kept].tolist()) == list(range(count))
+
+    def test_a_face_that_shares_one_side_stays(self) -> None:
+        boxes, points = self.row(2)
+        assert whole_faces(boxes[[0, 2]], points[[0, 2]]).tolist() == [0, 1]
+
+    def test_faces_of_one_place_in_a_circle_end(self) -> None:
+        boxes, points = self.row(2)
+        same = np.repeat(points[:1, :1], 5, axis=1).repeat(3, axis=0)
+        assert len(whole_faces(boxes, same)) == 1
+
+    def test_one_face_and_none(self) -> None:
+        boxes, points = self.row(2)
+        for count in (0, 1):
+            assert whole_faces(boxes[:count], points[:count]).tolist() == list(range(count))

@@ -30,7 +30,7 @@ from age_gender.vision.mesh import FaceMesh
 from age_gender.vision.orientation import MAX_ROLL, orient
 from age_gender.vision.second_detector import SecondDetector
 from age_gender.vision.stopwatch import Stopwatch
-from age_gender.vision.suppression import distinct_faces
+from age_gender.vision.suppression import distinct_faces, whole_faces
 from age_gender.vision.whole_image import find_face, whole_box
 
 MAX_FACES = 300
@@ -42,6 +42,8 @@ SURE = 0.99
 """Probability from which no more is asked; one clear face in eighteen to one in seven has less."""
 UNLIKELY = 0.02
 """Probability below which the second detector is not asked."""
+HALF_SHARED = 0.25
+"""IoS of boxes from which one may be made of a half of the other."""
 MOVED = 0.01
 """Change of a landmark, in sides of the box, from which a chip is cut again."""
 
@@ -70,7 +72,7 @@ class Faces:
         return order[scores[order] >= confidence]
 
     def distinct(self, rows: NDArray[np.intp], nms: float) -> NDArray[np.intp]:
-        """Leave out second boxes of one face, which its final landmarks show.
+        """Leave out second boxes of one face, and boxes of two halves, as final landmarks show.
 
         The detector's own may be on different sides of a face that is upside down, so that
         suppression by these leaves two boxes.
@@ -82,10 +84,13 @@ class Faces:
         if len(rows) < 2 or self.verified.landmarks is None:
             return rows
         chosen = self.verified[rows]
-        overlaps = ios_matrix(chosen.boxes, chosen.boxes) > nms
+        overlaps = ios_matrix(chosen.boxes, chosen.boxes) > min(nms, HALF_SHARED)
         if np.count_nonzero(overlaps) <= len(rows):  # with themselves only, as nearly always
             return rows
-        return rows[distinct_faces(chosen.boxes, chosen.scores, chosen.landmarks, nms)]
+        rows = rows[distinct_faces(chosen.boxes, chosen.scores, chosen.landmarks, nms)]
+        chosen = self.verified[rows]
+        assert chosen.landmarks is not None
+        return rows[whole_faces(chosen.boxes, chosen.landmarks)]
 
     def possible(self, confidence: float) -> Detections:
         """Return what detector or verification take for a face, as far as ``confidence`` goes."""
