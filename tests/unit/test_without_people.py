@@ -32,14 +32,15 @@ def test_packages_are_folders_and_their_pictures_lie_anywhere_below(tmp_path: Pa
     assert [p.path.name for p in in_folder(tmp_path / "dogs")] == ["c.webp", "d.png"]
 
 
-def looks(rows: list[int], kinds: list[str]) -> Looks:
+def looks(rows: list[int], kinds: list[str], features: int = 3) -> Looks:
+    """Faces of which all measures are zero, so that they are blurred."""
     count = len(rows)
     return Looks(
         np.array(rows),
         np.array(kinds),
         np.full((count, 101), 1 / 101, np.float32),
         np.full(count, 0.5, np.float32),
-        np.zeros((count, 3), np.float16),
+        np.zeros((count, features), np.float16),
         np.zeros((count, len(QUALITIES)), np.float32),
     )
 
