@@ -112,7 +112,7 @@ HEADS: dict[Reason, Task] = {
         (*WITHOUT_PEOPLE, *EDITED.values(), "drawn"),
         {"clean": CLEAN, "beside": 500, "covered": 4500, "cut": 700}
         | {"retouched": 16_000, "motion": 250},
-        share=0.003,
+        share=0.005,
     ),
 }
 SHARES = {
