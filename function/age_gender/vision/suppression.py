@@ -87,10 +87,8 @@ def whole_faces(boxes: Float, landmarks: Float) -> NDArray[np.intp]:
     left side of the next. Boxes alone do not show that, for neighbours may overlap as much.
 
     Args:
-        boxes: ``[N, 4]``.
-        landmarks: ``[N, 5, 2]``: eyes, nose, corners of the mouth.
-
-    Both are of N boxes, most probable first.
+        boxes: ``[N, 4]``, most probable first.
+        landmarks: ``[N, 5, 2]``, of the same.
 
     Returns:
         Indices of the others, ascending.
